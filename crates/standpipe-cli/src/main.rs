@@ -1,0 +1,4 @@
+//! The command `standpipe`.
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,2 @@
+//! Bounded, weighed, observable tanks, and the pipelines built from them.
+#![forbid(unsafe_code)]
