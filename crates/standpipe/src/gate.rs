@@ -160,9 +160,13 @@ impl Gate {
         self.level = self.level.saturating_add(weight);
         if self.level >= self.marks.high {
             self.shut = true;
-            return Flow::Wait;
         }
-        Flow::Ready
+        self.flow()
+    }
+
+    /// The answer by the level alone: whether it is below the high-water mark.
+    pub const fn flow(&self) -> Flow {
+        if self.level >= self.marks.high { Flow::Wait } else { Flow::Ready }
     }
 
     /// Gives `weight` back; opens a shut gate at or below the low-water mark.
@@ -210,6 +214,20 @@ impl Gate {
     #[must_use]
     pub const fn above_low(&self) -> usize {
         self.level.saturating_sub(self.marks.low)
+    }
+
+    /// How much more an open gate takes before it shuts; at least 1, since an
+    /// open gate always takes something.
+    #[must_use]
+    pub const fn room(&self) -> usize {
+        let room = self.marks.high.saturating_sub(self.level);
+        if room == 0 { 1 } else { room }
+    }
+
+    /// What flows between a drain and the next shutting: high minus low.
+    #[must_use]
+    pub const fn span(&self) -> usize {
+        self.marks.high.saturating_sub(self.marks.low)
     }
 
     /// The weight charged and not yet released.
@@ -337,7 +355,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "released more weight than was admitted")]
     fn releasing_more_than_was_admitted_panics() {
-        let _ = Gate::new(Marks::half(8).unwrap()).release(1);
+        assert_eq!(Gate::new(Marks::half(8).unwrap()).release(1), Turn::Stayed);
     }
 
     #[test]

@@ -2,6 +2,10 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
+#[cfg(not(loom))]
+pub mod pipeline;
+#[cfg(not(loom))]
+pub mod stage;
 pub mod tank;
 pub mod diagnose;
 mod meter;
@@ -15,6 +19,8 @@ mod sync;
 pub use error::{BoxError, Cause, CauseKind, WriteError};
 pub use gate::{Flow, Marks};
 pub use overflow::Overflow;
+#[cfg(not(loom))]
+pub use pipeline::{Pipeline, PipelineError};
 pub use snapshot::Report;
 pub use tank::{Batch, Gauge, Readable, Tank, Writable};
 pub use weigh::{KIB, MIB, Weigh};

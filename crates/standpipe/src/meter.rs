@@ -187,6 +187,7 @@ pub(crate) struct StageMeter {
     paused_ns: AtomicU64,
     starved_ns: AtomicU64,
     own_wait_ns: AtomicU64,
+    not_running_ns: AtomicU64,
     paused_longest_ns: AtomicU64,
     starved_longest_ns: AtomicU64,
     polls: AtomicU64,
@@ -204,6 +205,7 @@ pub(crate) struct StageTimes {
     pub(crate) paused_ns: u64,
     pub(crate) starved_ns: u64,
     pub(crate) own_wait_ns: u64,
+    pub(crate) not_running_ns: u64,
     pub(crate) paused_longest_ns: u64,
     pub(crate) starved_longest_ns: u64,
     pub(crate) polls: u64,
@@ -238,6 +240,7 @@ impl StageMeter {
             paused_ns: zero(),
             starved_ns: zero(),
             own_wait_ns: zero(),
+            not_running_ns: zero(),
             paused_longest_ns: zero(),
             starved_longest_ns: zero(),
             polls: zero(),
@@ -272,6 +275,11 @@ impl StageMeter {
     /// Adds time spent pending on its own resource, a part of busy.
     pub(crate) fn own_wait(&self, span_ns: u64) {
         add(&self.own_wait_ns, span_ns);
+    }
+
+    /// Adds time in which it could have run and others did, a part of busy.
+    pub(crate) fn not_running(&self, span_ns: u64) {
+        add(&self.not_running_ns, span_ns);
     }
 
     /// Counts a poll.
@@ -323,7 +331,7 @@ impl StageMeter {
             let times = self.copy(now_ns);
             fence(Ordering::Acquire);
             let after = self.seq.load(Ordering::Relaxed);
-            if before == after && before % 2 == 0 {
+            if before == after && before.is_multiple_of(2) {
                 return times;
             }
             std::hint::spin_loop();
@@ -340,6 +348,7 @@ impl StageMeter {
             paused_ns: get(&self.paused_ns),
             starved_ns: get(&self.starved_ns),
             own_wait_ns: get(&self.own_wait_ns),
+            not_running_ns: get(&self.not_running_ns),
             paused_longest_ns: get(&self.paused_longest_ns),
             starved_longest_ns: get(&self.starved_longest_ns),
             polls: get(&self.polls),

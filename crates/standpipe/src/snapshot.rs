@@ -170,6 +170,8 @@ pub struct StageSnapshot {
     pub starved_ns: u64,
     /// The part of `busy_ns` in which it waited for its own resource.
     pub own_wait_ns: u64,
+    /// The part of `busy_ns` in which it could have run and had let others.
+    pub not_running_ns: u64,
     /// Longest single wait to write, an open one included.
     pub paused_longest_ns: u64,
     /// Longest single wait to read, an open one included.

@@ -73,11 +73,9 @@ pub trait Measure<T>: sealed::Sealed {
 
     /// The weight of an item; `None` is 1 each.
     #[doc(hidden)]
-    fn into_weigh(self) -> Option<Box<WeighFn<T>>>;
+    #[expect(clippy::type_complexity, reason = "an alias would have to be public")]
+    fn into_weigh(self) -> Option<Box<dyn Fn(&T) -> usize + Send + Sync>>;
 }
-
-/// A weight function behind a pointer.
-type WeighFn<T> = dyn Fn(&T) -> usize + Send + Sync;
 
 mod sealed {
     #[expect(unnameable_types, reason = "sealed on purpose")]
@@ -91,7 +89,7 @@ mod sealed {
 impl<T: Weigh + 'static> Measure<T> for ByBytes {
     const UNIT: Unit = Unit::Bytes;
 
-    fn into_weigh(self) -> Option<Box<WeighFn<T>>> {
+    fn into_weigh(self) -> Option<Box<dyn Fn(&T) -> usize + Send + Sync>> {
         Some(Box::new(T::weight)) // of size 0: nothing is allocated
     }
 }
@@ -99,7 +97,7 @@ impl<T: Weigh + 'static> Measure<T> for ByBytes {
 impl<T> Measure<T> for ByItems {
     const UNIT: Unit = Unit::Items;
 
-    fn into_weigh(self) -> Option<Box<WeighFn<T>>> {
+    fn into_weigh(self) -> Option<Box<dyn Fn(&T) -> usize + Send + Sync>> {
         None
     }
 }
@@ -107,7 +105,7 @@ impl<T> Measure<T> for ByItems {
 impl<T, F: Fn(&T) -> usize + Send + Sync + 'static> Measure<T> for By<F> {
     const UNIT: Unit = Unit::Weight;
 
-    fn into_weigh(self) -> Option<Box<WeighFn<T>>> {
+    fn into_weigh(self) -> Option<Box<dyn Fn(&T) -> usize + Send + Sync>> {
         Some(Box::new(self.0))
     }
 }

@@ -72,11 +72,14 @@ impl fmt::Display for Unit {
 /// How one tank weighs: 1 each without a call, or by a function.
 pub(crate) enum Scale<T> {
     One,
-    By(Box<dyn Fn(&T) -> usize + Send + Sync>),
+    By(Box<WeighFn<T>>),
 }
 
+/// A weight function behind a pointer.
+pub(crate) type WeighFn<T> = dyn Fn(&T) -> usize + Send + Sync;
+
 impl<T> Scale<T> {
-    pub(crate) fn new(weigh: Option<Box<dyn Fn(&T) -> usize + Send + Sync>>) -> Self {
+    pub(crate) fn new(weigh: Option<Box<WeighFn<T>>>) -> Self {
         weigh.map_or(Self::One, Self::By)
     }
 

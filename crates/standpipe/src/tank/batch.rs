@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
 
+use crate::snapshot::Tally;
 use crate::tank::queue::{InHand, Shared};
 
 /// Items that enter or leave a tank under one lock and one wake.
@@ -39,6 +40,9 @@ pub struct Batch<T> {
     return_at: usize,
     /// The tank the items are charged to.
     home: Option<Shared<T>>,
+    /// Credit goes back when the driver says so: what a stage popped is still
+    /// in its hands.
+    held: bool,
 }
 
 impl<T> Batch<T> {
@@ -51,7 +55,15 @@ impl<T> Batch<T> {
             earned: InHand { items: 0, weight: 0 },
             return_at: 0,
             home: None,
+            held: false,
         }
+    }
+
+    /// A batch whose credit goes back by [`settle`](Self::settle) only.
+    pub(crate) const fn held() -> Self {
+        let mut batch = Self::new();
+        batch.held = true;
+        batch
     }
 
     /// Adds an item at the back, charged to no tank.
@@ -64,7 +76,7 @@ impl<T> Batch<T> {
     #[inline]
     pub fn pop(&mut self) -> Option<T> {
         let item = self.take()?;
-        if self.is_due() {
+        if !self.held && self.is_due() {
             self.settle(None);
         }
         Some(item)
@@ -124,17 +136,25 @@ impl<T> Batch<T> {
         self.earned.items > 0 && (self.earned.weight >= self.return_at || self.items.is_empty())
     }
 
+    /// What is in it, as it was charged.
+    pub(crate) fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        tally.add_many(self.items.len(), self.charged);
+        tally
+    }
+
     /// Weight that left and was not returned.
     pub(crate) const fn earned_weight(&self) -> usize {
         self.earned.weight
     }
 
-    /// Returns the credit of everything that left.
-    pub(crate) fn settle(&mut self, now_ns: Option<u64>) {
+    /// Returns the credit of everything that left; says how much that was.
+    pub(crate) fn settle(&mut self, now_ns: Option<u64>) -> InHand {
         let earned = mem::take(&mut self.earned);
         if let (Some(home), true) = (&self.home, earned.items > 0) {
             self.return_at = home.credit(earned, now_ns).max(1);
         }
+        earned
     }
 
     /// Makes this the batch of `home`. It has to be empty or of that tank.

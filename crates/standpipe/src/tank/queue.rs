@@ -99,11 +99,13 @@ impl Wakes {
     }
 }
 
-/// What is left to do once the lock is free: waking, and dropping items whose
-/// destructors are foreign code.
+/// A write to a shut tank: who writes, and what is left to do once the lock is
+/// free: waking, and dropping items whose destructors are foreign code.
 struct After<T> {
     wakes: Wakes,
     evicted: VecDeque<T>,
+    /// Who writes, for writes past the mark.
+    line: &'static Location<'static>,
 }
 
 /// Items in a batch, or that left one, and what they were charged with.
@@ -144,15 +146,13 @@ impl<T> State<T> {
     }
 
     /// Charges a weight, with its effects on the meter.
-    fn charge(&mut self, weight: usize, now_ns: Option<u64>) -> Flow {
+    fn charge(&mut self, weight: usize, now_ns: Option<u64>) {
         self.meter.before(now_ns, self.gate.level(), self.gate.marks().high());
         let was_shut = self.gate.is_shut();
-        let flow = self.gate.admit(weight);
-        if self.gate.is_shut() && !was_shut {
+        if self.gate.admit(weight) == Flow::Wait && !was_shut {
             self.meter.pauses = self.meter.pauses.saturating_add(1);
         }
         self.meter.after(now_ns.is_some(), self.gate.level());
-        flow
     }
 
     /// Returns a weight, with its effects on the meter and on who waits.
@@ -251,7 +251,7 @@ impl<T> Core<T> {
     /// in `item`, and `ticket` is the seat.
     pub(crate) fn poll_send(
         &self,
-        cx: &mut Context<'_>,
+        cx: &Context<'_>,
         item: &mut Option<T>,
         ticket: &mut Option<u64>,
         line: &'static Location<'static>,
@@ -273,14 +273,16 @@ impl<T> Core<T> {
         } else if state.gate.is_shut() {
             self.write_shut(state, taken, weight, line).map(drop)
         } else {
-            let _: Flow = Self::write_open(state, taken, weight);
-            Ok(())
+            match Self::write_open(state, taken, weight) {
+                Flow::Ready | Flow::Wait => Ok(()), // the next `send` waits
+            }
         })
     }
 
     fn write_open(mut state: MutexGuard<'_, State<T>>, item: T, weight: usize) -> Flow {
         let mut wakes = Wakes::default();
-        let flow = state.charge(weight, None);
+        state.charge(weight, None);
+        let flow = state.gate.flow();
         state.push(item, weight);
         state.wake_reader(&mut wakes);
         if !state.gate.is_shut() && !state.seats.is_empty() {
@@ -306,8 +308,8 @@ impl<T> Core<T> {
         weight: usize,
         line: &'static Location<'static>,
     ) -> Result<Flow, WriteError<T>> {
-        let mut after = After { wakes: Wakes::default(), evicted: VecDeque::new() };
-        let result = self.overflow(&mut state, item, weight, &mut after, line);
+        let mut after = After { wakes: Wakes::default(), evicted: VecDeque::new(), line };
+        let result = self.overflow(&mut state, item, weight, &mut after);
         drop(state);
         after.wakes.wake();
         result
@@ -319,7 +321,6 @@ impl<T> Core<T> {
         item: T,
         weight: usize,
         after: &mut After<T>,
-        line: &'static Location<'static>,
     ) -> Result<Flow, WriteError<T>> {
         match self.overflow.at_shut() {
             Action::HandBack | Action::Refuse => {
@@ -339,9 +340,10 @@ impl<T> Core<T> {
             }
             Action::TakePastMark => {
                 if state.gate.level() >= state.gate.marks().high() {
-                    state.meter.past_mark(line, weight);
+                    state.meter.past_mark(after.line, weight);
                 }
-                let flow = state.charge(weight, None);
+                state.charge(weight, None);
+                let flow = state.gate.flow();
                 state.push(item, weight);
                 state.wake_reader(&mut after.wakes);
                 Ok(flow)
@@ -355,7 +357,8 @@ impl<T> Core<T> {
                     after.evicted.push_back(item);
                     return Ok(Flow::Wait);
                 }
-                let flow = state.charge(weight, None);
+                state.charge(weight, None);
+                let flow = state.gate.flow();
                 state.push(item, weight);
                 state.wake_reader(&mut after.wakes);
                 Ok(flow)
@@ -389,39 +392,45 @@ impl<T> Core<T> {
     }
 
     /// Moves items from the front of `items` into the tank while it is open:
-    /// one lock and at most one wake. Answers by the level that results.
-    pub(crate) fn publish(&self, items: &mut Batch<T>, now_ns: Option<u64>) -> Result<Flow, Cause> {
+    /// one lock and at most one wake. Returns how much a writer may gather
+    /// before it publishes again without exceeding the tank's bound: the room
+    /// left below the mark, at most what lies between two drains, and 0 exactly
+    /// while the tank is shut.
+    pub(crate) fn publish(
+        &self,
+        items: &mut Batch<T>,
+        now_ns: Option<u64>,
+    ) -> Result<usize, Cause> {
         let mut wakes = Wakes::default();
         let mut state = lock(&self.state);
         if let Some(cause) = state.closed() {
             return Err(cause);
         }
         if state.gate.is_shut() {
-            return Ok(Flow::Wait);
+            return Ok(0);
         }
-        if items.is_empty() {
-            return Ok(Flow::Ready);
+        if !items.is_empty() {
+            match (&self.scale, items.uncharged()) {
+                (Scale::One, Some(items)) => Self::publish_counted(&mut state, items, now_ns),
+                _ => self.publish_weighed(&mut state, items, now_ns),
+            }
+            state.wake_reader(&mut wakes);
+            if !state.gate.is_shut() && !state.seats.is_empty() {
+                state.wake_next_writer(&mut wakes);
+            }
         }
-        let flow = match (&self.scale, items.uncharged()) {
-            (Scale::One, Some(items)) => Self::publish_counted(&mut state, items, now_ns),
-            _ => self.publish_weighed(&mut state, items, now_ns),
-        };
-        state.wake_reader(&mut wakes);
-        if !state.gate.is_shut() && !state.seats.is_empty() {
-            state.wake_next_writer(&mut wakes);
-        }
+        let room = if state.gate.is_shut() { 0 } else { state.gate.room().min(state.gate.span()) };
         drop(state);
         wakes.wake();
         if items.is_due() {
             items.settle(now_ns); // the tank they came from; its lock, not ours
         }
-        Ok(flow)
+        Ok(room)
     }
 
     /// Items of weight 1 move in one piece, up to the mark.
-    fn publish_counted(state: &mut State<T>, items: &mut VecDeque<T>, now_ns: Option<u64>) -> Flow {
-        let room = state.gate.marks().high().saturating_sub(state.gate.level()).max(1);
-        let count = room.min(items.len());
+    fn publish_counted(state: &mut State<T>, items: &mut VecDeque<T>, now_ns: Option<u64>) {
+        let count = state.gate.room().min(items.len());
         if state.queue.is_empty() && count == items.len() {
             mem::swap(&mut state.queue, items);
         } else {
@@ -429,15 +438,10 @@ impl<T> Core<T> {
         }
         state.queued = state.queued.saturating_add(count);
         state.meter.written.add_many(count, count);
-        state.charge(count, now_ns)
+        state.charge(count, now_ns);
     }
 
-    fn publish_weighed(
-        &self,
-        state: &mut State<T>,
-        items: &mut Batch<T>,
-        now_ns: Option<u64>,
-    ) -> Flow {
+    fn publish_weighed(&self, state: &mut State<T>, items: &mut Batch<T>, now_ns: Option<u64>) {
         let (level, high) = (state.gate.level(), state.gate.marks().high());
         let mut sum: usize = 0;
         while let Some(item) = items.take() {
@@ -448,14 +452,14 @@ impl<T> Core<T> {
                 break;
             }
         }
-        state.charge(sum, now_ns)
+        state.charge(sum, now_ns);
     }
 
     /// Waits for an open gate. `ticket` is the waiter's seat, kept between
     /// polls; [`Core::leave`] must be called for it if the wait is given up.
     pub(crate) fn poll_open(
         &self,
-        cx: &mut Context<'_>,
+        cx: &Context<'_>,
         ticket: &mut Option<u64>,
     ) -> Poll<Result<(), Cause>> {
         let mut state = lock(&self.state);
@@ -494,7 +498,8 @@ impl<T> Core<T> {
         if state.gate.is_shut() {
             return None;
         }
-        let flow = state.charge(weight, None);
+        state.charge(weight, None);
+        let flow = state.gate.flow();
         if !state.gate.is_shut() && !state.seats.is_empty() {
             state.wake_next_writer(&mut wakes);
         }
@@ -567,7 +572,7 @@ impl<T> Core<T> {
     }
 
     /// Waits until the last item has left the reader's hands.
-    pub(crate) fn poll_finished(&self, cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {
+    pub(crate) fn poll_finished(&self, cx: &Context<'_>) -> Poll<Result<(), Cause>> {
         let mut state = lock(&self.state);
         match &state.end {
             End::Ended if state.gate.level() == 0 => return Poll::Ready(Ok(())),
@@ -588,7 +593,7 @@ impl<T> Core<T> {
     /// that is there. Waits if nothing is.
     pub(crate) fn poll_take(
         &self,
-        cx: &mut Context<'_>,
+        cx: &Context<'_>,
         batch: &mut Batch<T>,
         now_ns: Option<u64>,
     ) -> Poll<Taken> {
@@ -654,6 +659,17 @@ impl<T> Core<T> {
         wakes.wake();
     }
 
+    /// Counts items that were given to this tank's writer and will never be in
+    /// it: written, and lost.
+    pub(crate) fn lose(&self, items: &mut Batch<T>) {
+        while let Some(item) = items.take() {
+            let weight = self.scale.weigh(&item);
+            let mut state = lock(&self.state);
+            state.meter.written.add(weight);
+            state.meter.dropped.unread.add(weight);
+        }
+    }
+
     /// Takes back what was reserved and not used.
     pub(crate) fn unreserve(&self, weight: usize) {
         let mut wakes = Wakes::default();
@@ -667,7 +683,7 @@ impl<T> Core<T> {
     /// weight.
     pub(crate) fn put_back(&self, item: &T) -> usize {
         let weight = self.scale.weigh(item);
-        let _: Flow = lock(&self.state).charge(weight, None);
+        lock(&self.state).charge(weight, None);
         weight
     }
 
@@ -709,7 +725,7 @@ impl<T> Core<T> {
 
     /// Parks the reader while deliveries are held back. Looks again under the
     /// lock, so that a `resume` in between is not missed.
-    pub(crate) fn park_held(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn park_held(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
         if !self.is_held() {
             return Poll::Ready(());

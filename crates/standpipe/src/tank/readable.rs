@@ -39,6 +39,7 @@ impl<T> Readable<T> {
     /// # Errors
     /// The cause, once, after everything that was queued, if the data ended
     /// early; `None` follows.
+    #[expect(clippy::should_implement_trait, reason = "the async sister of `Iterator::next`")]
     pub fn next(&mut self) -> Next<'_, T> {
         Next { readable: self }
     }
@@ -67,7 +68,7 @@ impl<T> Readable<T> {
     /// The poll behind [`next_batch`](Self::next_batch).
     pub(crate) fn poll_next_batch(
         &mut self,
-        cx: &mut Context<'_>,
+        cx: &Context<'_>,
         into: &mut Batch<T>,
     ) -> Poll<Result<bool, Cause>> {
         self.poll_next_batch_at(cx, into, || None)
@@ -76,7 +77,7 @@ impl<T> Readable<T> {
     /// The same, with a clock that is read when something was there to take.
     pub(crate) fn poll_next_batch_at(
         &mut self,
-        cx: &mut Context<'_>,
+        cx: &Context<'_>,
         into: &mut Batch<T>,
         now_ns: impl Fn() -> Option<u64>,
     ) -> Poll<Result<bool, Cause>> {
@@ -98,14 +99,14 @@ impl<T> Readable<T> {
     ///
     /// `None` says only that nothing is there now.
     pub fn try_next(&mut self) -> Option<T> {
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        match self.poll_item(&mut cx) {
+        let cx = Context::from_waker(std::task::Waker::noop());
+        match self.poll_item(&cx) {
             Poll::Ready(Some(Ok(item))) => Some(item),
             _ => None,
         }
     }
 
-    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, Cause>>> {
+    fn poll_item(&mut self, cx: &Context<'_>) -> Poll<Option<Result<T, Cause>>> {
         loop {
             if self.core.is_held() {
                 ready!(self.core.park_held(cx));

@@ -132,7 +132,7 @@ impl<T> Writable<T> {
     /// still in `items`.
     pub async fn send_batch(&self, items: &mut Batch<T>) -> Result<(), Cause> {
         loop {
-            let _: Flow = self.core.publish(items, None)?;
+            self.core.publish(items, None)?;
             if items.is_empty() {
                 return Ok(());
             }
