@@ -3,6 +3,8 @@
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 #[cfg(not(loom))]
+pub mod adapt;
+#[cfg(not(loom))]
 pub mod pipeline;
 #[cfg(not(loom))]
 pub mod stage;

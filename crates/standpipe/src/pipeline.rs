@@ -132,7 +132,15 @@ impl Pipeline<(), ()> {
             ended_ns: Mutex::new(None),
         });
         let parts = Parts { board, segments: Vec::new(), timed: Vec::new() };
-        let mut open = OpenSegment::new(&clock);
+        Self::begin_with(name, source, parts)
+    }
+
+    fn begin_with<S: Source>(
+        name: &str,
+        source: S,
+        parts: Parts,
+    ) -> Pipeline<SourceHead<S>, Through<S::Item>> {
+        let mut open = OpenSegment::new(&parts.board.clock);
         let post = parts.post(&mut open, name);
         let head = SourceHead(Held::new(source, S::destroy, post));
         Pipeline { head, link: Through::new(), parts, open }
@@ -292,12 +300,37 @@ impl<H: Head<Item = L::In>, L: Link> Pipeline<H, L> {
         Pipeline { head: TankHead(readable, post), link: Through::new(), parts: self.parts, open }
     }
 
+    /// Leaves through a sink and comes back through a source: a child process,
+    /// a connection, anything with two sides. A cut without a tank: the queue
+    /// lies outside. The two sides are segments of their own, `name→` and
+    /// `→name`, and end by themselves: a sink that has enough stops upstream,
+    /// and the source goes on.
+    ///
+    /// # Memory
+    /// What the two have in hand.
+    pub fn through<K, S>(
+        mut self,
+        name: &str,
+        sink: K,
+        source: S,
+    ) -> Pipeline<SourceHead<S>, Through<S::Item>>
+    where
+        K: Sink<In = L::Out>,
+        S: Source,
+    {
+        let post = self.parts.post(&mut self.open, &format!("{name}→"));
+        let held = Held::new(sink, K::destroy, post);
+        let tail = SinkTail::new(held, None, self.open.watch.clone());
+        self.parts.close(self.head, self.link, tail, self.open);
+        Pipeline::begin_with(&format!("→{name}"), source, self.parts)
+    }
+
     /// Ends in a sink: the pipeline is ready to run.
     pub fn to<K: Sink<In = L::Out>>(mut self, name: &str, sink: K) -> Ready<K::Done> {
         let post = self.parts.post(&mut self.open, name);
         let done = Arc::new(Mutex::new(None));
-        let tail =
-            SinkTail::new(Held::new(sink, K::destroy, post), done.clone(), self.open.watch.clone());
+        let held = Held::new(sink, K::destroy, post);
+        let tail = SinkTail::new(held, Some(done.clone()), self.open.watch.clone());
         self.parts.close(self.head, self.link, tail, self.open);
         Ready { parts: self.parts, done }
     }

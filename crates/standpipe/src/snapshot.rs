@@ -242,8 +242,7 @@ pub struct Report {
     pub elapsed: Duration,
     /// One per segment, upstream first.
     pub stages: Vec<StageSnapshot>,
-    /// One per tank, upstream first: tank `i` lies between stage `i` and
-    /// stage `i + 1`.
+    /// One per tank, upstream first.
     pub tanks: Vec<TankSnapshot>,
     /// The stage that limits the flow, if one can be named.
     pub slowest: Option<Slowest>,

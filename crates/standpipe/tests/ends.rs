@@ -39,7 +39,7 @@ impl Actor {
         if item == FATAL {
             match self.fault {
                 Fault::Error => return Err(format!("fault at {}", self.position).into()),
-                Fault::Panic => panic!("panic at {}", self.position),
+                Fault::Panic => std::panic::panic_any(format!("panic at {}", self.position)),
                 Fault::Cancel => {
                     let monitor = self.canceller.lock().expect("lock").clone();
                     let monitor = monitor.expect("set before the run");

@@ -33,6 +33,8 @@ pub struct Watch {
     pub(crate) clock: Clock,
     /// It is pending only to let others run.
     pub(crate) yielded: Arc<AtomicBool>,
+    /// It is pending for ever: it had enough before its input ended.
+    pub(crate) enough: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Watch {
@@ -44,7 +46,8 @@ impl std::fmt::Debug for Watch {
 impl Watch {
     pub(crate) fn new(clock: Clock) -> Self {
         let meter = Arc::new(StageMeter::new());
-        Self { meter, clock, yielded: Arc::new(AtomicBool::new(false)) }
+        let flag = || Arc::new(AtomicBool::new(false));
+        Self { meter, clock, yielded: flag(), enough: flag() }
     }
 
     pub(crate) fn now_ns(&self) -> u64 {
@@ -464,12 +467,17 @@ impl<T> Drop for TankTail<T> {
 pub(crate) struct SinkTail<K: Sink> {
     held: Held<K>,
     batch: Batch<K::In>,
-    done: Arc<Mutex<Option<K::Done>>>,
+    /// Where the result of the pipeline goes; `None` in the middle of one.
+    done: Option<Arc<Mutex<Option<K::Done>>>>,
     watch: Watch,
 }
 
 impl<K: Sink> SinkTail<K> {
-    pub(crate) fn new(held: Held<K>, done: Arc<Mutex<Option<K::Done>>>, watch: Watch) -> Self {
+    pub(crate) fn new(
+        held: Held<K>,
+        done: Option<Arc<Mutex<Option<K::Done>>>>,
+        watch: Watch,
+    ) -> Self {
         Self { held, batch: Batch::new(), done, watch }
     }
 
@@ -503,10 +511,12 @@ impl<K: Sink> SinkTail<K> {
         guard.disarm();
         match done {
             Ok(done) => {
-                *lock(&self.done) = Some(done);
                 let line = post.line().clone();
                 self.held.finished();
-                line.complete();
+                if let Some(result) = &self.done {
+                    *lock(result) = Some(done);
+                    line.complete();
+                }
             }
             Err(error) => {
                 post.fail(error).await;
@@ -516,6 +526,7 @@ impl<K: Sink> SinkTail<K> {
 
     async fn enough(&mut self) {
         self.commit().await;
+        self.watch.enough.store(true, Ordering::Relaxed);
         std::future::pending::<()>().await; // the segment is dropped here
     }
 }

@@ -106,7 +106,8 @@ impl<T> Readable<T> {
         }
     }
 
-    fn poll_item(&mut self, cx: &Context<'_>) -> Poll<Option<Result<T, Cause>>> {
+    /// The poll behind [`next`](Self::next).
+    pub(crate) fn poll_item(&mut self, cx: &Context<'_>) -> Poll<Option<Result<T, Cause>>> {
         loop {
             if self.core.is_held() {
                 ready!(self.core.park_held(cx));
