@@ -1,0 +1,204 @@
+//! W1: what does one hop cost?
+//!
+//! The numbers 0..n go from one producer to one consumer, which adds them up, through a queue of 16 or 1024 items. *ct*: two tasks on
+//! tokio's current-thread runtime; *mt2*: on two workers; *one task*: both in a single future. On ct wall is CPU.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc;
+
+use crate::measure::{Case, Target, in_process};
+
+const MOST: u64 = 10_000_000;
+
+/// Where the two ends run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Ct,
+    Mt2,
+}
+
+/// One setting: where, and how large the queue is.
+struct Setting {
+    place: Place,
+    mark: usize,
+    runtime: Arc<Runtime>,
+}
+
+impl Setting {
+    fn name(&self) -> String {
+        let place = match self.place {
+            Place::Ct => "ct",
+            Place::Mt2 => "mt2",
+        };
+        format!("{place} {}", self.mark)
+    }
+
+    /// A case whose two ends are tasks.
+    fn two_tasks<P, C>(
+        &self,
+        name: &'static str,
+        targets: Vec<Target>,
+        ends: impl Fn(usize, u64) -> (P, C) + 'static,
+    ) -> Case
+    where
+        P: Future<Output = ()> + Send + 'static,
+        C: Future<Output = u64> + Send + 'static,
+    {
+        let (runtime, mark) = (Arc::clone(&self.runtime), self.mark);
+        self.case(name, targets, move |n| {
+            let (producer, consumer) = ends(mark, n);
+            runtime.block_on(async {
+                let consumer = tokio::spawn(consumer);
+                let producer = tokio::spawn(producer);
+                producer.await.expect("the producer does not panic");
+                consumer.await.expect("the consumer does not panic")
+            })
+        })
+    }
+
+    /// A case that runs `work` with a number of items and expects their sum.
+    fn case(
+        &self,
+        name: &'static str,
+        targets: Vec<Target>,
+        work: impl Fn(u64) -> u64 + 'static,
+    ) -> Case {
+        let run = in_process(move |n| {
+            assert_eq!(work(n), n * (n - 1) / 2, "{name} loses or invents items");
+        });
+        Case { name, setting: self.name(), run: Some(run), most: MOST, targets }
+    }
+}
+
+/// All cases, standpipe's beside the peers they are compared with.
+pub(crate) fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (place, mark) in [(Place::Ct, 16), (Place::Ct, 1024), (Place::Mt2, 16), (Place::Mt2, 1024)]
+    {
+        let setting = Setting { place, mark, runtime: Arc::new(runtime(place)) };
+        peers(&setting, &mut cases);
+        if place == Place::Ct {
+            alone(&setting, &mut cases);
+        }
+    }
+    cases
+}
+
+fn runtime(place: Place) -> Runtime {
+    let built = match place {
+        Place::Ct => Builder::new_current_thread().build(),
+        Place::Mt2 => Builder::new_multi_thread().worker_threads(2).build(),
+    };
+    built.expect("threads can be started")
+}
+
+fn peers(setting: &Setting, cases: &mut Vec<Case>) {
+    cases.push(setting.two_tasks("tokio recv", vec![], |mark, n| {
+        let (tx, mut rx) = mpsc::channel(mark);
+        (tokio_send(tx, n), async move {
+            let mut sum = 0;
+            while let Some(item) = rx.recv().await {
+                sum += item;
+            }
+            sum
+        })
+    }));
+    cases.push(setting.two_tasks("tokio recv_many", vec![], |mark, n| {
+        let (tx, mut rx) = mpsc::channel(mark);
+        (tokio_send(tx, n), async move {
+            let (mut sum, mut batch) = (0, Vec::with_capacity(mark));
+            while rx.recv_many(&mut batch, mark).await > 0 {
+                sum += batch.drain(..).sum::<u64>();
+            }
+            sum
+        })
+    }));
+    cases.push(setting.two_tasks("async-channel", vec![], |mark, n| {
+        let (tx, rx) = async_channel::bounded(mark);
+        let producer = async move {
+            for item in 0..n {
+                tx.send(item).await.expect("the consumer is there");
+            }
+        };
+        let consumer = async move {
+            let mut sum = 0;
+            while let Ok(item) = rx.recv().await {
+                sum += item;
+            }
+            sum
+        };
+        (producer, consumer)
+    }));
+    cases.push(setting.two_tasks("flume", vec![], |mark, n| {
+        let (tx, rx) = flume::bounded(mark);
+        let producer = async move {
+            for item in 0..n {
+                tx.send_async(item).await.expect("the consumer is there");
+            }
+        };
+        let consumer = async move {
+            let mut sum = 0;
+            while let Ok(item) = rx.recv_async().await {
+                sum += item;
+            }
+            sum
+        };
+        (producer, consumer)
+    }));
+    cases.push(setting.two_tasks("kanal", vec![], |mark, n| {
+        let (tx, rx) = kanal::bounded_async(mark);
+        let producer = async move {
+            for item in 0..n {
+                tx.send(item).await.expect("the consumer is there");
+            }
+        };
+        let consumer = async move {
+            let mut sum = 0;
+            while let Ok(item) = rx.recv().await {
+                sum += item;
+            }
+            sum
+        };
+        (producer, consumer)
+    }));
+}
+
+/// Cases that need no second task.
+fn alone(setting: &Setting, cases: &mut Vec<Case>) {
+    let mark = setting.mark;
+    cases.push(setting.case("limit: VecDeque", vec![], move |n| {
+        let (mut queue, mut sum, mut next) = (VecDeque::with_capacity(mark), 0, 0);
+        while next < n {
+            let end = n.min(next + mark as u64);
+            for item in next..end {
+                queue.push_back(std::hint::black_box(item));
+            }
+            next = end;
+            while let Some(item) = queue.pop_front() {
+                sum += std::hint::black_box(item);
+            }
+        }
+        sum
+    }));
+    let runtime = Arc::clone(&setting.runtime);
+    cases.push(setting.case("tokio join!", vec![], move |n| {
+        let (tx, mut rx) = mpsc::channel(mark);
+        let consumer = async move {
+            let mut sum = 0;
+            while let Some(item) = rx.recv().await {
+                sum += item;
+            }
+            sum
+        };
+        runtime.block_on(async { tokio::join!(tokio_send(tx, n), consumer).1 })
+    }));
+}
+
+async fn tokio_send(tx: mpsc::Sender<u64>, n: u64) {
+    for item in 0..n {
+        tx.send(item).await.expect("the consumer is there");
+    }
+}
