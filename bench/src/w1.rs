@@ -6,10 +6,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use standpipe::{Batch, Flow, Tank, Writable};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
-use crate::measure::{Case, Target, in_process};
+use crate::measure::{Case, Target, Weight, in_process};
 
 const MOST: u64 = 10_000_000;
 
@@ -18,6 +19,14 @@ const MOST: u64 = 10_000_000;
 enum Place {
     Ct,
     Mt2,
+}
+
+/// CPU against a peer: at most so much at mark 16 and at mark 1024.
+struct Claim {
+    peer: &'static str,
+    at_16: f64,
+    at_1024: f64,
+    weight: Weight,
 }
 
 /// One setting: where, and how large the queue is.
@@ -34,6 +43,11 @@ impl Setting {
             Place::Mt2 => "mt2",
         };
         format!("{place} {}", self.mark)
+    }
+
+    fn target(&self, claim: Claim) -> Target {
+        let at_most = if self.mark == 16 { claim.at_16 } else { claim.at_1024 };
+        Target::cpu(claim.peer, at_most, claim.weight)
     }
 
     /// A case whose two ends are tasks.
@@ -80,6 +94,7 @@ pub(crate) fn cases() -> Vec<Case> {
     {
         let setting = Setting { place, mark, runtime: Arc::new(runtime(place)) };
         peers(&setting, &mut cases);
+        tanks(&setting, &mut cases);
         if place == Place::Ct {
             alone(&setting, &mut cases);
         }
@@ -166,6 +181,51 @@ fn peers(setting: &Setting, cases: &mut Vec<Case>) {
     }));
 }
 
+/// The same hop through a tank.
+fn tanks(setting: &Setting, cases: &mut Vec<Case>) {
+    let ct = setting.place == Place::Ct;
+    let single = match ct {
+        true => Claim { peer: "tokio recv", at_16: 0.45, at_1024: 0.35, weight: Weight::Gate },
+        false => Claim { peer: "tokio recv", at_16: 0.45, at_1024: 0.30, weight: Weight::Goal },
+    };
+    let target = setting.target(single);
+    cases.push(setting.two_tasks("standpipe write + next", vec![target], |mark, n| {
+        let (writable, mut readable) = Tank::items(mark).build::<u64>();
+        (tank_write(writable, n), async move {
+            let mut sum = 0;
+            while let Some(item) = readable.next().await {
+                sum += item.expect("the producer ends well");
+            }
+            sum
+        })
+    }));
+    let weight = if ct { Weight::Gate } else { Weight::Goal };
+    let batches = Claim { peer: "tokio recv_many", at_16: 0.30, at_1024: 0.15, weight };
+    let target = setting.target(batches);
+    cases.push(setting.two_tasks("standpipe send_batch + next_batch", vec![target], |mark, n| {
+        let (writable, mut readable) = Tank::items(mark).build::<u64>();
+        let producer = async move {
+            let (mut batch, step) = (Batch::new(), mark as u64 / 2);
+            for item in 0..n {
+                batch.push(item);
+                if item % step == step - 1 {
+                    writable.send_batch(&mut batch).await.expect("the consumer is there");
+                }
+            }
+            writable.send_batch(&mut batch).await.expect("the consumer is there");
+            writable.end();
+        };
+        let consumer = async move {
+            let (mut sum, mut batch) = (0, Batch::new());
+            while readable.next_batch(&mut batch).await.expect("the producer ends well") {
+                sum += batch.drain().sum::<u64>();
+            }
+            sum
+        };
+        (producer, consumer)
+    }));
+}
+
 /// Cases that need no second task.
 fn alone(setting: &Setting, cases: &mut Vec<Case>) {
     let mark = setting.mark;
@@ -195,6 +255,27 @@ fn alone(setting: &Setting, cases: &mut Vec<Case>) {
         };
         runtime.block_on(async { tokio::join!(tokio_send(tx, n), consumer).1 })
     }));
+    let runtime = Arc::clone(&setting.runtime);
+    cases.push(setting.case("standpipe join!", vec![], move |n| {
+        let (writable, mut readable) = Tank::items(mark).build::<u64>();
+        let consumer = async move {
+            let mut sum = 0;
+            while let Some(item) = readable.next().await {
+                sum += item.expect("the producer ends well");
+            }
+            sum
+        };
+        runtime.block_on(async { tokio::join!(tank_write(writable, n), consumer).1 })
+    }));
+}
+
+async fn tank_write(writable: Writable<u64>, n: u64) {
+    for item in 0..n {
+        if writable.write(item).expect("the consumer is there") == Flow::Wait {
+            writable.drained().await.expect("the consumer is there");
+        }
+    }
+    writable.end();
 }
 
 async fn tokio_send(tx: mpsc::Sender<u64>, n: u64) {
