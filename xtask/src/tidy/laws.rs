@@ -35,6 +35,7 @@ const EMPTY_NAMES: [&str; 10] = [
 pub(super) fn check(house: &House<'_>, metrics: Option<&str>, faults: &mut Vec<Fault>) {
     names(house, faults);
     doors(house, faults);
+    let futures = named_futures(house);
     for file in house.working() {
         order(house, file, faults);
         size(file, faults);
@@ -42,7 +43,7 @@ pub(super) fn check(house: &House<'_>, metrics: Option<&str>, faults: &mut Vec<F
             strangers(house, file, faults);
             spawning(house.role, file, faults);
             printing(house.role, file, faults);
-            cancel_safety(file, faults);
+            cancel_safety(file, &futures, faults);
         }
         if house.role == Role::Library && FLOOR.contains(&file.room()) {
             floor(file, faults);
@@ -247,7 +248,7 @@ fn size(file: &File<'_>, faults: &mut Vec<Fault>) {
 }
 
 /// Law 9, first half: who waits, says what a cancelled wait loses.
-fn cancel_safety(file: &File<'_>, faults: &mut Vec<Fault>) {
+fn cancel_safety(file: &File<'_>, futures: &[&str], faults: &mut Vec<Fault>) {
     let tokens = &file.source.documented;
     for (at, token) in tokens.iter().enumerate().filter(|(_, t)| t.is("pub")) {
         let after = &tokens[at + 1..];
@@ -256,7 +257,8 @@ fn cancel_safety(file: &File<'_>, faults: &mut Vec<Fault>) {
         let allowed = ["const", "unsafe", "async", "extern"];
         let is_function =
             qualifiers.iter().all(|t| t.kind == Kind::Literal || allowed.contains(&t.text));
-        let waits = qualifiers.iter().any(|t| t.is("async")) || returns_future(&after[begin + 1..]);
+        let waits = qualifiers.iter().any(|t| t.is("async"))
+            || returns_future(&after[begin + 1..], futures);
         if is_function
             && waits
             && !docs_above(tokens, at).any(|doc| doc.contains("# Cancel safety"))
@@ -330,8 +332,14 @@ fn public_fields<'a>(code: &[Token<'a>]) -> Vec<Token<'a>> {
     fields
 }
 
-/// Says whether the function whose name stands first returns `impl Future`.
-fn returns_future(tokens: &[Token<'_>]) -> bool {
+/// Lists the types of a crate that are futures: `impl<T> Future for Drained<T>`.
+fn named_futures<'a>(house: &House<'a>) -> Vec<&'a str> {
+    let triples = house.working().flat_map(|file| file.source.code.windows(3));
+    triples.filter(|w| w[0].is("Future") && w[1].is("for")).map(|w| w[2].text).collect()
+}
+
+/// Says whether the function whose name stands first returns `impl Future` or one of the named futures.
+fn returns_future(tokens: &[Token<'_>], futures: &[&str]) -> bool {
     let mut angles = 0_usize;
     let parameters = tokens.iter().enumerate().position(|(at, t)| {
         let arrow = at > 0 && tokens[at - 1].is("-");
@@ -350,7 +358,7 @@ fn returns_future(tokens: &[Token<'_>]) -> bool {
     let end =
         answer.iter().position(|t| t.is("{") || t.is(";") || t.is("where")).unwrap_or(answer.len());
     let says = |word: &str| answer[..end].iter().any(|t| t.is(word));
-    says("impl") && says("Future")
+    (says("impl") && says("Future")) || futures.iter().any(|name| says(name))
 }
 
 /// Lists the doc comments directly above a token, past its attributes.

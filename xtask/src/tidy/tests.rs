@@ -265,6 +265,8 @@ fn law_9_who_waits_says_what_a_cancelled_wait_loses() {
     planted("standpipe/src/tank.rs", bare, 15, "`wait` returns a future");
     let plain = "pub fn wait<F: Fn() -> u8>(f: F) -> impl Future<Output = ()> + Send {}\n";
     planted("standpipe/src/tank.rs", plain, 13, "`wait` returns a future");
+    let named = "impl<T> Future for W<T> {}\npub fn wait() -> W<u8> {}\n";
+    planted("standpipe/src/tank.rs", named, 14, "`wait` returns a future");
     let mut tree = clean();
     let harmless = "pub(crate) async fn a() {}\npub fn b(f: impl Future) -> u8 {}\npub struct C { f: fn() }\n\
                     pub mod m { async fn d() {} }\n/// # Cancel safety\npub fn e() -> impl Future {}\n";
