@@ -1,12 +1,14 @@
 //! W1: what does one hop cost?
 //!
 //! The numbers 0..n go from one producer to one consumer, which adds them up, through a queue of 16 or 1024 items. *ct*: two tasks on
-//! tokio's current-thread runtime; *mt2*: on two workers; *one task*: both in a single future. On ct wall is CPU.
+//! tokio's current-thread runtime; *mt2*: on two workers. `join!` and `run()` have both ends in a single future. On ct wall is CPU.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use standpipe::{Batch, Flow, Tank, Writable};
+use standpipe::pipeline::Ready;
+use standpipe::stage::{fold, iter};
+use standpipe::{Batch, Flow, Pipeline, Tank, Writable};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
@@ -224,6 +226,24 @@ fn tanks(setting: &Setting, cases: &mut Vec<Case>) {
         };
         (producer, consumer)
     }));
+    let segments = [("tokio recv", 0.22, 0.10), ("kanal", 0.75, 0.40)];
+    let targets = segments
+        .map(|(peer, at_16, at_1024)| setting.target(Claim { peer, at_16, at_1024, weight }))
+        .to_vec();
+    let (runtime, mark) = (Arc::clone(&setting.runtime), setting.mark);
+    cases.push(setting.case("standpipe spawn()", targets, move |n| {
+        runtime.block_on(async {
+            let running = pipeline(mark, n).spawn_with(|segment| drop(tokio::spawn(segment)));
+            running.await.expect("no stage fails").done
+        })
+    }));
+}
+
+/// The hop as a pipeline: source, tank, sink.
+fn pipeline(mark: usize, n: u64) -> Ready<u64> {
+    Pipeline::from("numbers", iter(0..n))
+        .tank(Tank::items(mark))
+        .to("sum", fold(0, |sum, item: u64| sum + item))
 }
 
 /// Cases that need no second task.
@@ -254,6 +274,12 @@ fn alone(setting: &Setting, cases: &mut Vec<Case>) {
             sum
         };
         runtime.block_on(async { tokio::join!(tokio_send(tx, n), consumer).1 })
+    }));
+    let runtime = Arc::clone(&setting.runtime);
+    let claim = Claim { peer: "tokio join!", at_16: 0.12, at_1024: 0.09, weight: Weight::Gate };
+    let target = setting.target(claim);
+    cases.push(setting.case("standpipe run()", vec![target], move |n| {
+        runtime.block_on(pipeline(mark, n).run()).expect("no stage fails").done
     }));
     let runtime = Arc::clone(&setting.runtime);
     cases.push(setting.case("standpipe join!", vec![], move |n| {
