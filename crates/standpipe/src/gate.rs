@@ -209,11 +209,15 @@ impl Gate {
         turn
     }
 
-    /// How much must be released before a gate with this level would open, 0
-    /// if it is at or below the low-water mark already.
+    /// How much must be released before a gate with this level could open:
+    /// `usize::MAX` if it is at or below the low-water mark, where a release
+    /// opens nothing.
     #[must_use]
-    pub const fn above_low(&self) -> usize {
-        self.level.saturating_sub(self.marks.low)
+    pub const fn until_low(&self) -> usize {
+        match self.level.saturating_sub(self.marks.low) {
+            0 => usize::MAX,
+            above => above,
+        }
     }
 
     /// How much more an open gate takes before it shuts; at least 1, since an

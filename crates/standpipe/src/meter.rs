@@ -267,6 +267,11 @@ impl StageMeter {
         });
     }
 
+    /// When the open interval began.
+    pub(crate) fn since_ns(&self) -> u64 {
+        self.since_ns.load(Ordering::Relaxed)
+    }
+
     /// Whether a wait to read or to write is open.
     pub(crate) fn is_waiting(&self) -> bool {
         matches!(self.state.load(Ordering::Relaxed), PAUSED | STARVED)
@@ -300,7 +305,8 @@ impl StageMeter {
     }
 
     fn close_interval(&self, now_ns: u64) {
-        let span_ns = now_ns.saturating_sub(self.since_ns.load(Ordering::Relaxed));
+        let since_ns = self.since_ns.load(Ordering::Relaxed);
+        let span_ns = now_ns.saturating_sub(since_ns);
         match self.state.load(Ordering::Relaxed) {
             BUSY => add(&self.busy_ns, span_ns),
             PAUSED => {
@@ -313,7 +319,7 @@ impl StageMeter {
             }
             _ => {}
         }
-        self.since_ns.store(now_ns, Ordering::Relaxed);
+        self.since_ns.store(now_ns.max(since_ns), Ordering::Relaxed); // never back
     }
 
     fn transition(&self, write: impl FnOnce()) {

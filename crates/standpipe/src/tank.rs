@@ -31,6 +31,8 @@ use crate::weigh::{KIB, Scale, Unit, Weigh};
 
 pub(crate) mod queue;
 mod batch;
+mod entry;
+mod exit;
 mod readable;
 mod seats;
 mod writable;

@@ -35,11 +35,12 @@ const ITEMS: u64 = 40;
 const FATAL: u64 = 20;
 
 impl Actor {
+    #[expect(clippy::panic, reason = "a fault under test")]
     async fn meet(&self, item: u64) -> Result<(), BoxError> {
         if item == FATAL {
             match self.fault {
                 Fault::Error => return Err(format!("fault at {}", self.position).into()),
-                Fault::Panic => std::panic::panic_any(format!("panic at {}", self.position)),
+                Fault::Panic => panic!("panic at {}", self.position),
                 Fault::Cancel => {
                     let monitor = self.canceller.lock().expect("lock").clone();
                     let monitor = monitor.expect("set before the run");

@@ -51,9 +51,16 @@ struct Running {
 }
 
 impl Running {
-    /// One poll; true if it is over. A panic is recorded as the cause.
-    fn poll(&mut self, cx: &mut Context<'_>, line: &Line, first_stage: usize) -> bool {
-        self.turn.begin(&self.watch);
+    /// One poll; whether it is over, and when. A panic is recorded as the
+    /// cause.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        line: &Line,
+        first_stage: usize,
+        now_ns: Option<u64>,
+    ) -> (bool, u64) {
+        self.turn.begin(&self.watch, now_ns);
         let polled = {
             let _polling = Polling::new(&self.polled);
             let work = &mut self.work;
@@ -70,8 +77,7 @@ impl Running {
                 true
             }
         };
-        self.turn.end(&self.watch, over);
-        over
+        (over, self.turn.end(&self.watch, over))
     }
 
     /// Drops the work; what its stages destroy happens here.
@@ -152,17 +158,30 @@ impl Crew {
         }
     }
 
-    /// Polls one segment, or sees that it is over.
-    pub(crate) fn poll(&self, index: usize, cx: &mut Context<'_>) -> Poll<()> {
+    /// Wakes `waker` when the line is over or drains.
+    pub(crate) fn watch(&self, index: usize, waker: &Waker) {
+        if let Some(slot) = self.slots.get(index) {
+            remember(&slot.waker, waker);
+        }
+    }
+
+    /// Polls one segment, or sees that it is over. `now_ns` is a reading of
+    /// the clock after which nothing was worked on, and becomes the next one.
+    pub(crate) fn poll(
+        &self,
+        index: usize,
+        cx: &mut Context<'_>,
+        now_ns: &mut Option<u64>,
+    ) -> Poll<()> {
         let Some(slot) = self.slots.get(index) else { return Poll::Ready(()) };
-        remember(&slot.waker, cx.waker());
         let over = {
             let mut running = lock(&slot.running);
             match &mut *running {
                 None => true,
                 Some(_) if self.line.is_over() => false,
                 Some(segment) => {
-                    let over = segment.poll(cx, &self.line, slot.first_stage);
+                    let (over, ended_ns) = segment.poll(cx, &self.line, slot.first_stage, *now_ns);
+                    *now_ns = Some(ended_ns);
                     // one that ended while the line goes on is dropped at
                     // once; else the order says when
                     if over && !self.line.is_over() {
@@ -221,13 +240,18 @@ impl Crew {
         }
     }
 
-    /// Waits until every segment is gone.
-    pub(crate) fn poll_gone(&self, cx: &Context<'_>) -> Poll<()> {
-        remember(&self.supervisor, cx.waker());
+    /// Whether every segment is gone; takes them down if that is due.
+    pub(crate) fn is_gone(&self) -> bool {
         if self.line.is_over() {
             self.take_down();
         }
-        if self.left.load(Ordering::SeqCst) == 0 { Poll::Ready(()) } else { Poll::Pending }
+        self.left.load(Ordering::SeqCst) == 0
+    }
+
+    /// Waits until every segment is gone.
+    pub(crate) fn poll_gone(&self, cx: &Context<'_>) -> Poll<()> {
+        remember(&self.supervisor, cx.waker());
+        if self.is_gone() { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
@@ -282,7 +306,10 @@ impl OneTask {
         let lamps: Vec<Arc<Lamp>> = (0..crew.len())
             .map(|_| Arc::new(Lamp { lit: AtomicBool::new(true), desk: desk.clone() }))
             .collect();
-        let wakers = lamps.iter().map(|lamp| Waker::from(lamp.clone())).collect();
+        let wakers: Vec<Waker> = lamps.iter().map(|lamp| Waker::from(lamp.clone())).collect();
+        for (index, waker) in wakers.iter().enumerate() {
+            crew.watch(index, waker);
+        }
         Self { crew, lamps, wakers, desk }
     }
 
@@ -295,18 +322,19 @@ impl OneTask {
         remember(&self.desk.task, cx.waker());
         self.desk.awake.store(true, Ordering::SeqCst);
         let mut polls: usize = 0;
+        let mut now_ns = None;
         loop {
             let mut any = false;
             for (index, (lamp, waker)) in self.lamps.iter().zip(&self.wakers).enumerate() {
                 if lamp.lit.load(Ordering::Relaxed) && lamp.lit.swap(false, Ordering::SeqCst) {
                     any = true;
                     polls = polls.saturating_add(1);
-                    match self.crew.poll(index, &mut Context::from_waker(waker)) {
-                        Poll::Ready(()) | Poll::Pending => {} // shows in `poll_gone`
+                    match self.crew.poll(index, &mut Context::from_waker(waker), &mut now_ns) {
+                        Poll::Ready(()) | Poll::Pending => {} // shows in `is_gone`
                     }
                 }
             }
-            if self.crew.poll_gone(cx).is_ready() {
+            if self.crew.is_gone() {
                 self.desk.awake.store(false, Ordering::SeqCst);
                 return Poll::Ready(());
             }

@@ -123,7 +123,10 @@ impl<D> fmt::Debug for Spawned<D> {
 
 /// The future of one segment.
 pub(crate) fn segment(crew: Arc<Crew>, index: usize) -> impl Future<Output = ()> + Send {
-    std::future::poll_fn(move |cx| crew.poll(index, cx))
+    std::future::poll_fn(move |cx| {
+        crew.watch(index, cx.waker());
+        crew.poll(index, cx, &mut None)
+    })
 }
 
 /// A thread per segment, named after its stages.

@@ -16,12 +16,14 @@ use crate::snapshot::{StageState, Tally};
 use crate::stage::chain::Outlet;
 use crate::stage::line::{Held, Post};
 use crate::stage::{Emit, More, Sink, Source};
-use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex, Ordering, lock};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, lock};
 use crate::tank::queue::Core;
 use crate::tank::{Batch, Readable, Writable};
 
 /// Items worked on before a segment that never waits lets others run.
 const ITEMS_PER_TURN: usize = 256;
+/// The same for a source, in calls of `read`.
+const READS_PER_TURN: usize = 64;
 
 /// Nanoseconds from a fixed origin.
 pub(crate) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -35,6 +37,8 @@ pub struct Watch {
     pub(crate) yielded: Arc<AtomicBool>,
     /// It is pending for ever: it had enough before its input ended.
     pub(crate) enough: Arc<AtomicBool>,
+    /// When the poll that goes on began, if the segment was pending before.
+    turn_ns: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for Watch {
@@ -47,24 +51,26 @@ impl Watch {
     pub(crate) fn new(clock: Clock) -> Self {
         let meter = Arc::new(StageMeter::new());
         let flag = || Arc::new(AtomicBool::new(false));
-        Self { meter, clock, yielded: flag(), enough: flag() }
+        Self { meter, clock, yielded: flag(), enough: flag(), turn_ns: Arc::new(AtomicU64::new(0)) }
     }
 
     pub(crate) fn now_ns(&self) -> u64 {
         (self.clock)()
     }
 
-    /// A wait begins, unless it has begun.
-    fn wait(&self, state: StageState) {
+    /// A wait begins, unless it has begun. `now_ns` is a reading after which
+    /// nothing was worked on; else the clock is read.
+    fn wait(&self, state: StageState, now_ns: Option<u64>) {
         if !self.meter.is_waiting() {
-            self.meter.enter(state, self.now_ns());
+            self.meter.enter(state, now_ns.unwrap_or_else(|| self.now_ns()));
         }
     }
 
-    /// A wait, if one is open, is over.
+    /// A wait, if one is open, is over. It was over when this poll began:
+    /// nothing but polling down to here has happened since.
     fn resume(&self) {
         if self.meter.is_waiting() {
-            self.meter.enter(StageState::Busy, self.now_ns());
+            self.meter.enter(StageState::Busy, self.turn_ns.load(Ordering::Relaxed));
         }
     }
 }
@@ -103,50 +109,41 @@ async fn yield_now(watch: &Watch) {
 /// A source at the head.
 pub struct SourceHead<S>(pub(crate) Held<S>);
 
-/// What a source is doing with its emit.
-#[derive(Default)]
-struct Use {
-    /// Inside a call: a source is never dropped in the middle of handing an
-    /// item on.
-    inside: AtomicBool,
-    /// Items since it last let others run.
-    items: AtomicUsize,
-}
-
-impl Use {
-    fn enter(&self) {
-        self.inside.store(true, Ordering::Relaxed);
-        let items = self.items.load(Ordering::Relaxed);
-        self.items.store(items.saturating_add(1), Ordering::Relaxed);
-    }
-
-    fn leave(&self) {
-        self.inside.store(false, Ordering::Relaxed);
-    }
-}
-
+/// An emit that knows when a wait inside it is open: a source is never dropped
+/// in the middle of handing an item on.
 struct Emitting<'a, O> {
     out: &'a mut O,
-    used: &'a Use,
+    inside: &'a AtomicBool,
+}
+
+/// Polls `call`, and notes whether it is open.
+async fn noted(inside: &AtomicBool, call: impl Future<Output = ()> + Send) {
+    let mut call = pin!(call);
+    poll_fn(|cx| {
+        let polled = call.as_mut().poll(cx);
+        if polled.is_pending() {
+            inside.store(true, Ordering::Relaxed);
+        } else if inside.load(Ordering::Relaxed) {
+            inside.store(false, Ordering::Relaxed);
+        }
+        polled
+    })
+    .await;
 }
 
 impl<T: Send, O: Emit<T>> Emit<T> for Emitting<'_, O> {
-    async fn send(&mut self, item: T) {
-        self.used.enter();
-        self.out.send(item).await;
-        self.used.leave();
+    #[inline]
+    fn send(&mut self, item: T) -> impl Future<Output = ()> + Send {
+        noted(self.inside, self.out.send(item))
     }
 
-    async fn feed(&mut self, item: T) {
-        self.used.enter();
-        self.out.feed(item).await;
-        self.used.leave();
+    #[inline]
+    fn feed(&mut self, item: T) -> impl Future<Output = ()> + Send {
+        noted(self.inside, self.out.feed(item))
     }
 
-    async fn flush(&mut self) {
-        self.used.enter();
-        self.out.flush().await;
-        self.used.leave();
+    fn flush(&mut self) -> impl Future<Output = ()> + Send {
+        noted(self.inside, self.out.flush())
     }
 }
 
@@ -162,21 +159,22 @@ impl<S: Source> Head for SourceHead<S> {
     type Item = S::Item;
 
     async fn drive<O: Outlet<S::Item>>(mut self, mut out: O, watch: Watch) {
-        let used = Use::default();
+        let inside = AtomicBool::new(false);
+        let mut reads: usize = 0;
         loop {
             let (source, post) = self.0.parts();
             let more = {
-                let mut emit = Emitting { out: &mut out, used: &used };
+                let mut emit = Emitting { out: &mut out, inside: &inside };
                 let mut read = pin!(source.read(&mut emit));
                 poll_fn(|cx| {
-                    if post.line().is_draining() && !used.inside.load(Ordering::Relaxed) {
+                    if post.line().is_draining() && !inside.load(Ordering::Relaxed) {
                         return Poll::Ready(None);
                     }
                     let guard = post.guard();
                     let polled = read.as_mut().poll(cx);
                     guard.disarm();
                     if polled.is_pending() {
-                        used.items.store(0, Ordering::Relaxed);
+                        reads = 0;
                     }
                     polled.map(Some)
                 })
@@ -185,10 +183,9 @@ impl<S: Source> Head for SourceHead<S> {
             match more {
                 Some(Ok(More::Yes)) => {
                     out.flush().await;
-                    used.enter(); // a read that brings nothing is work, too
-                    used.leave();
-                    if used.items.load(Ordering::Relaxed) >= ITEMS_PER_TURN {
-                        used.items.store(0, Ordering::Relaxed);
+                    reads = reads.saturating_add(1);
+                    if reads >= READS_PER_TURN {
+                        reads = 0;
                         yield_now(&watch).await;
                     }
                 }
@@ -216,44 +213,45 @@ impl<T: Send + 'static> Head for TankHead<T> {
         let mut batch = Batch::held();
         batch.belong(self.0.core());
         let mut worked: usize = 0;
+        // when the last batch was done with, until its credit is returned
+        let mut done_ns = None;
         loop {
-            let mut idle = false;
-            let more = poll_fn(|cx| {
-                let polled = self.0.poll_next_batch_at(cx, &mut batch, || Some(watch.now_ns()));
-                if polled.is_pending() && !idle {
-                    idle = true; // first tell the stages, then park
-                    return Poll::Ready(None);
+            let mut told = !out.holds_back();
+            let more = loop {
+                let more = poll_fn(|cx| match self.0.poll_next_batch(cx, &mut batch, done_ns) {
+                    Poll::Ready(more) => Poll::Ready(Some(more)),
+                    Poll::Pending if !told => Poll::Ready(None),
+                    Poll::Pending => {
+                        watch.wait(StageState::Starved, done_ns.take());
+                        Poll::Pending
+                    }
+                })
+                .await;
+                if let Some(more) = more {
+                    break more;
                 }
-                polled.map(Some)
-            })
-            .await;
-            let more = match more {
-                Some(more) => more,
-                None => {
-                    out.idle().await;
-                    let more = poll_fn(|cx| {
-                        let polled =
-                            self.0.poll_next_batch_at(cx, &mut batch, || Some(watch.now_ns()));
-                        if polled.is_pending() {
-                            watch.wait(StageState::Starved);
-                        }
-                        polled
-                    })
-                    .await;
-                    worked = 0;
-                    more
-                }
+                // before parking: nothing may be held back
+                told = true;
+                done_ns = None;
+                out.idle().await;
             };
-            watch.resume();
+            if watch.meter.is_waiting() {
+                worked = 0;
+                watch.resume();
+            }
             match more {
                 Ok(true) => {
                     worked = worked.saturating_add(batch.len());
                     watch.meter.took(batch.tally());
                     out.accept(&mut batch).await;
-                    batch.settle(Some(watch.now_ns()));
                     if worked >= ITEMS_PER_TURN {
                         worked = 0;
+                        batch.settle(Some(watch.now_ns()));
+                        out.flush().await;
                         yield_now(&watch).await;
+                        done_ns = None;
+                    } else {
+                        done_ns = Some(watch.now_ns());
                     }
                 }
                 Ok(false) => break,
@@ -355,25 +353,6 @@ impl<T: Send + 'static> TankTail<T> {
         }
     }
 
-    /// Moves what is staged into the tank, as far as its gate lets it. Returns
-    /// the room left if all of it went in and the tank is open, else 0.
-    fn publish(&mut self) -> Result<usize, Cause> {
-        let Some(writable) = &self.writable else { return Ok(1) };
-        let core = &**writable.core();
-        let before = self.staged.len();
-        let now_ns = (before > 0).then(|| self.watch.now_ns());
-        let room = core.publish(&mut self.staged, now_ns)?;
-        let left: usize = self.staged.iter().map(|item| core.scale.weigh(item)).sum();
-        let gone = self.staged_weight.saturating_sub(left);
-        self.staged_weight = left;
-        self.gave(before.saturating_sub(self.staged.len()), gone);
-        if room > 0 && self.staged.is_empty() {
-            self.allowance = room;
-            return Ok(room);
-        }
-        Ok(0)
-    }
-
     /// Publishes all that is staged, waiting for drains; then waits until the
     /// tank is open, so that no new work begins in front of a shut tank.
     fn poll_publish(&mut self, cx: &Context<'_>) -> Poll<()> {
@@ -381,31 +360,30 @@ impl<T: Send + 'static> TankTail<T> {
             // nothing is ever staged; but nothing goes on behind the end
             return if self.post.line().is_over() { Poll::Pending } else { Poll::Ready(()) };
         }
-        loop {
-            if self.ticket.is_none() {
-                match self.publish() {
-                    Ok(0) => {}
-                    Ok(_) => {
-                        self.watch.resume();
-                        return Poll::Ready(());
-                    }
-                    Err(cause) => {
-                        self.closed(cause);
-                        return Poll::Pending;
-                    }
-                }
+        let Some(writable) = &self.writable else { return Poll::Ready(()) };
+        let core = &**writable.core();
+        let before = self.staged.len();
+        let now_ns = (before > 0 && self.ticket.is_none()).then(|| self.watch.now_ns());
+        let polled = core.poll_publish(cx, &mut self.staged, &mut self.ticket, now_ns);
+        if before > self.staged.len() {
+            let left: usize = self.staged.iter().map(|item| core.scale.weigh(item)).sum();
+            let gone = self.staged_weight.saturating_sub(left);
+            self.staged_weight = left;
+            self.gave(before.saturating_sub(self.staged.len()), gone);
+        }
+        match polled {
+            Poll::Ready(Ok(room)) => {
+                self.allowance = room;
+                self.watch.resume();
+                Poll::Ready(())
             }
-            let Some(writable) = &self.writable else { return Poll::Ready(()) };
-            match writable.core().poll_open(cx, &mut self.ticket) {
-                Poll::Ready(Ok(())) => self.watch.resume(),
-                Poll::Ready(Err(cause)) => {
-                    self.closed(cause);
-                    return Poll::Pending;
-                }
-                Poll::Pending => {
-                    self.watch.wait(StageState::Paused);
-                    return Poll::Pending;
-                }
+            Poll::Ready(Err(cause)) => {
+                self.closed(cause);
+                Poll::Pending
+            }
+            Poll::Pending => {
+                self.watch.wait(StageState::Paused, now_ns);
+                Poll::Pending
             }
         }
     }
@@ -435,6 +413,10 @@ impl<T: Send + 'static> Emit<T> for TankTail<T> {
 }
 
 impl<T: Send + 'static> Outlet<T> for TankTail<T> {
+    fn holds_back(&self) -> bool {
+        !self.staged.is_empty()
+    }
+
     async fn idle(&mut self) {
         self.flush().await;
     }
@@ -547,6 +529,10 @@ impl<K: Sink> Emit<K::In> for SinkTail<K> {
 }
 
 impl<K: Sink> Outlet<K::In> for SinkTail<K> {
+    fn holds_back(&self) -> bool {
+        false
+    }
+
     async fn accept(&mut self, batch: &mut Batch<K::In>) {
         if Self::write_all(&mut self.held, batch).await == More::No {
             batch.settle(self.now_ns());
@@ -583,10 +569,13 @@ impl Turn {
         }
     }
 
-    /// A poll begins.
-    pub(crate) fn begin(&mut self, watch: &Watch) {
+    /// A poll begins. `now_ns` is a reading after which nothing was worked on;
+    /// else the clock is read.
+    pub(crate) fn begin(&mut self, watch: &Watch, now_ns: Option<u64>) {
+        let now_ns = now_ns.unwrap_or_else(|| watch.now_ns());
+        watch.turn_ns.store(now_ns, Ordering::Relaxed);
         if let Some(since_ns) = self.pending_since_ns.take() {
-            let span_ns = watch.now_ns().saturating_sub(since_ns);
+            let span_ns = now_ns.saturating_sub(since_ns);
             if watch.yielded.swap(false, Ordering::Relaxed) {
                 watch.meter.not_running(span_ns);
             } else {
@@ -596,12 +585,18 @@ impl Turn {
         watch.meter.polled();
     }
 
-    /// A poll has ended.
-    pub(crate) fn end(&mut self, watch: &Watch, over: bool) {
+    /// A poll has ended; says when.
+    pub(crate) fn end(&mut self, watch: &Watch, over: bool) -> u64 {
         if over {
-            watch.meter.enter(StageState::Done, watch.now_ns());
-        } else if !watch.meter.is_waiting() {
-            self.pending_since_ns = Some(watch.now_ns());
+            let now_ns = watch.now_ns();
+            watch.meter.enter(StageState::Done, now_ns);
+            now_ns
+        } else if watch.meter.is_waiting() {
+            watch.meter.since_ns() // pending is the last thing it did
+        } else {
+            let now_ns = watch.now_ns();
+            self.pending_since_ns = Some(now_ns);
+            now_ns
         }
     }
 }

@@ -14,6 +14,10 @@ use crate::tank::Batch;
 
 /// Everything downstream, as the driver of a segment sees it.
 pub trait Outlet<T: Send>: Emit<T> + 'static {
+    /// Whether something downstream in this segment may hold items back, so
+    /// that it has to be told when the input idles.
+    fn holds_back(&self) -> bool;
+
     /// Takes all items of a batch that came from a tank. Each stays charged
     /// until what was made of it has found room.
     fn accept(&mut self, batch: &mut Batch<T>) -> impl Future<Output = ()> + Send {
@@ -131,6 +135,10 @@ impl<T: Transform, D: Outlet<T::Out>> Emit<T::In> for TransformOn<T, D> {
 }
 
 impl<T: Transform, D: Outlet<T::Out>> Outlet<T::In> for TransformOn<T, D> {
+    fn holds_back(&self) -> bool {
+        true
+    }
+
     async fn idle(&mut self) {
         let (transform, post) = self.held.parts();
         let guard = post.guard();

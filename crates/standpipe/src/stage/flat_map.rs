@@ -84,6 +84,10 @@ where
     I: IntoIterator<Item: Send + 'static, IntoIter: Send> + 'static,
     D: Outlet<I::Item>,
 {
+    fn holds_back(&self) -> bool {
+        self.down.holds_back()
+    }
+
     fn idle(&mut self) -> impl Future<Output = ()> + Send {
         self.down.idle()
     }

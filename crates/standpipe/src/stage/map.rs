@@ -86,6 +86,10 @@ where
     U: Send + 'static,
     D: Outlet<U>,
 {
+    fn holds_back(&self) -> bool {
+        self.down.holds_back()
+    }
+
     fn idle(&mut self) -> impl Future<Output = ()> + Send {
         self.down.idle()
     }

@@ -11,7 +11,8 @@ use std::fmt;
 use std::mem;
 
 use crate::snapshot::Tally;
-use crate::tank::queue::{InHand, Shared};
+use crate::tank::exit::InHand;
+use crate::tank::queue::Shared;
 
 /// Items that enter or leave a tank under one lock and one wake.
 ///
@@ -148,13 +149,17 @@ impl<T> Batch<T> {
         self.earned.weight
     }
 
-    /// Returns the credit of everything that left; says how much that was.
-    pub(crate) fn settle(&mut self, now_ns: Option<u64>) -> InHand {
-        let earned = mem::take(&mut self.earned);
+    /// What left and was not returned; it is the caller's to return now.
+    pub(crate) const fn earned(&mut self) -> InHand {
+        mem::replace(&mut self.earned, InHand { items: 0, weight: 0 })
+    }
+
+    /// Returns the credit of everything that left.
+    pub(crate) fn settle(&mut self, now_ns: Option<u64>) {
+        let earned = self.earned();
         if let (Some(home), true) = (&self.home, earned.items > 0) {
-            self.return_at = home.credit(earned, now_ns).max(1);
+            self.return_at = home.credit(earned, now_ns);
         }
-        earned
     }
 
     /// Makes this the batch of `home`. It has to be empty or of that tank.
@@ -173,8 +178,7 @@ impl<T> Batch<T> {
     pub(crate) fn fill(&mut self, queue: &mut VecDeque<T>, charged: usize, return_at: usize) {
         mem::swap(&mut self.items, queue);
         self.charged = self.charged.saturating_add(charged);
-        // at least 1: an item without weight returns nothing
-        self.return_at = return_at.max(1);
+        self.return_at = return_at;
     }
 
     /// Puts a charged item in front.

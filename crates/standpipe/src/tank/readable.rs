@@ -11,7 +11,8 @@ use crate::error::{Cause, CauseKind, WriteError};
 use crate::gate::Marks;
 use crate::tank::Gauge;
 use crate::tank::batch::Batch;
-use crate::tank::queue::{Shared, Taken};
+use crate::tank::exit::Taken;
+use crate::tank::queue::Shared;
 use crate::tank::writable::Writable;
 
 /// The reading end of a tank: one consumer.
@@ -62,33 +63,27 @@ impl<T> Readable<T> {
         if !into.is_empty() {
             return Ok(true);
         }
-        std::future::poll_fn(|cx| self.poll_next_batch(cx, into)).await
+        std::future::poll_fn(|cx| self.poll_next_batch(cx, into, None)).await
     }
 
-    /// The poll behind [`next_batch`](Self::next_batch).
+    /// The poll behind [`next_batch`](Self::next_batch). Returns the credit of
+    /// what left `into`, at `now_ns`.
     pub(crate) fn poll_next_batch(
         &mut self,
         cx: &Context<'_>,
         into: &mut Batch<T>,
-    ) -> Poll<Result<bool, Cause>> {
-        self.poll_next_batch_at(cx, into, || None)
-    }
-
-    /// The same, with a clock that is read when something was there to take.
-    pub(crate) fn poll_next_batch_at(
-        &mut self,
-        cx: &Context<'_>,
-        into: &mut Batch<T>,
-        now_ns: impl Fn() -> Option<u64>,
+        now_ns: Option<u64>,
     ) -> Poll<Result<bool, Cause>> {
         if self.core.is_held() {
+            into.settle(now_ns);
             ready!(self.core.park_held(cx));
         }
         if !self.batch.is_empty() {
+            into.settle(now_ns);
             std::mem::swap(&mut self.batch, into);
             return Poll::Ready(Ok(true));
         }
-        match ready!(self.core.poll_take(cx, into, now_ns())) {
+        match ready!(self.core.poll_take(cx, into, now_ns)) {
             Taken::Items => Poll::Ready(Ok(true)),
             Taken::End => Poll::Ready(Ok(false)),
             Taken::Failed(cause) => Poll::Ready(Err(cause)),

@@ -1,7 +1,7 @@
 //! The door into a tank.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -131,13 +131,19 @@ impl<T> Writable<T> {
     /// The cause, if the tank takes nothing any more; what was not written is
     /// still in `items`.
     pub async fn send_batch(&self, items: &mut Batch<T>) -> Result<(), Cause> {
-        loop {
-            self.core.publish(items, None)?;
+        let mut waiting = self.drained(); // gives its seat up if this is dropped
+        poll_fn(|cx| {
             if items.is_empty() {
-                return Ok(());
+                return Poll::Ready(Ok(()));
             }
-            self.drained().await?;
-        }
+            match self.core.poll_publish(cx, items, &mut waiting.ticket, None) {
+                Poll::Ready(result) => Poll::Ready(result.map(|_| ())),
+                // all is in, and the tank is shut: that is the next one's wait
+                Poll::Pending if items.is_empty() => Poll::Ready(Ok(())),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
     }
 
     /// Ends this writer: no more data from here.
