@@ -33,10 +33,10 @@ use std::fmt;
 use std::panic::Location;
 
 use crate::stage::chain::{Link, Outlet, Then, Through, Transforming};
-use crate::stage::line::{Held, Line, Post};
+use crate::stage::line::{Held, Line, Post, Shift};
 use crate::stage::parts::{FilterMap, FlatMap, Map};
 use crate::stage::{Sink, Source, Transform};
-use crate::sync::{Arc, AtomicUsize, Mutex, lock};
+use crate::sync::{Arc, Mutex, lock};
 use crate::tank::{Measure, Tank};
 
 mod crew;
@@ -81,7 +81,7 @@ struct OpenSegment {
     first_stage: usize,
     names: Vec<String>,
     watch: Watch,
-    polled: Arc<AtomicUsize>,
+    shift: Arc<Shift>,
 }
 
 impl OpenSegment {
@@ -90,7 +90,7 @@ impl OpenSegment {
             first_stage: 0,
             names: Vec::new(),
             watch: Watch::new(clock.clone()),
-            polled: Post::nobody_polled(),
+            shift: Arc::default(),
         }
     }
 }
@@ -155,7 +155,7 @@ impl Parts {
             open.first_stage = index;
         }
         open.names.push(name.to_owned());
-        Post::new(self.board.line.clone(), index, open.polled.clone())
+        Post::new(self.board.line.clone(), index, open.shift.clone())
     }
 
     /// The open segment is complete.
@@ -176,7 +176,7 @@ impl Parts {
             watch: open.watch,
             at_first: H::AT_FIRST,
             first_stage: open.first_stage,
-            polled: open.polled,
+            shift: open.shift,
         });
     }
 }
@@ -289,14 +289,14 @@ impl<H: Head<Item = L::In>, L: Link> Pipeline<H, L> {
         let core = writable.core().clone();
         self.parts.timed.push(Box::new(move |now_ns| core.start_timing(now_ns)));
         let last = self.parts.board.line.stage_count().saturating_sub(1);
-        let post = Post::new(self.parts.board.line.clone(), last, self.open.polled.clone());
+        let post = Post::new(self.parts.board.line.clone(), last, self.open.shift.clone());
         let tail = TankTail::new(writable, self.open.watch.clone(), post, Location::caller());
         self.parts.close(self.head, self.link, tail, self.open);
         let open = OpenSegment::new(&self.parts.board.clock);
         // an error that comes out of the tank is the business of the stage
         // that reads it, whose index is the next
         let post =
-            Post::new(self.parts.board.line.clone(), last.saturating_add(1), open.polled.clone());
+            Post::new(self.parts.board.line.clone(), last.saturating_add(1), open.shift.clone());
         Pipeline { head: TankHead(readable, post), link: Through::new(), parts: self.parts, open }
     }
 

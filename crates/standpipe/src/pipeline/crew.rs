@@ -17,7 +17,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use crate::error::{Cause, CauseKind};
 use crate::pipeline::segment::{Turn, Watch};
 use crate::snapshot::StageState;
-use crate::stage::line::{Line, Outcome, Polling};
+use crate::stage::line::{Line, Outcome, Polling, Shift};
 use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex, Ordering, lock};
 
 /// A segment's work, boxed once.
@@ -34,7 +34,7 @@ pub(crate) struct Segment {
     /// Index of its first stage.
     pub(crate) first_stage: usize,
     /// Marks it as being polled, for its stages' guards.
-    pub(crate) polled: Arc<AtomicUsize>,
+    pub(crate) shift: Arc<Shift>,
 }
 
 struct Slot {
@@ -47,7 +47,7 @@ struct Running {
     work: Work,
     turn: Turn,
     watch: Watch,
-    polled: Arc<AtomicUsize>,
+    shift: Arc<Shift>,
 }
 
 impl Running {
@@ -62,7 +62,7 @@ impl Running {
     ) -> (bool, u64) {
         self.turn.begin(&self.watch, now_ns);
         let polled = {
-            let _polling = Polling::new(&self.polled);
+            let _polling = Polling::new(&self.shift);
             let work = &mut self.work;
             catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx)))
         };
@@ -108,9 +108,9 @@ impl Crew {
             .map(|segment| {
                 let mut turn = Turn::default();
                 turn.start(&segment.watch, segment.at_first, now_ns);
-                let (work, watch, polled) = (segment.work, segment.watch, segment.polled);
+                let (work, watch, shift) = (segment.work, segment.watch, segment.shift);
                 Slot {
-                    running: Mutex::new(Some(Running { work, turn, watch, polled })),
+                    running: Mutex::new(Some(Running { work, turn, watch, shift })),
                     waker: Mutex::new(None),
                     first_stage: segment.first_stage,
                 }

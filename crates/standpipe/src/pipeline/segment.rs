@@ -6,7 +6,7 @@
 
 use std::future::{Future, poll_fn};
 use std::panic::Location;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use crate::error::{Cause, CauseKind, WriteError};
@@ -19,6 +19,7 @@ use crate::stage::{Emit, More, Sink, Source};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, lock};
 use crate::tank::queue::Core;
 use crate::tank::{Batch, Readable, Writable};
+use crate::weigh::Scale;
 
 /// Items worked on before a segment that never waits lets others run.
 const ITEMS_PER_TURN: usize = 256;
@@ -109,44 +110,6 @@ async fn yield_now(watch: &Watch) {
 /// A source at the head.
 pub struct SourceHead<S>(pub(crate) Held<S>);
 
-/// An emit that knows when a wait inside it is open: a source is never dropped
-/// in the middle of handing an item on.
-struct Emitting<'a, O> {
-    out: &'a mut O,
-    inside: &'a AtomicBool,
-}
-
-/// Polls `call`, and notes whether it is open.
-async fn noted(inside: &AtomicBool, call: impl Future<Output = ()> + Send) {
-    let mut call = pin!(call);
-    poll_fn(|cx| {
-        let polled = call.as_mut().poll(cx);
-        if polled.is_pending() {
-            inside.store(true, Ordering::Relaxed);
-        } else if inside.load(Ordering::Relaxed) {
-            inside.store(false, Ordering::Relaxed);
-        }
-        polled
-    })
-    .await;
-}
-
-impl<T: Send, O: Emit<T>> Emit<T> for Emitting<'_, O> {
-    #[inline]
-    fn send(&mut self, item: T) -> impl Future<Output = ()> + Send {
-        noted(self.inside, self.out.send(item))
-    }
-
-    #[inline]
-    fn feed(&mut self, item: T) -> impl Future<Output = ()> + Send {
-        noted(self.inside, self.out.feed(item))
-    }
-
-    fn flush(&mut self) -> impl Future<Output = ()> + Send {
-        noted(self.inside, self.out.flush())
-    }
-}
-
 impl<S> std::fmt::Debug for SourceHead<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("SourceHead(..)")
@@ -159,15 +122,13 @@ impl<S: Source> Head for SourceHead<S> {
     type Item = S::Item;
 
     async fn drive<O: Outlet<S::Item>>(mut self, mut out: O, watch: Watch) {
-        let inside = AtomicBool::new(false);
         let mut reads: usize = 0;
         loop {
             let (source, post) = self.0.parts();
             let more = {
-                let mut emit = Emitting { out: &mut out, inside: &inside };
-                let mut read = pin!(source.read(&mut emit));
+                let mut read = pin!(source.read(&mut out));
                 poll_fn(|cx| {
-                    if post.line().is_draining() && !inside.load(Ordering::Relaxed) {
+                    if post.line().is_draining() && !post.shift().is_handing() {
                         return Poll::Ready(None);
                     }
                     let guard = post.guard();
@@ -280,9 +241,18 @@ pub(crate) struct TankTail<T> {
     post: Post,
     /// Whose writes these are, for those past the mark.
     line: &'static Location<'static>,
-    /// Whether the tank makes its writer wait; else each item is written by
-    /// its overflow strategy.
-    waits: bool,
+    way: Way,
+}
+
+/// How items go into the tank at a tail.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Staged, each of weight 1.
+    Count,
+    /// Staged and weighed.
+    Weigh,
+    /// Each by the tank's overflow strategy, which never waits.
+    Write,
 }
 
 impl<T: Send + 'static> TankTail<T> {
@@ -293,7 +263,11 @@ impl<T: Send + 'static> TankTail<T> {
         line: &'static Location<'static>,
     ) -> Self {
         Self {
-            waits: writable.overflow() == Overflow::Wait,
+            way: match writable.core() {
+                core if core.overflow != Overflow::Wait => Way::Write,
+                core if matches!(core.scale, Scale::One) => Way::Count,
+                _ => Way::Weigh,
+            },
             writable: Some(writable),
             staged: Batch::new(),
             staged_weight: 0,
@@ -313,13 +287,17 @@ impl<T: Send + 'static> TankTail<T> {
     /// publish.
     #[inline]
     fn stage(&mut self, item: T) -> bool {
-        let Some(core) = self.core() else { return false };
-        if !self.waits {
-            self.write(item);
-            return true;
+        match self.way {
+            Way::Count => self.staged_weight = self.staged_weight.saturating_add(1),
+            Way::Weigh => {
+                let weight = self.core().map_or(0, |core| core.scale.weigh(&item));
+                self.staged_weight = self.staged_weight.saturating_add(weight);
+            }
+            Way::Write => {
+                self.write(item);
+                return true;
+            }
         }
-        let weight = core.scale.weigh(&item);
-        self.staged_weight = self.staged_weight.saturating_add(weight);
         self.staged.push(item);
         self.staged_weight >= self.allowance
     }
@@ -356,7 +334,7 @@ impl<T: Send + 'static> TankTail<T> {
     /// Publishes all that is staged, waiting for drains; then waits until the
     /// tank is open, so that no new work begins in front of a shut tank.
     fn poll_publish(&mut self, cx: &Context<'_>) -> Poll<()> {
-        if !self.waits {
+        if self.way == Way::Write {
             // nothing is ever staged; but nothing goes on behind the end
             return if self.post.line().is_over() { Poll::Pending } else { Poll::Ready(()) };
         }
@@ -373,6 +351,7 @@ impl<T: Send + 'static> TankTail<T> {
         }
         match polled {
             Poll::Ready(Ok(room)) => {
+                self.post.shift().set_handing(false);
                 self.allowance = room;
                 self.watch.resume();
                 Poll::Ready(())
@@ -382,14 +361,34 @@ impl<T: Send + 'static> TankTail<T> {
                 Poll::Pending
             }
             Poll::Pending => {
+                self.post.shift().set_handing(true);
                 self.watch.wait(StageState::Paused, now_ns);
                 Poll::Pending
             }
         }
     }
 
-    fn publishing(&mut self, due: bool) -> impl Future<Output = ()> + Send {
-        poll_fn(move |cx| if due { self.poll_publish(cx) } else { Poll::Ready(()) })
+    #[inline]
+    fn publishing(&mut self, due: bool) -> Publishing<'_, T> {
+        Publishing { tail: due.then_some(self) }
+    }
+}
+
+/// Waits until what is staged is in the tank and the tank is open; with
+/// nothing to publish it is ready.
+struct Publishing<'a, T> {
+    tail: Option<&'a mut TankTail<T>>,
+}
+
+impl<T: Send + 'static> Future for Publishing<'_, T> {
+    type Output = ();
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.get_mut().tail {
+            None => Poll::Ready(()),
+            Some(tail) => tail.poll_publish(cx),
+        }
     }
 }
 
@@ -468,9 +467,11 @@ impl<K: Sink> SinkTail<K> {
         while !batch.is_empty() {
             let (sink, post) = held.parts();
             let before = batch.len();
+            post.shift().set_handing(true);
             let guard = post.guard();
             let more = sink.write(batch).await;
             guard.disarm();
+            post.shift().set_handing(false);
             match more {
                 Ok(More::Yes) if batch.len() == before => {
                     let error = "`write` returned without taking an item from its batch";

@@ -107,6 +107,27 @@ impl<T: Transform> Link for Transforming<T> {
     }
 }
 
+/// What a transform emits into: whatever it waits for between two items, the
+/// item it works on is on its way.
+struct InTransform<'a, D>(&'a mut D, &'a Post);
+
+impl<T: Send, D: Outlet<T>> Emit<T> for InTransform<'_, D> {
+    async fn send(&mut self, item: T) {
+        self.0.send(item).await;
+        self.1.shift().set_handing(true);
+    }
+
+    async fn feed(&mut self, item: T) {
+        self.0.feed(item).await;
+        self.1.shift().set_handing(true);
+    }
+
+    async fn flush(&mut self) {
+        self.0.flush().await;
+        self.1.shift().set_handing(true);
+    }
+}
+
 /// An async transform in front of what is downstream of it.
 pub struct TransformOn<T, D> {
     held: Held<T>,
@@ -116,13 +137,16 @@ pub struct TransformOn<T, D> {
 impl<T: Transform, D: Outlet<T::Out>> Emit<T::In> for TransformOn<T, D> {
     async fn send(&mut self, item: T::In) {
         let (transform, post) = self.held.parts();
+        post.shift().set_handing(true);
         let guard = post.guard();
-        if let Err(error) = transform.transform(item, &mut self.down).await {
+        if let Err(error) = transform.transform(item, &mut InTransform(&mut self.down, post)).await
+        {
             post.fail(error).await;
         }
         guard.disarm();
         // the next call may wait for anything: nothing fed may be left unseen
         self.down.flush().await;
+        post.shift().set_handing(false);
     }
 
     async fn feed(&mut self, item: T::In) {

@@ -7,12 +7,10 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::error::{BoxError, Cause, CauseKind, StageId};
-use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex, Ordering, lock};
+use crate::sync::{Arc, AtomicBool, Mutex, Ordering, lock};
 
 /// Consequences kept beside the first cause; later ones add nothing.
 const CONSEQUENCES_KEPT: usize = 64;
-/// No segment is being polled.
-const NOBODY: usize = usize::MAX;
 
 /// How a pipeline came to its end.
 #[derive(Clone, Debug)]
@@ -194,23 +192,44 @@ fn panic_message(payload: &(dyn Any + Send)) -> String {
     }
 }
 
+/// What the stages of one segment share.
+#[derive(Debug, Default)]
+pub(crate) struct Shift {
+    /// The segment is being polled right now.
+    polled: AtomicBool,
+    /// An item is on its way through the stages behind the source: it must not
+    /// be dropped there.
+    handing: AtomicBool,
+}
+
+impl Shift {
+    /// An item sets out, or has arrived.
+    pub(crate) fn set_handing(&self, handing: bool) {
+        if self.handing.load(Ordering::Relaxed) != handing {
+            self.handing.store(handing, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn is_handing(&self) -> bool {
+        self.handing.load(Ordering::Relaxed)
+    }
+}
+
 /// A stage's place in its line.
 #[derive(Clone, Debug)]
 pub(crate) struct Post {
     line: Arc<Line>,
     index: usize,
-    /// The stage whose segment is being polled right now, or `NOBODY`; shared
-    /// by the stages of a segment.
-    polled: Arc<AtomicUsize>,
+    shift: Arc<Shift>,
 }
 
 impl Post {
-    pub(crate) const fn new(line: Arc<Line>, index: usize, polled: Arc<AtomicUsize>) -> Self {
-        Self { line, index, polled }
+    pub(crate) const fn new(line: Arc<Line>, index: usize, shift: Arc<Shift>) -> Self {
+        Self { line, index, shift }
     }
 
-    pub(crate) fn nobody_polled() -> Arc<AtomicUsize> {
-        Arc::new(AtomicUsize::new(NOBODY))
+    pub(crate) fn shift(&self) -> &Shift {
+        &self.shift
     }
 
     pub(crate) fn line(&self) -> &Arc<Line> {
@@ -257,9 +276,7 @@ impl Drop for Guard<'_> {
     fn drop(&mut self) {
         // a segment that is merely dropped, perhaps by someone else's panic,
         // is not being polled
-        if self.armed
-            && std::thread::panicking()
-            && self.post.polled.load(Ordering::Relaxed) != NOBODY
+        if self.armed && std::thread::panicking() && self.post.shift.polled.load(Ordering::Relaxed)
         {
             self.post.line.halt(Cause::new(CauseKind::Panicked), Some(self.post.index));
         }
@@ -267,18 +284,18 @@ impl Drop for Guard<'_> {
 }
 
 /// Marks a segment as being polled, for as long as it lives.
-pub(crate) struct Polling<'a>(&'a AtomicUsize);
+pub(crate) struct Polling<'a>(&'a Shift);
 
 impl<'a> Polling<'a> {
-    pub(crate) fn new(polled: &'a AtomicUsize) -> Self {
-        polled.store(0, Ordering::Relaxed);
-        Self(polled)
+    pub(crate) fn new(shift: &'a Shift) -> Self {
+        shift.polled.store(true, Ordering::Relaxed);
+        Self(shift)
     }
 }
 
 impl Drop for Polling<'_> {
     fn drop(&mut self) {
-        self.0.store(NOBODY, Ordering::Relaxed);
+        self.0.polled.store(false, Ordering::Relaxed);
     }
 }
 

@@ -13,6 +13,7 @@ use std::mem;
 use crate::snapshot::Tally;
 use crate::tank::exit::InHand;
 use crate::tank::queue::Shared;
+use crate::weigh::Scale;
 
 /// Items that enter or leave a tank under one lock and one wake.
 ///
@@ -33,9 +34,13 @@ use crate::tank::queue::Shared;
 /// ```
 pub struct Batch<T> {
     items: VecDeque<T>,
-    /// Weight of the items in here that is charged to `home`.
+    /// Its tank counts items: what left is then what it was filled with less
+    /// what is here, and nothing is added up per item.
+    counted: bool,
+    /// Counted: items that were here when credit was last returned. Else the
+    /// weight of the items in here that is charged to `home`.
     charged: usize,
-    /// What left and is not returned yet.
+    /// Not counted: what left and is not returned yet.
     earned: InHand,
     /// Return the credit once it reaches this.
     return_at: usize,
@@ -52,6 +57,7 @@ impl<T> Batch<T> {
     pub const fn new() -> Self {
         Self {
             items: VecDeque::new(),
+            counted: false,
             charged: 0,
             earned: InHand { items: 0, weight: 0 },
             return_at: 0,
@@ -117,48 +123,66 @@ impl<T> Batch<T> {
     #[inline]
     pub(crate) fn take(&mut self) -> Option<T> {
         let item = self.items.pop_front()?;
-        if let Some(home) = &self.home {
-            // the last one gives all that is left: see `Core::leaving`
-            let weight = if self.items.is_empty() {
-                self.charged
-            } else {
-                home.scale.weigh(&item).min(self.charged)
-            };
-            self.charged = self.charged.saturating_sub(weight);
-            self.earned.weight = self.earned.weight.saturating_add(weight);
-            self.earned.items = self.earned.items.saturating_add(1);
+        if !self.counted {
+            self.earn(&item);
         }
         Some(item)
+    }
+
+    /// Adds up what an item that leaves gives back.
+    fn earn(&mut self, item: &T) {
+        let Some(home) = &self.home else { return };
+        // the last one gives all that is left: see `Core::leaving`
+        let weight = if self.items.is_empty() {
+            self.charged
+        } else {
+            home.scale.weigh(item).min(self.charged)
+        };
+        self.charged = self.charged.saturating_sub(weight);
+        self.earned.weight = self.earned.weight.saturating_add(weight);
+        self.earned.items = self.earned.items.saturating_add(1);
     }
 
     /// Whether keeping the credit any longer would keep its tank shut.
     #[inline]
     pub(crate) fn is_due(&self) -> bool {
-        self.earned.items > 0 && (self.earned.weight >= self.return_at || self.items.is_empty())
+        let left = self.left();
+        left.items > 0 && (left.weight >= self.return_at || self.items.is_empty())
     }
 
     /// What is in it, as it was charged.
     pub(crate) fn tally(&self) -> Tally {
+        let items = self.items.len();
         let mut tally = Tally::default();
-        tally.add_many(self.items.len(), self.charged);
+        tally.add_many(items, if self.counted { items } else { self.charged });
         tally
     }
 
-    /// Weight that left and was not returned.
-    pub(crate) const fn earned_weight(&self) -> usize {
-        self.earned.weight
+    /// What left and was not returned.
+    #[inline]
+    pub(crate) fn left(&self) -> InHand {
+        if self.counted {
+            let items = self.charged.saturating_sub(self.items.len());
+            return InHand { items, weight: items };
+        }
+        self.earned
     }
 
     /// What left and was not returned; it is the caller's to return now.
-    pub(crate) const fn earned(&mut self) -> InHand {
-        mem::replace(&mut self.earned, InHand { items: 0, weight: 0 })
+    pub(crate) fn take_left(&mut self) -> InHand {
+        let left = self.left();
+        if self.counted {
+            self.charged = self.items.len();
+        }
+        self.earned = InHand::default();
+        left
     }
 
     /// Returns the credit of everything that left.
     pub(crate) fn settle(&mut self, now_ns: Option<u64>) {
-        let earned = self.earned();
-        if let (Some(home), true) = (&self.home, earned.items > 0) {
-            self.return_at = home.credit(earned, now_ns);
+        let left = self.take_left();
+        if let (Some(home), true) = (&self.home, left.items > 0) {
+            self.return_at = home.credit(left, now_ns);
         }
     }
 
@@ -170,6 +194,7 @@ impl<T> Batch<T> {
                 "a batch that holds items of one tank, or of none, was given to another"
             );
             self.settle(None);
+            self.counted = matches!(home.scale, Scale::One);
             self.home = Some(home.clone());
         }
     }
@@ -204,6 +229,7 @@ impl<T> Drop for Batch<T> {
     fn drop(&mut self) {
         self.settle(None);
         if let (Some(home), false) = (&self.home, self.items.is_empty()) {
+            // after settling, what is charged is what is here
             home.unread(InHand { items: self.items.len(), weight: self.charged });
         }
     }

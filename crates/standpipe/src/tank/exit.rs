@@ -36,7 +36,7 @@ impl<T> Core<T> {
         now_ns: Option<u64>,
     ) -> Poll<Taken> {
         let mut wakes = Wakes::default();
-        let left = batch.earned();
+        let left = batch.take_left();
         let mut state = lock(&self.state);
         if left.items > 0 {
             state.meter.read.add_many(left.items, left.weight);

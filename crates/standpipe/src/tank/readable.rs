@@ -187,7 +187,7 @@ impl<T> Readable<T> {
     /// Weight in the tank, exact from this side.
     #[must_use]
     pub fn level(&self) -> usize {
-        self.core.gate().level().saturating_sub(self.batch.earned_weight())
+        self.core.gate().level().saturating_sub(self.batch.left().weight)
     }
 
     /// The level at which the tank shuts.
