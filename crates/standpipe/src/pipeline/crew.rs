@@ -158,6 +158,15 @@ impl Crew {
         }
     }
 
+    /// Tells the segments that they run in one task.
+    fn set_alone(&self) {
+        for slot in &self.slots {
+            if let Some(segment) = &*lock(&slot.running) {
+                segment.watch.alone.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Wakes `waker` when the line is over or drains.
     pub(crate) fn watch(&self, index: usize, waker: &Waker) {
         if let Some(slot) = self.slots.get(index) {
@@ -307,6 +316,7 @@ impl OneTask {
             .map(|_| Arc::new(Lamp { lit: AtomicBool::new(true), desk: desk.clone() }))
             .collect();
         let wakers: Vec<Waker> = lamps.iter().map(|lamp| Waker::from(lamp.clone())).collect();
+        crew.set_alone();
         for (index, waker) in wakers.iter().enumerate() {
             crew.watch(index, waker);
         }

@@ -38,6 +38,8 @@ pub struct Watch {
     pub(crate) yielded: Arc<AtomicBool>,
     /// It is pending for ever: it had enough before its input ended.
     pub(crate) enough: Arc<AtomicBool>,
+    /// All segments run in one task.
+    pub(crate) alone: Arc<AtomicBool>,
     /// When the poll that goes on began, if the segment was pending before.
     turn_ns: Arc<AtomicU64>,
 }
@@ -52,7 +54,14 @@ impl Watch {
     pub(crate) fn new(clock: Clock) -> Self {
         let meter = Arc::new(StageMeter::new());
         let flag = || Arc::new(AtomicBool::new(false));
-        Self { meter, clock, yielded: flag(), enough: flag(), turn_ns: Arc::new(AtomicU64::new(0)) }
+        Self {
+            meter,
+            clock,
+            yielded: flag(),
+            enough: flag(),
+            alone: flag(),
+            turn_ns: Arc::new(AtomicU64::new(0)),
+        }
     }
 
     pub(crate) fn now_ns(&self) -> u64 {
@@ -352,7 +361,10 @@ impl<T: Send + 'static> TankTail<T> {
         match polled {
             Poll::Ready(Ok(room)) => {
                 self.post.shift().set_handing(false);
-                self.allowance = room;
+                // whoever reads meanwhile shall not wait for the whole tank;
+                // in one task nobody can
+                let alone = self.watch.alone.load(Ordering::Relaxed);
+                self.allowance = if alone { room } else { room.min(core.gate().span()) };
                 self.watch.resume();
                 Poll::Ready(())
             }

@@ -187,9 +187,8 @@ impl<T> Core<T> {
 
     /// Moves items from the front of `items` into the tank while it is open:
     /// one lock and at most one wake. Ready when all are in and the tank is
-    /// open, with how much a writer may gather before it publishes again
-    /// without exceeding the tank's bound: the room left below the mark, at
-    /// most what lies between two drains.
+    /// open, with the room below the mark: how much a writer may gather before
+    /// it publishes again without exceeding the tank's bound.
     ///
     /// Waits else; `ticket` is the waiter's seat, as in [`Core::poll_open`].
     pub(crate) fn poll_publish(
@@ -225,7 +224,7 @@ impl<T> Core<T> {
             if !state.seats.is_empty() {
                 state.wake_next_writer(&mut wakes);
             }
-            (None, Poll::Ready(Ok(state.gate.room().min(state.gate.span()))))
+            (None, Poll::Ready(Ok(state.gate.room())))
         };
         drop(state);
         drop(old); // a waker's destructor is foreign code

@@ -9,7 +9,6 @@
 //! with seats taken notifies everybody: a waiter owns nothing.
 
 use std::collections::VecDeque;
-use std::mem;
 use std::task::Waker;
 
 /// Waiting writers, oldest first.
@@ -23,8 +22,14 @@ pub(super) struct Seats {
 
 struct Seat {
     ticket: u64,
-    waker: Waker,
-    notified: bool,
+    /// Taken when it is woken: then the baton is here.
+    waker: Option<Waker>,
+}
+
+impl Seat {
+    const fn is_notified(&self) -> bool {
+        self.waker.is_none()
+    }
 }
 
 impl Seats {
@@ -40,22 +45,24 @@ impl Seats {
         let Some(ticket) = *ticket else {
             let mine = self.next_ticket;
             self.next_ticket = mine.wrapping_add(1);
-            self.seats.push_back(Seat { ticket: mine, waker: waker.clone(), notified: false });
+            self.seats.push_back(Seat { ticket: mine, waker: Some(waker.clone()) });
             *ticket = Some(mine);
             return None;
         };
         let index = self.find(ticket)?;
         let seat = &mut self.seats[index];
-        if mem::take(&mut seat.notified) {
+        if seat.is_notified() {
             self.notified = self.notified.saturating_sub(1);
+        } else if seat.waker.as_ref().is_some_and(|mine| mine.will_wake(waker)) {
+            return None;
         }
-        (!seat.waker.will_wake(waker)).then(|| mem::replace(&mut seat.waker, waker.clone()))
+        seat.waker.replace(waker.clone())
     }
 
     /// Gives a seat up; true if it held the baton.
     pub(super) fn leave(&mut self, ticket: u64) -> bool {
         let Some(index) = self.find(ticket) else { return false };
-        let had_baton = self.seats.remove(index).is_some_and(|seat| seat.notified);
+        let had_baton = self.seats.remove(index).is_some_and(|seat| seat.is_notified());
         if had_baton {
             self.notified = self.notified.saturating_sub(1);
         }
@@ -68,19 +75,15 @@ impl Seats {
         if self.notified > 0 {
             return None;
         }
-        let seat = self.seats.front_mut()?;
-        seat.notified = true;
+        let waker = self.seats.front_mut()?.waker.take();
         self.notified = 1;
-        Some(seat.waker.clone())
+        waker
     }
 
     /// Notifies everyone who is not notified yet.
     pub(super) fn notify_all(&mut self) -> impl Iterator<Item = Waker> {
         self.notified = self.seats.len();
-        self.seats.iter_mut().filter(|seat| !seat.notified).map(|seat| {
-            seat.notified = true;
-            seat.waker.clone()
-        })
+        self.seats.iter_mut().filter_map(|seat| seat.waker.take())
     }
 
     fn find(&self, ticket: u64) -> Option<usize> {
