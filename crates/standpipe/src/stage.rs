@@ -17,6 +17,7 @@
 use std::future::Future;
 
 use crate::error::{BoxError, Cause};
+use crate::gate::Flow;
 use crate::tank::Batch;
 
 pub(crate) mod chain;
@@ -69,7 +70,21 @@ pub trait Emit<T>: Send {
     /// As of [`send`](Self::send).
     fn feed(&mut self, item: T) -> impl Future<Output = ()> + Send;
 
-    /// Makes everything visible that was fed.
+    /// The same without waiting, as far as that goes.
+    ///
+    /// [`Flow::Wait`] says that the item was taken and there is no room for
+    /// another: [`flush`](Self::flush), which waits for it. What was pushed may
+    /// stay invisible just as what was fed.
+    ///
+    /// # Errors
+    /// The item comes back if there was no room, or if what lies behind has to
+    /// wait for each item by itself: `feed` or `send` it.
+    fn push(&mut self, item: T) -> Result<Flow, T> {
+        Err(item)
+    }
+
+    /// Makes everything visible that was fed or pushed, and waits until there
+    /// is room.
     ///
     /// # Cancel safety
     /// Cancel safe.

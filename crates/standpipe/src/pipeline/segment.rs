@@ -10,6 +10,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use crate::error::{Cause, CauseKind, WriteError};
+use crate::gate::Flow;
 use crate::meter::StageMeter;
 use crate::overflow::Overflow;
 use crate::snapshot::{StageState, Tally};
@@ -296,17 +297,22 @@ impl<T: Send + 'static> TankTail<T> {
     /// publish.
     #[inline]
     fn stage(&mut self, item: T) -> bool {
-        match self.way {
-            Way::Count => self.staged_weight = self.staged_weight.saturating_add(1),
-            Way::Weigh => {
-                let weight = self.core().map_or(0, |core| core.scale.weigh(&item));
-                self.staged_weight = self.staged_weight.saturating_add(weight);
-            }
-            Way::Write => {
-                self.write(item);
-                return true;
-            }
+        if self.way != Way::Count {
+            return self.stage_slowly(item);
         }
+        self.staged.push(item);
+        self.staged_weight = self.staged_weight.saturating_add(1);
+        self.staged_weight >= self.allowance
+    }
+
+    #[inline(never)]
+    fn stage_slowly(&mut self, item: T) -> bool {
+        if self.way == Way::Write {
+            self.write(item);
+            return true;
+        }
+        let weight = self.core().map_or(0, |core| core.scale.weigh(&item));
+        self.staged_weight = self.staged_weight.saturating_add(weight);
         self.staged.push(item);
         self.staged_weight >= self.allowance
     }
@@ -417,13 +423,28 @@ impl<T: Send + 'static> Emit<T> for TankTail<T> {
         self.publishing(due)
     }
 
+    #[inline]
+    fn push(&mut self, item: T) -> Result<Flow, T> {
+        if self.has_room() { Ok(self.put(item)) } else { Err(item) }
+    }
+
     fn flush(&mut self) -> impl Future<Output = ()> + Send {
-        let due = !self.staged.is_empty();
+        let due = !self.staged.is_empty() || self.way == Way::Write;
         self.publishing(due)
     }
 }
 
 impl<T: Send + 'static> Outlet<T> for TankTail<T> {
+    #[inline]
+    fn has_room(&self) -> bool {
+        self.staged_weight < self.allowance
+    }
+
+    #[inline]
+    fn put(&mut self, item: T) -> Flow {
+        if self.stage(item) { Flow::Wait } else { Flow::Ready }
+    }
+
     fn holds_back(&self) -> bool {
         !self.staged.is_empty()
     }
@@ -542,6 +563,15 @@ impl<K: Sink> Emit<K::In> for SinkTail<K> {
 }
 
 impl<K: Sink> Outlet<K::In> for SinkTail<K> {
+    fn has_room(&self) -> bool {
+        false
+    }
+
+    fn put(&mut self, item: K::In) -> Flow {
+        drop(item);
+        unreachable!("has no room without waiting")
+    }
+
     fn holds_back(&self) -> bool {
         false
     }

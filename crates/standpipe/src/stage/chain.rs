@@ -7,6 +7,7 @@
 
 use std::future::Future;
 
+use crate::gate::Flow;
 use crate::stage::Emit;
 use crate::stage::Transform;
 use crate::stage::line::{Held, Post};
@@ -23,13 +24,24 @@ pub trait Outlet<T: Send>: Emit<T> + 'static {
     fn accept(&mut self, batch: &mut Batch<T>) -> impl Future<Output = ()> + Send {
         async {
             while let Some(item) = batch.take() {
-                self.feed(item).await;
+                if !self.has_room() {
+                    self.feed(item).await;
+                } else if self.put(item) == Flow::Wait {
+                    self.flush().await;
+                }
                 if batch.is_due() {
                     batch.settle(self.now_ns());
                 }
             }
         }
     }
+
+    /// Whether [`put`](Self::put) may be called: an item can be taken without
+    /// waiting.
+    fn has_room(&self) -> bool;
+
+    /// Takes an item without waiting. Only while there is room.
+    fn put(&mut self, item: T) -> Flow;
 
     /// The input idles.
     fn idle(&mut self) -> impl Future<Output = ()> + Send;
@@ -159,6 +171,15 @@ impl<T: Transform, D: Outlet<T::Out>> Emit<T::In> for TransformOn<T, D> {
 }
 
 impl<T: Transform, D: Outlet<T::Out>> Outlet<T::In> for TransformOn<T, D> {
+    fn has_room(&self) -> bool {
+        false
+    }
+
+    fn put(&mut self, item: T::In) -> Flow {
+        drop(item);
+        unreachable!("has no room without waiting")
+    }
+
     fn holds_back(&self) -> bool {
         true
     }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use crate::gate::Flow;
 use crate::stage::Emit;
 use crate::stage::chain::{Link, Outlet};
 use crate::stage::line::Post;
@@ -87,6 +88,11 @@ where
         }
     }
 
+    #[inline]
+    fn push(&mut self, item: T) -> Result<Flow, T> {
+        if self.has_room() { Ok(self.put(item)) } else { Err(item) }
+    }
+
     fn flush(&mut self) -> impl Future<Output = ()> + Send {
         self.down.flush()
     }
@@ -99,6 +105,19 @@ where
     U: Send + 'static,
     D: Outlet<U>,
 {
+    #[inline]
+    fn has_room(&self) -> bool {
+        self.down.has_room()
+    }
+
+    #[inline]
+    fn put(&mut self, item: T) -> Flow {
+        match self.call(item) {
+            Some(item) => self.down.put(item),
+            None => Flow::Ready,
+        }
+    }
+
     fn holds_back(&self) -> bool {
         self.down.holds_back()
     }

@@ -5,6 +5,7 @@
 
 use std::future::Future;
 
+use crate::gate::Flow;
 use crate::stage::Emit;
 use crate::stage::chain::{Link, Outlet};
 use crate::stage::line::Post;
@@ -68,7 +69,11 @@ where
                 break;
             };
             guard.disarm();
-            self.down.feed(item).await;
+            match self.down.push(item) {
+                Ok(Flow::Ready) => {}
+                Ok(Flow::Wait) => self.down.flush().await,
+                Err(item) => self.down.feed(item).await,
+            }
         }
     }
 
@@ -84,6 +89,15 @@ where
     I: IntoIterator<Item: Send + 'static, IntoIter: Send> + 'static,
     D: Outlet<I::Item>,
 {
+    fn has_room(&self) -> bool {
+        false // how many it makes is not known
+    }
+
+    fn put(&mut self, item: T) -> Flow {
+        drop(item);
+        unreachable!("has no room without waiting")
+    }
+
     fn holds_back(&self) -> bool {
         self.down.holds_back()
     }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 
+use crate::gate::Flow;
 use crate::stage::{Emit, More, Source};
 
 /// Items brought per `read`: enough to hide its cost, few enough to stop soon.
@@ -32,7 +33,11 @@ where
     async fn read(&mut self, out: &mut impl Emit<I::Item>) -> Result<More, Infallible> {
         for _ in 0..PER_READ {
             let Some(item) = self.0.next() else { return Ok(More::No) };
-            out.feed(item).await;
+            match out.push(item) {
+                Ok(Flow::Ready) => {}
+                Ok(Flow::Wait) => out.flush().await,
+                Err(item) => out.feed(item).await,
+            }
         }
         Ok(More::Yes)
     }

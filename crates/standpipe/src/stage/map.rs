@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use crate::gate::Flow;
 use crate::stage::Emit;
 use crate::stage::chain::{Link, Outlet};
 use crate::stage::line::Post;
@@ -74,6 +75,11 @@ where
         self.down.feed(item)
     }
 
+    #[inline]
+    fn push(&mut self, item: T) -> Result<Flow, T> {
+        if self.has_room() { Ok(self.put(item)) } else { Err(item) }
+    }
+
     fn flush(&mut self) -> impl Future<Output = ()> + Send {
         self.down.flush()
     }
@@ -86,6 +92,17 @@ where
     U: Send + 'static,
     D: Outlet<U>,
 {
+    #[inline]
+    fn has_room(&self) -> bool {
+        self.down.has_room()
+    }
+
+    #[inline]
+    fn put(&mut self, item: T) -> Flow {
+        let item = self.call(item);
+        self.down.put(item)
+    }
+
     fn holds_back(&self) -> bool {
         self.down.holds_back()
     }

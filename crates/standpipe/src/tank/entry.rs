@@ -238,8 +238,12 @@ impl<T> Core<T> {
     /// Items of weight 1 move in one piece, up to the mark.
     fn publish_counted(state: &mut State<T>, items: &mut VecDeque<T>, now_ns: Option<u64>) {
         let count = state.gate.room().min(items.len());
-        if state.queue.is_empty() && count == items.len() {
-            mem::swap(&mut state.queue, items);
+        if count == items.len() {
+            if state.queue.is_empty() {
+                mem::swap(&mut state.queue, items);
+            } else {
+                state.queue.append(items);
+            }
         } else {
             state.queue.extend(items.drain(..count));
         }
