@@ -381,6 +381,10 @@ impl<D> Ready<D> {
 
     /// Gives each segment a task of its own, by `spawn`.
     ///
+    /// # Cancel safety
+    /// Dropping what this returns cancels the pipeline; every stage is
+    /// destroyed, those that another thread is polling as soon as it is back.
+    ///
     /// # Examples
     /// ```
     /// use futures::executor::{ThreadPool, block_on};
@@ -405,6 +409,10 @@ impl<D> Ready<D> {
 
     /// Gives each segment a tokio task of its own.
     ///
+    /// # Cancel safety
+    /// Dropping what this returns cancels the pipeline; every stage is
+    /// destroyed, those that another thread is polling as soon as it is back.
+    ///
     /// # Panics
     /// Outside a tokio runtime.
     #[cfg(feature = "tokio")]
@@ -416,6 +424,10 @@ impl<D> Ready<D> {
 
     /// Gives each segment a thread of its own: for stages that compute for
     /// long or block.
+    ///
+    /// # Cancel safety
+    /// Dropping what this returns cancels the pipeline; every stage is
+    /// destroyed, those that another thread is polling as soon as it is back.
     ///
     /// # Errors
     /// If the system gives no more threads.

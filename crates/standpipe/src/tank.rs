@@ -25,9 +25,9 @@ use std::sync::Arc as StdArc;
 
 use crate::gate::{Gate, Marks};
 use crate::overflow::Overflow;
-use crate::snapshot::TankSnapshot;
+use crate::snapshot::{TankSnapshot, Unit};
 use crate::sync::Arc;
-use crate::weigh::{KIB, Scale, Unit, Weigh};
+use crate::weigh::{KIB, Scale, Weigh};
 
 pub(crate) mod queue;
 mod batch;

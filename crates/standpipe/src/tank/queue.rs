@@ -13,10 +13,10 @@ use crate::error::{Cause, CauseKind};
 use crate::gate::{Flow, Gate, Marks, Turn};
 use crate::meter::TankMeter;
 use crate::overflow::Overflow;
-use crate::snapshot::TankSnapshot;
+use crate::snapshot::{TankSnapshot, Unit};
 use crate::sync::{Arc, AtomicBool, Mutex, lock};
 use crate::tank::seats::Seats;
-use crate::weigh::{Scale, Unit};
+use crate::weigh::Scale;
 
 /// What is fixed when a tank is built, and its state.
 pub(crate) struct Core<T> {

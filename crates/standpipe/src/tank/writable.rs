@@ -151,6 +151,9 @@ impl<T> Writable<T> {
     /// Takes effect at the call. When every clone has ended, the reader gets
     /// what is queued and then the end. The returned [`Finished`] may be
     /// awaited, to know that everything was taken, or dropped.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the end stands whether or not anybody awaits it.
     pub fn end(mut self) -> Finished<T> {
         self.ended = true;
         Finished { core: self.core.clone() } // `self` drops, and leaves with the count
