@@ -5,5 +5,6 @@
 mod plan;
 mod args;
 mod size;
+mod exit;
 
 fn main() {}
