@@ -1,9 +1,18 @@
 //! How is `64KiB`, `10MB/s`, `1m30s` read and written?
 //!
+//! Read strictly, written loosely. What could be meant in two ways (`64kb`: bits or bytes?) is
+//! refused with both ways as the hint. Numbers are read as integers, so `1.5M` is exact.
+//!
 //! # Knows / never knows
 //! Knows units. Never knows which option a word belongs to: `args` says that in its message.
 
 use std::time::Duration;
+
+mod read;
+mod write;
+
+pub(crate) use read::{read_amount, read_rate, read_time};
+pub(crate) use write::{clock, count, mark, percent, rate, size, time};
 
 /// What a size option asks for, before it is known what it is a part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,3 +33,28 @@ pub(crate) struct Rate {
     /// The period: a second, a minute or an hour.
     pub(crate) per: Duration,
 }
+
+/// Whether nothing at all is an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Zero {
+    /// It is, as in `--low 0`.
+    Allowed,
+    /// It is not.
+    Refused,
+}
+
+/// Why a word is no size, rate or time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// What to write instead.
+    pub(crate) hint: String,
+}
+
+impl Refusal {
+    fn new(hint: impl Into<String>) -> Self {
+        Self { hint: hint.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests;
