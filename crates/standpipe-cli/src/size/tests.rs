@@ -1,3 +1,5 @@
+//! Tables of what is read, refused and written.
+
 use super::*;
 
 const MIB: u64 = 1 << 20;
