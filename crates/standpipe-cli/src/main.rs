@@ -1,7 +1,9 @@
 //! The command `standpipe`.
 #![forbid(unsafe_code)]
-#![expect(dead_code, reason = "the rooms above `view` are not built yet")]
-#![cfg_attr(not(test), expect(unused_imports, reason = "as above"))]
+#![cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "the rooms above `view` are not built yet")
+)]
 
 mod plan;
 mod args;

@@ -391,6 +391,11 @@ impl Scanner<'_> {
                 }
                 Ok(())
             }
+            // The number of the process, whatever follows: `$$(` opens nothing.
+            [_, b'$', ..] => {
+                self.at += 2;
+                Ok(())
+            }
             _ => {
                 self.at += 1;
                 Ok(())
@@ -418,7 +423,7 @@ impl Scanner<'_> {
                 }
                 (b'$', Some(b'{')) => self.parameter()?,
                 (b'\\' | b'\'' | b'"' | b'`' | b'(' | b')' | b'{' | b'\n', _)
-                | (b'$', Some(b'[')) => {
+                | (b'$', Some(b'[' | b'$')) => {
                     return Err(Doubt::contains("quotes or brackets inside `${..}`"));
                 }
                 _ => self.at += 1,
@@ -436,8 +441,10 @@ impl Scanner<'_> {
             match byte {
                 b'(' => open += 1,
                 b')' => open -= 1,
-                b'$' if !matches!(self.text.get(self.at + 1), Some(b'(' | b'{' | b'[' | b'\'')) => {
-                }
+                b'$' if !matches!(
+                    self.text.get(self.at + 1),
+                    Some(b'(' | b'{' | b'[' | b'\'' | b'$')
+                ) => {}
                 b' ' | b'\t' | b'_' | b'+' | b'-' | b'*' | b'/' | b'%' => {}
                 b'<' | b'>' | b'=' | b'!' | b'&' | b'|' | b'^' | b'~' | b'?' | b':' | b',' => {}
                 _ if byte.is_ascii_alphanumeric() => {}

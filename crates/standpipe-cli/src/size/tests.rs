@@ -200,6 +200,16 @@ fn marks_are_written_whole() {
 }
 
 #[test]
+fn sizes_can_be_typed_again() {
+    for (bytes, expected) in
+        [(0, "0"), (1000, "1000"), (65_536, "64K"), (96 * MIB, "96M"), (1 << 60, "1E")]
+    {
+        assert_eq!(typed(bytes), expected);
+        assert_eq!(read_amount(expected, Zero::Allowed), Ok(Amount::Bytes(bytes)));
+    }
+}
+
+#[test]
 fn rates_are_written_with_one_decimal() {
     for (bytes_per_second, expected) in [
         (0.0, "0 B/s"),

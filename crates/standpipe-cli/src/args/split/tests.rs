@@ -78,6 +78,7 @@ fn brackets_are_left_whole() {
     check("a ${x:-b|c} ${x#y} | d", &["a ${x:-b|c} ${x#y}", "d"]);
     check("a \"${x:-${y}|}\" | d", &["a \"${x:-${y}|}\"", "d"]);
     check("a $((1 | (2 << 3))) | d", &["a $((1 | (2 << 3)))", "d"]);
+    check("a $$'x|' \"$$(\" | b", &["a $$'x|' \"$$(\"", "b"]);
     check("a $#x $| b", &["a $#x $", "b"]);
     check("diff <(a | b) <(c) | d", &["diff <(a | b) <(c)", "d"]);
     check("a > >(b | c) | d", &["a > >(b | c)", "d"]);
@@ -168,6 +169,8 @@ fn compound_commands_are_refused() {
 fn what_shells_read_differently_is_refused() {
     refused(r"a $'x\'y' | b", "shells read differently");
     refused("a[1|2]=3 | b", "an open `[`");
+    refused("a ${x$${y}} | b", "inside `${..}`");
+    refused("a $$(b) | c", "a `(` inside a command");
     refused("a $[1|2] | b", "`$[`");
     refused("a ${x:-'}'} | b", "inside `${..}`");
     refused("a \"${x:-\"y\"}\" | b", "inside `${..}`");

@@ -4,7 +4,7 @@
 //! stdin is a pipe, the line it reads there. So the output spells the structure: `w a | w b` prints
 //! `<(b):<(a):>>`. A shell runs the text whole, and again cut, each piece by its own `eval` with
 //! pipes between; the outputs must be equal. Refusing is always right, so only texts that are cut
-//! go to the shells. `STANDPIPE_SPLIT_CASES` and `STANDPIPE_SPLIT_SEED` ask for more and others.
+//! go to the shells. Nothing joins stderr: the complaints of two shells come in any order. `STANDPIPE_SPLIT_CASES` and `STANDPIPE_SPLIT_SEED` ask for more and others.
 
 use std::process::{Command, Stdio};
 
@@ -136,10 +136,10 @@ impl Random {
     fn command(&mut self, depth: usize) -> String {
         if depth > 0 && self.below(5) == 0 {
             let (open, close) =
-                [("(", ")"), ("{ ", "; }"), ("( ", " ) 2>&1"), ("{ ", ";} <&0")][self.below(4)];
+                [("(", ")"), ("{ ", "; }"), ("( ", " ) 3>&1"), ("{ ", ";} <&0")][self.below(4)];
             return format!("{open}{}{close}", self.list(depth - 1));
         }
-        let mut text = self.pick(&["w", "w", "w", "x=1 w", "2>&1 w", "\\w", "'w'"]).to_owned();
+        let mut text = self.pick(&["w", "w", "w", "x=1 w", "3>&1 w", "\\w", "'w'"]).to_owned();
         for _ in 0..self.below(3) {
             text += " ";
             text += &self.argument(depth);
@@ -182,7 +182,7 @@ impl Random {
             "${x:-a|b}",
             "\"${x:-a|b}\"",
             "${#x}",
-            "$((1|2))",
+            "$((1|4))",
             "$x",
             "\"$x\"",
             "{",
@@ -190,7 +190,7 @@ impl Random {
             "a[1]",
             "'\\'",
             "\"\\\\\"",
-            "2>&1",
+            "3>&1",
             ">/dev/null",
             "</dev/null",
             ">|/dev/null",
@@ -265,7 +265,7 @@ const TOKENS: [&str; 46] = [
     "<",
     ">",
     "/dev/null",
-    "2>&1",
+    "3>&1",
     "${x",
     "${x:-",
     "}",
