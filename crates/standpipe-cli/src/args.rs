@@ -13,11 +13,13 @@ use std::{
 
 use crate::size::{self, Amount, Rate, Refusal, Zero};
 
+mod environment;
 mod flag;
 mod help;
 mod split;
 mod word;
 
+pub(crate) use environment::Environment;
 use flag::{Flag, Id};
 pub(crate) use help::{long_help, short_help};
 pub(crate) use word::{nearest, shown};
@@ -158,15 +160,6 @@ pub(crate) enum Request {
     Version,
     /// Nothing, alone at a terminal: print the short help to stderr and exit with 125.
     Nothing,
-}
-
-/// What the surroundings say about a command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Environment {
-    /// A stdin that is none selects a run.
-    pub(crate) stdin_is_terminal: bool,
-    /// Memory of the machine or of the cgroup, the lower; `None` if unknown.
-    pub(crate) memory_limit_bytes: Option<u64>,
 }
 
 /// Reads the command line, without the program's own name.

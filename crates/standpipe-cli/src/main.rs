@@ -1,9 +1,7 @@
 //! The command `standpipe`.
 #![forbid(unsafe_code)]
-#![cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "the rooms above `view` are not built yet")
-)]
+#![expect(dead_code, reason = "the rooms above `view` are not built yet")]
+#![cfg_attr(not(test), expect(unused_imports, reason = "as above"))]
 
 mod plan;
 mod args;

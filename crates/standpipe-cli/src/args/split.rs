@@ -410,10 +410,7 @@ impl Scanner<'_> {
             return Err(Doubt::contains("brackets in brackets, too deep to follow"));
         }
         self.at += 2;
-        let is_first = |byte: u8| byte.is_ascii_alphanumeric() || b"_@*#?$!-".contains(&byte);
-        if !self.peek().is_some_and(is_first) {
-            return Err(Doubt::contains("a `${` without a name"));
-        }
+        self.parameter_name()?;
         while let Some(byte) = self.peek() {
             match (byte, self.text.get(self.at + 1)) {
                 (b'}', _) => {
@@ -430,6 +427,36 @@ impl Scanner<'_> {
             }
         }
         Err(Doubt::unclosed("${"))
+    }
+
+    /// Steps over the name in `${..}` and the operator behind it. Only those of every shell: behind
+    /// others some take the `}` for a letter.
+    fn parameter_name(&mut self) -> Result<(), Doubt> {
+        let measures = matches!(self.rest(), [b'#', byte, ..] if *byte != b'}');
+        let name = &self.rest()[usize::from(measures)..];
+        let letters = name.iter().take_while(|byte| is_name(&[**byte])).count();
+        let digits = name.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (length, is_special) = match name.first() {
+            _ if letters > 0 => {
+                (name.iter().take_while(|byte| is_name(&[b'_', **byte])).count(), false)
+            }
+            _ if digits > 0 => (digits, false),
+            Some(b'@' | b'*' | b'#' | b'?' | b'$' | b'!' | b'-') => (1, true),
+            _ => return Err(Doubt::contains("a `${` without a name")),
+        };
+        self.at += usize::from(measures) + length;
+        let operator = match self.rest() {
+            [b'}', ..] => return Ok(()),
+            [b':', b'-' | b'=' | b'?' | b'+', ..] => 2,
+            [b'-' | b'=' | b'?' | b'+' | b'%' | b'#', ..] => 1,
+            [] => return Err(Doubt::unclosed("${")),
+            _ => 0,
+        };
+        if operator == 0 || is_special || measures {
+            return Err(Doubt::contains("a `${..}` that not every `sh` knows"));
+        }
+        self.at += operator;
+        Ok(())
     }
 
     /// Steps over `$((..))`, which may also be a command in two pairs of brackets: without quotes

@@ -76,6 +76,10 @@ fn brackets_are_left_whole() {
     check("(while read x; do { a; }; done) | d", &["(while read x; do { a; }; done)", "d"]);
     check("(if a; then (b); fi) | d", &["(if a; then (b); fi)", "d"]);
     check("a ${x:-b|c} ${x#y} | d", &["a ${x:-b|c} ${x#y}", "d"]);
+    check(
+        "a ${#x} ${#} ${10} ${@} ${x%%.*} ${x=y} | b",
+        &["a ${#x} ${#} ${10} ${@} ${x%%.*} ${x=y}", "b"],
+    );
     check("a \"${x:-${y}|}\" | d", &["a \"${x:-${y}|}\"", "d"]);
     check("a $((1 | (2 << 3))) | d", &["a $((1 | (2 << 3)))", "d"]);
     check("a $$'x|' \"$$(\" | b", &["a $$'x|' \"$$(\"", "b"]);
@@ -140,7 +144,7 @@ fn open_ends_are_refused() {
     refused("a ) | b", "a `)` that nothing opens");
     refused("} | b", "begins with `}`");
     refused(&"$(".repeat(10_000), "too deep");
-    refused(&"${x".repeat(10_000), "too deep");
+    refused(&"${x-".repeat(10_000), "too deep");
     refused(&"( ".repeat(10_000), "too deep");
 }
 
@@ -169,7 +173,9 @@ fn compound_commands_are_refused() {
 fn what_shells_read_differently_is_refused() {
     refused(r"a $'x\'y' | b", "shells read differently");
     refused("a[1|2]=3 | b", "an open `[`");
-    refused("a ${x$${y}} | b", "inside `${..}`");
+    refused("a ${x:}-a|b} | c", "a `${..}` that not every `sh` knows");
+    refused("a ${x:1:2} ${x/a/b} | c", "a `${..}` that not every `sh` knows");
+    refused("a ${x-$${y}} | b", "inside `${..}`");
     refused("a $$(b) | c", "a `(` inside a command");
     refused("a $[1|2] | b", "`$[`");
     refused("a ${x:-'}'} | b", "inside `${..}`");
