@@ -94,6 +94,23 @@ fn shells_agree_with_every_cut() {
     }
 }
 
+#[test]
+fn pieces_are_parts_of_the_text_in_order() {
+    let mut random = Random(3);
+    for _ in 0..20_000 {
+        let text = if random.below(2) == 0 { random.text() } else { random.soup() };
+        let Ok(pieces) = split(OsStr::new(&text)) else { continue };
+        let mut rest = text.as_str();
+        for piece in pieces {
+            let piece = piece.to_str().expect("made of UTF-8");
+            let at = rest.find(piece).expect("a part of the text");
+            assert!(rest[..at].bytes().all(|byte| b" \t|".contains(&byte)), "{text:?}");
+            rest = &rest[at + piece.len()..];
+        }
+        assert!(rest.bytes().all(|byte| b" \t".contains(&byte)), "{text:?}");
+    }
+}
+
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
@@ -134,6 +151,9 @@ impl Random {
     }
 
     fn command(&mut self, depth: usize) -> String {
+        if self.below(20) == 0 {
+            return self.pick(&TRAPS).to_owned();
+        }
         if depth > 0 && self.below(5) == 0 {
             let (open, close) =
                 [("(", ")"), ("{ ", "; }"), ("( ", " ) 3>&1"), ("{ ", ";} <&0")][self.below(4)];
@@ -158,6 +178,9 @@ impl Random {
     }
 
     fn argument(&mut self, depth: usize) -> String {
+        if self.below(20) == 0 {
+            return self.pick(&TRAPS).to_owned();
+        }
         if depth > 0 && self.below(4) == 0 {
             let list = self.list(depth - 1);
             return match self.below(4) {
@@ -237,6 +260,7 @@ impl Random {
     }
 }
 
+/// Letters with a meaning.
 const TOKENS: [&str; 46] = [
     "w",
     "w ",
@@ -284,4 +308,16 @@ const TOKENS: [&str; 46] = [
     "\n",
     "<(",
     "a",
+];
+
+/// Whole texts that one careless scanner or another would cut wrongly.
+const TRAPS: [&str; 8] = [
+    r#""$$("|w ")"'"'"#,
+    "a[w|w ]=b",
+    r"$'\'|w '\''",
+    "${x:}-a|b}",
+    "$[1|w ]",
+    "$(w \")\" ')' `w ')'` | w)",
+    "{ w {; w }; }|w",
+    "( w '('; w \\( )|w",
 ];
