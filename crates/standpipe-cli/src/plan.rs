@@ -19,6 +19,10 @@ use crate::{
     size::Rate,
 };
 
+mod build;
+mod ends;
+mod memory;
+
 /// One run, ready to be built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {

@@ -1,3 +1,5 @@
+//! Tables of ends and what they mean together.
+
 use super::*;
 
 /// Reads `"3=5 2!13>3 1=0~64"`: stage 3 exits 5, then 2 dies of signal 13 after 3 was gone, then 1

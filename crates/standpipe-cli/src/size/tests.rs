@@ -1,3 +1,5 @@
+//! Tables of what is read, refused and written.
+
 use super::*;
 
 const MIB: u64 = 1 << 20;
@@ -194,6 +196,16 @@ fn marks_are_written_whole() {
         (10_000_000, "9.54 MiB"),
     ] {
         assert_eq!(mark(bytes), expected);
+    }
+}
+
+#[test]
+fn sizes_can_be_typed_again() {
+    for (bytes, expected) in
+        [(0, "0"), (1000, "1000"), (65_536, "64K"), (96 * MIB, "96M"), (1 << 60, "1E")]
+    {
+        assert_eq!(typed(bytes), expected);
+        assert_eq!(read_amount(expected, Zero::Allowed), Ok(Amount::Bytes(bytes)));
     }
 }
 

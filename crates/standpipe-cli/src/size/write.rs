@@ -43,6 +43,17 @@ pub(crate) fn mark(bytes: u64) -> String {
     if number < 1024 { format!("{number} {}", UNITS[unit]) } else { size(bytes) }
 }
 
+/// Writes a size as it is typed, exactly: `96M`, `64K`, `1000`.
+pub(crate) fn typed(bytes: u64) -> String {
+    let mut number = bytes;
+    let mut letters = ["", "K", "M", "G", "T", "P", "E"].iter().peekable();
+    while number >= 1024 && number.is_multiple_of(1024) {
+        number /= 1024;
+        letters.next();
+    }
+    format!("{number}{}", letters.peek().copied().unwrap_or(&""))
+}
+
 /// Writes a number with commas: `65,536`.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
