@@ -1,0 +1,105 @@
+//! How is a measurement shown?
+//!
+//! As one markdown table for people, or as JSON lines for programs. Absent peers are rows too.
+
+use crate::measure::{Metric, Reading, Row, Unit, Verdict, Weight, median};
+
+/// Prints the rows as a markdown table.
+pub(crate) fn markdown(rows: &[Row], unit: Unit) {
+    let (wall, cpu) = match unit {
+        Unit::NsPerItem => ("wall ns/item", "CPU ns/item"),
+        Unit::GibPerSecond => ("GiB/s", "CPU s/GiB"),
+    };
+    println!("| case | setting | {wall} | min..max | {cpu} | against | ratio | target | met |");
+    println!("| --- | --- | ---: | ---: | ---: | --- | ---: | ---: | --- |");
+    for row in rows {
+        let start = format!("| {} | {} | {}", row.case.name, row.case.setting, figures(row, unit));
+        let verdicts = row.verdicts(rows);
+        if verdicts.is_empty() {
+            println!("{start} | | | | |");
+        }
+        for verdict in &verdicts {
+            println!("{start} | {} |", comparison(verdict));
+        }
+    }
+}
+
+fn figures(row: &Row, unit: Unit) -> String {
+    if row.readings.is_empty() {
+        return "absent | | ".to_owned();
+    }
+    let (wall, cpu) = (row.per_item(Metric::Wall), row.per_item(Metric::Cpu));
+    let gib = f64::from(1 << 30);
+    let show = |seconds: f64| match unit {
+        Unit::NsPerItem => seconds * 1e9,
+        Unit::GibPerSecond => 1.0 / (seconds * gib),
+    };
+    let shown: Vec<f64> = wall.into_iter().map(show).collect();
+    let least = shown.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = shown.iter().copied().fold(0.0, f64::max);
+    let cpu = match unit {
+        Unit::NsPerItem => format!("{:.2}", median(&cpu) * 1e9),
+        Unit::GibPerSecond => format!("{:.3}", median(&cpu) * gib),
+    };
+    format!("{:.2} | {least:.2}..{most:.2} | {cpu}", median(&shown))
+}
+
+fn comparison(verdict: &Verdict<'_>) -> String {
+    let target = verdict.target;
+    let weight = match target.weight {
+        Weight::Gate => "",
+        Weight::Goal => " (goal)",
+    };
+    let (against, unit) = match target.metric {
+        Metric::Cpu => ("CPU", ""),
+        Metric::Wall => ("wall", ""),
+        Metric::PeakMib => ("peak RSS", " MiB"),
+    };
+    let peer = verdict.peer.map_or(String::new(), |peer| format!(" of {peer}"));
+    let ratio = verdict.ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}{unit}"));
+    let met = match verdict.met() {
+        Some(true) => "met",
+        Some(false) => "**not met**",
+        None => "-",
+    };
+    format!("{against}{peer} | {ratio} | <= {}{unit}{weight} | {met}", target.at_most)
+}
+
+/// Prints a JSON object a line, one per row, every reading included.
+pub(crate) fn json(workload: &str, rows: &[Row]) {
+    for row in rows {
+        let list = |take: &dyn Fn(&Reading) -> String| -> String {
+            row.readings.iter().map(take).collect::<Vec<_>>().join(",")
+        };
+        let targets: Vec<String> = row.verdicts(rows).iter().map(target_json).collect();
+        println!(
+            "{{\"workload\":{workload:?},\"case\":{:?},\"setting\":{:?},\"n\":{},\"wall_ns\":[{}],\"cpu_ns\":[{}],\
+             \"voluntary_switches\":[{}],\"peak_kib\":[{}],\"targets\":[{}]}}",
+            row.case.name,
+            row.case.setting,
+            row.n,
+            list(&|r| r.wall.as_nanos().to_string()),
+            list(&|r| r.cpu.as_nanos().to_string()),
+            list(&|r| r.switches.to_string()),
+            list(&|r| r.peak_kib.to_string()),
+            targets.join(","),
+        );
+    }
+}
+
+fn target_json(verdict: &Verdict<'_>) -> String {
+    let metric = match verdict.target.metric {
+        Metric::Cpu => "cpu",
+        Metric::Wall => "wall",
+        Metric::PeakMib => "peak_mib",
+    };
+    let null = || "null".to_owned();
+    let peer = verdict.peer.map_or_else(null, |peer| format!("{peer:?}"));
+    let ratio = verdict.ratio.map_or_else(null, |ratio| format!("{ratio:.4}"));
+    let met = verdict.met().map_or_else(null, |met| met.to_string());
+    let gate = verdict.target.weight == Weight::Gate;
+    format!(
+        "{{\"metric\":\"{metric}\",\"peer\":{peer},\"ratio\":{ratio},\"at_most\":{},\"gate\":{gate},\"met\":{met}}}",
+        verdict.target.at_most
+    )
+}

@@ -1,0 +1,446 @@
+//! What happened, how long in each state?
+//!
+//! A [`TankMeter`] counts under its tank's lock; a [`StageMeter`] is written
+//! by one stage and read by anyone, without a lock. Time is integrated, never
+//! sampled: a level between two readings of the clock counts for exactly as
+//! long as it lasted.
+//!
+//! # Knows / never knows
+//! Knows counts, and `now` as an argument in nanoseconds from any fixed
+//! origin. Never knows a clock, a tank or a task. So virtual time and manual
+//! clocks run the same code.
+
+use std::panic::Location;
+
+use crate::snapshot::{Drops, PastMark, StageState, Tally};
+use crate::sync::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+
+/// Lines told apart in `past_mark`; more are summed under one name.
+const PAST_MARK_LINES: usize = 16;
+
+/// What a tank counts. Written and read under the tank's lock.
+#[derive(Debug, Default)]
+pub(crate) struct TankMeter {
+    pub(crate) written: Tally,
+    pub(crate) read: Tally,
+    pub(crate) dropped: Drops,
+    pub(crate) oversize: u64,
+    pub(crate) pauses: u64,
+    pub(crate) refused: u64,
+    pub(crate) wakes_reader: u64,
+    pub(crate) wakes_writer: u64,
+    pub(crate) peak: usize,
+    lowest: Option<usize>,
+    /// Only in a pipeline, where the driver reads the clock.
+    timed: Option<Box<Timed>>,
+    past_mark: Option<Box<PastMarks>>,
+}
+
+#[derive(Debug, Default)]
+struct PastMarks {
+    lines: Vec<(&'static Location<'static>, Tally)>,
+    elsewhere: Tally,
+}
+
+#[derive(Debug)]
+struct Timed {
+    begun_ns: u64,
+    seen_ns: u64,
+    /// The level right after the last change that came with a time.
+    level: usize,
+    /// The lowest level since then.
+    lowest: usize,
+    area: u128,
+    fill_ns: [u64; 10],
+}
+
+impl TankMeter {
+    /// Starts integrating the level over time.
+    pub(crate) fn start_timing(&mut self, now_ns: u64, level: usize) {
+        self.timed = Some(Box::new(Timed {
+            begun_ns: now_ns,
+            seen_ns: now_ns,
+            level,
+            lowest: level,
+            area: 0,
+            fill_ns: [0; 10],
+        }));
+    }
+
+    /// The level is about to change at `now_ns`. Without a time (`None`) the
+    /// change is folded in at the next reading, as a straight line.
+    #[inline]
+    pub(crate) fn before(&mut self, now_ns: Option<u64>, level: usize, high: usize) {
+        if let (Some(timed), Some(now_ns)) = (&mut self.timed, now_ns) {
+            timed.advance(now_ns, level, high);
+        }
+    }
+
+    /// The level has changed.
+    #[inline]
+    pub(crate) fn after(&mut self, timed_change: bool, level: usize) {
+        self.peak = self.peak.max(level);
+        if let Some(lowest) = &mut self.lowest {
+            *lowest = (*lowest).min(level);
+        }
+        if let Some(timed) = &mut self.timed {
+            timed.lowest = timed.lowest.min(level);
+            if timed_change {
+                timed.level = level;
+                timed.lowest = level;
+            }
+        }
+    }
+
+    /// The reader took its first item: from now on a standing level shows.
+    pub(crate) fn reader_began(&mut self, level: usize) {
+        self.lowest.get_or_insert(level);
+    }
+
+    /// Lowest level since the reader began.
+    pub(crate) fn lowest(&self) -> usize {
+        self.lowest.unwrap_or(0)
+    }
+
+    /// Counts a write past the mark from this line.
+    pub(crate) fn past_mark(&mut self, line: &'static Location<'static>, weight: usize) {
+        let marks = self.past_mark.get_or_insert_default();
+        if let Some((_, tally)) = marks.lines.iter_mut().find(|(seen, _)| *seen == line) {
+            tally.add(weight);
+        } else if marks.lines.len() < PAST_MARK_LINES {
+            let mut tally = Tally::default();
+            tally.add(weight);
+            marks.lines.push((line, tally));
+        } else {
+            marks.elsewhere.add(weight);
+        }
+    }
+
+    /// The lines that wrote past the mark.
+    pub(crate) fn past_marks(&self) -> Vec<PastMark> {
+        let Some(marks) = &self.past_mark else { return Vec::new() };
+        let named = marks.lines.iter().map(|(line, written)| PastMark {
+            line: format!("{}:{}", line.file(), line.line()),
+            written: *written,
+        });
+        let rest = (marks.elsewhere.items > 0)
+            .then(|| PastMark { line: String::from("elsewhere"), written: marks.elsewhere });
+        named.chain(rest).collect()
+    }
+
+    /// Time-weighted mean level and times by fill, up to `now_ns`.
+    pub(crate) fn time_weighted(
+        &self,
+        now_ns: Option<u64>,
+        level: usize,
+        high: usize,
+    ) -> Option<(f64, [u64; 10])> {
+        let timed = self.timed.as_ref()?;
+        let mut timed = Timed { ..**timed };
+        if let Some(now_ns) = now_ns {
+            timed.advance(now_ns, level, high);
+        }
+        let wall_ns = timed.seen_ns.saturating_sub(timed.begun_ns);
+        #[expect(clippy::cast_precision_loss, reason = "a mean needs three digits")]
+        let mean = if wall_ns == 0 { 0.0 } else { timed.area as f64 / 2.0 / wall_ns as f64 };
+        Some((mean, timed.fill_ns))
+    }
+}
+
+impl Timed {
+    /// Adds the interval since the last reading. `area` holds twice the
+    /// integral, so that the straight line between two levels stays whole.
+    fn advance(&mut self, now_ns: u64, level: usize, high: usize) {
+        let span_ns = now_ns.saturating_sub(self.seen_ns);
+        let levels = (self.level as u128).saturating_add(level as u128);
+        self.area = self.area.saturating_add(levels.saturating_mul(u128::from(span_ns)));
+        if let Some(cell) = self.fill_ns.get_mut(cell(self.lowest.min(level), high)) {
+            *cell = cell.saturating_add(span_ns);
+        }
+        self.seen_ns = self.seen_ns.max(now_ns);
+        self.level = level;
+        self.lowest = level;
+    }
+}
+
+/// 0 empty, 1 to 8 the eighths below the mark, 9 at or above it.
+fn cell(level: usize, high: usize) -> usize {
+    if level == 0 {
+        0
+    } else if level >= high {
+        9
+    } else {
+        level.saturating_mul(8).checked_div(high).unwrap_or(0).saturating_add(1).min(8)
+    }
+}
+
+/// What a stage counts and how long it was in each state.
+///
+/// One writer, any readers. `seq` is odd while a transition is being written;
+/// a reader that sees it change reads again.
+#[derive(Debug)]
+pub(crate) struct StageMeter {
+    seq: AtomicUsize,
+    state: AtomicU8,
+    since_ns: AtomicU64,
+    busy_ns: AtomicU64,
+    paused_ns: AtomicU64,
+    starved_ns: AtomicU64,
+    own_wait_ns: AtomicU64,
+    not_running_ns: AtomicU64,
+    paused_longest_ns: AtomicU64,
+    starved_longest_ns: AtomicU64,
+    polls: AtomicU64,
+    taken_items: AtomicU64,
+    taken_weight: AtomicU64,
+    given_items: AtomicU64,
+    given_weight: AtomicU64,
+}
+
+/// A consistent copy of a [`StageMeter`], open interval included.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StageTimes {
+    pub(crate) state: StageState,
+    pub(crate) busy_ns: u64,
+    pub(crate) paused_ns: u64,
+    pub(crate) starved_ns: u64,
+    pub(crate) own_wait_ns: u64,
+    pub(crate) not_running_ns: u64,
+    pub(crate) paused_longest_ns: u64,
+    pub(crate) starved_longest_ns: u64,
+    pub(crate) polls: u64,
+    pub(crate) taken: Tally,
+    pub(crate) given: Tally,
+}
+
+const WAITING: u8 = 0;
+const BUSY: u8 = 1;
+const PAUSED: u8 = 2;
+const STARVED: u8 = 3;
+const DONE: u8 = 4;
+
+/// Adds to a counter that only one thread writes: a load and a store, no lock
+/// prefix.
+fn add(counter: &AtomicU64, value: u64) {
+    counter.store(counter.load(Ordering::Relaxed).saturating_add(value), Ordering::Relaxed);
+}
+
+fn raise(counter: &AtomicU64, value: u64) {
+    counter.store(counter.load(Ordering::Relaxed).max(value), Ordering::Relaxed);
+}
+
+impl StageMeter {
+    pub(crate) fn new() -> Self {
+        let zero = || AtomicU64::new(0);
+        Self {
+            seq: AtomicUsize::new(0),
+            state: AtomicU8::new(WAITING),
+            since_ns: zero(),
+            busy_ns: zero(),
+            paused_ns: zero(),
+            starved_ns: zero(),
+            own_wait_ns: zero(),
+            not_running_ns: zero(),
+            paused_longest_ns: zero(),
+            starved_longest_ns: zero(),
+            polls: zero(),
+            taken_items: zero(),
+            taken_weight: zero(),
+            given_items: zero(),
+            given_weight: zero(),
+        }
+    }
+
+    /// Closes the interval that is open and opens one in `state`. One reading
+    /// of the clock does both, so nothing falls between two states.
+    pub(crate) fn enter(&self, state: StageState, now_ns: u64) {
+        let code = match state {
+            StageState::Waiting => WAITING,
+            StageState::Busy => BUSY,
+            StageState::Paused => PAUSED,
+            StageState::Starved => STARVED,
+            StageState::Done => DONE,
+        };
+        self.transition(|| {
+            self.close_interval(now_ns);
+            self.state.store(code, Ordering::Relaxed);
+        });
+    }
+
+    /// When the open interval began.
+    pub(crate) fn since_ns(&self) -> u64 {
+        self.since_ns.load(Ordering::Relaxed)
+    }
+
+    /// Whether a wait to read or to write is open.
+    pub(crate) fn is_waiting(&self) -> bool {
+        matches!(self.state.load(Ordering::Relaxed), PAUSED | STARVED)
+    }
+
+    /// Adds time spent pending on its own resource, a part of busy.
+    pub(crate) fn own_wait(&self, span_ns: u64) {
+        add(&self.own_wait_ns, span_ns);
+    }
+
+    /// Adds time in which it could have run and others did, a part of busy.
+    pub(crate) fn not_running(&self, span_ns: u64) {
+        add(&self.not_running_ns, span_ns);
+    }
+
+    /// Counts a poll.
+    pub(crate) fn polled(&self) {
+        add(&self.polls, 1);
+    }
+
+    /// Counts what was taken in since the last exchange.
+    pub(crate) fn took(&self, tally: Tally) {
+        add(&self.taken_items, tally.items);
+        add(&self.taken_weight, tally.weight);
+    }
+
+    /// Counts what was given out since the last exchange.
+    pub(crate) fn gave(&self, tally: Tally) {
+        add(&self.given_items, tally.items);
+        add(&self.given_weight, tally.weight);
+    }
+
+    fn close_interval(&self, now_ns: u64) {
+        let since_ns = self.since_ns.load(Ordering::Relaxed);
+        let span_ns = now_ns.saturating_sub(since_ns);
+        match self.state.load(Ordering::Relaxed) {
+            BUSY => add(&self.busy_ns, span_ns),
+            PAUSED => {
+                add(&self.paused_ns, span_ns);
+                raise(&self.paused_longest_ns, span_ns);
+            }
+            STARVED => {
+                add(&self.starved_ns, span_ns);
+                raise(&self.starved_longest_ns, span_ns);
+            }
+            _ => {}
+        }
+        self.since_ns.store(now_ns.max(since_ns), Ordering::Relaxed); // never back
+    }
+
+    fn transition(&self, write: impl FnOnce()) {
+        let seq = self.seq.load(Ordering::Relaxed);
+        self.seq.store(seq.wrapping_add(1), Ordering::Relaxed);
+        fence(Ordering::Release);
+        write();
+        self.seq.store(seq.wrapping_add(2), Ordering::Release);
+    }
+
+    /// A copy as of `now_ns`, the open interval included.
+    pub(crate) fn times(&self, now_ns: u64) -> StageTimes {
+        for _ in 0..64 {
+            let before = self.seq.load(Ordering::Acquire);
+            let times = self.copy(now_ns);
+            fence(Ordering::Acquire);
+            let after = self.seq.load(Ordering::Relaxed);
+            if before == after && before.is_multiple_of(2) {
+                return times;
+            }
+            std::hint::spin_loop();
+        }
+        self.copy(now_ns)
+    }
+
+    fn copy(&self, now_ns: u64) -> StageTimes {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let open_ns = now_ns.saturating_sub(get(&self.since_ns));
+        let mut times = StageTimes {
+            state: StageState::Waiting,
+            busy_ns: get(&self.busy_ns),
+            paused_ns: get(&self.paused_ns),
+            starved_ns: get(&self.starved_ns),
+            own_wait_ns: get(&self.own_wait_ns),
+            not_running_ns: get(&self.not_running_ns),
+            paused_longest_ns: get(&self.paused_longest_ns),
+            starved_longest_ns: get(&self.starved_longest_ns),
+            polls: get(&self.polls),
+            taken: Tally { items: get(&self.taken_items), weight: get(&self.taken_weight) },
+            given: Tally { items: get(&self.given_items), weight: get(&self.given_weight) },
+        };
+        match self.state.load(Ordering::Relaxed) {
+            BUSY => {
+                times.state = StageState::Busy;
+                times.busy_ns = times.busy_ns.saturating_add(open_ns);
+            }
+            PAUSED => {
+                times.state = StageState::Paused;
+                times.paused_ns = times.paused_ns.saturating_add(open_ns);
+                times.paused_longest_ns = times.paused_longest_ns.max(open_ns);
+            }
+            STARVED => {
+                times.state = StageState::Starved;
+                times.starved_ns = times.starved_ns.saturating_add(open_ns);
+                times.starved_longest_ns = times.starved_longest_ns.max(open_ns);
+            }
+            DONE => times.state = StageState::Done,
+            _ => {}
+        }
+        times
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_square_wave_level_has_an_exact_mean() {
+        // vector #24697: a mean of samples taken at the crests says "full"
+        let mut meter = TankMeter::default();
+        meter.start_timing(0, 0);
+        let mut now = 0;
+        for _ in 0..1_000 {
+            meter.before(Some(now), 0, 100);
+            meter.after(true, 100);
+            now += 10;
+            meter.before(Some(now), 100, 100);
+            meter.after(true, 0);
+            now += 90;
+        }
+        let (mean, fill) = meter.time_weighted(Some(now), 0, 100).unwrap();
+        assert!((mean - 10.0).abs() < 1e-9, "{mean}");
+        assert_eq!(fill[9], 10 * 1_000);
+        assert_eq!(fill[0], 90 * 1_000);
+        assert_eq!(meter.peak, 100);
+    }
+
+    #[test]
+    fn the_lowest_level_of_an_interval_picks_the_cell() {
+        let mut meter = TankMeter::default();
+        meter.start_timing(0, 64);
+        meter.after(false, 9); // unseen by any clock, but lossless all the same
+        meter.after(false, 64);
+        let (_, fill) = meter.time_weighted(Some(5), 64, 64).unwrap();
+        assert_eq!(fill[2], 5, "{fill:?}");
+    }
+
+    #[test]
+    fn states_add_up_to_wall_time_and_an_open_wait_counts() {
+        let meter = StageMeter::new();
+        meter.enter(StageState::Busy, 100);
+        meter.enter(StageState::Starved, 130);
+        meter.enter(StageState::Busy, 150);
+        meter.enter(StageState::Paused, 160);
+        let times = meter.times(1_160);
+        assert_eq!((times.busy_ns, times.starved_ns, times.paused_ns), (40, 20, 1_000));
+        assert_eq!(times.paused_longest_ns, 1_000);
+        assert_eq!(times.state, StageState::Paused);
+    }
+
+    #[test]
+    fn lines_past_the_mark_are_bounded() {
+        let mut meter = TankMeter::default();
+        let here = Location::caller();
+        for _ in 0..5 {
+            meter.past_mark(here, 2);
+        }
+        let lines = meter.past_marks();
+        assert_eq!(lines.len(), 1);
+        assert_eq!(lines[0].written, Tally { items: 5, weight: 10 });
+        assert!(lines[0].line.contains("meter.rs:"), "{}", lines[0].line);
+    }
+}

@@ -1,0 +1,355 @@
+//! Who polls the segments, and who takes them down?
+//!
+//! All segments of a pipeline sit in numbered slots. Whatever drives them (one
+//! task, a task each, a thread each) polls a slot through [`Crew::poll`], so
+//! the rules of the end are in one place: the first halt stops all polling,
+//! and segments are dropped in contract order: the failed one, then upstream,
+//! nearest first, then downstream, nearest first; without a failed stage from
+//! the sink up. A slot that another thread is polling is left to that thread,
+//! which goes on with the order when its poll returns.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::TryLockError;
+use std::task::{Context, Poll, Wake, Waker};
+
+use crate::error::{Cause, CauseKind};
+use crate::pipeline::segment::{Turn, Watch};
+use crate::snapshot::StageState;
+use crate::stage::line::{Line, Outcome, Polling};
+use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex, Ordering, lock};
+
+/// A segment's work, boxed once.
+pub(crate) type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Polls of the one-task driver before it lets other tasks run.
+const POLLS_PER_TURN: usize = 256;
+
+/// A segment before it is driven.
+pub(crate) struct Segment {
+    pub(crate) work: Work,
+    pub(crate) watch: Watch,
+    pub(crate) at_first: StageState,
+    /// Index of its first stage.
+    pub(crate) first_stage: usize,
+    /// Marks it as being polled, for its stages' guards.
+    pub(crate) polled: Arc<AtomicUsize>,
+}
+
+struct Slot {
+    running: Mutex<Option<Running>>,
+    waker: Mutex<Option<Waker>>,
+    first_stage: usize,
+}
+
+struct Running {
+    work: Work,
+    turn: Turn,
+    watch: Watch,
+    polled: Arc<AtomicUsize>,
+}
+
+impl Running {
+    /// One poll; whether it is over, and when. A panic is recorded as the
+    /// cause.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        line: &Line,
+        first_stage: usize,
+        now_ns: Option<u64>,
+    ) -> (bool, u64) {
+        self.turn.begin(&self.watch, now_ns);
+        let polled = {
+            let _polling = Polling::new(&self.polled);
+            let work = &mut self.work;
+            catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx)))
+        };
+        let over = match polled {
+            Ok(polled) => polled.is_ready() || self.watch.enough.load(Ordering::Relaxed),
+            Err(payload) => {
+                if !line.is_over() {
+                    // no guard was passed: the segment's own first stage
+                    line.halt(Cause::new(CauseKind::Panicked), Some(first_stage));
+                }
+                line.explain_panic(payload.as_ref());
+                true
+            }
+        };
+        (over, self.turn.end(&self.watch, over))
+    }
+
+    /// Drops the work; what its stages destroy happens here.
+    fn take_down(self, line: &Line, first_stage: usize) {
+        self.watch.meter.enter(StageState::Done, self.watch.now_ns());
+        let work = self.work;
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(work))) {
+            line.halt(Cause::new(CauseKind::Panicked), Some(first_stage));
+            line.explain_panic(payload.as_ref());
+        }
+    }
+}
+
+/// The segments of one running pipeline.
+pub(crate) struct Crew {
+    slots: Vec<Slot>,
+    line: Arc<Line>,
+    /// Whose turn it is in the order of taking down.
+    next_down: Mutex<usize>,
+    left: AtomicUsize,
+    supervisor: Mutex<Option<Waker>>,
+}
+
+impl Crew {
+    pub(crate) fn new(segments: Vec<Segment>, line: Arc<Line>, now_ns: u64) -> Arc<Self> {
+        let slots: Vec<Slot> = segments
+            .into_iter()
+            .map(|segment| {
+                let mut turn = Turn::default();
+                turn.start(&segment.watch, segment.at_first, now_ns);
+                let (work, watch, polled) = (segment.work, segment.watch, segment.polled);
+                Slot {
+                    running: Mutex::new(Some(Running { work, turn, watch, polled })),
+                    waker: Mutex::new(None),
+                    first_stage: segment.first_stage,
+                }
+            })
+            .collect();
+        let left = AtomicUsize::new(slots.len());
+        let crew = Arc::new(Self {
+            slots,
+            line: line.clone(),
+            next_down: Mutex::new(0),
+            left,
+            supervisor: Mutex::new(None),
+        });
+        let weak = Arc::downgrade(&crew);
+        line.on_alarm(Arc::new(move || {
+            if let Some(crew) = weak.upgrade() {
+                crew.wake_all();
+            }
+        }));
+        crew
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(crate) fn line(&self) -> &Arc<Line> {
+        &self.line
+    }
+
+    fn wake_all(&self) {
+        for slot in &self.slots {
+            let waker = lock(&slot.waker).clone();
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+        self.wake_supervisor();
+    }
+
+    fn wake_supervisor(&self) {
+        let waker = lock(&self.supervisor).clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Wakes `waker` when the line is over or drains.
+    pub(crate) fn watch(&self, index: usize, waker: &Waker) {
+        if let Some(slot) = self.slots.get(index) {
+            remember(&slot.waker, waker);
+        }
+    }
+
+    /// Polls one segment, or sees that it is over. `now_ns` is a reading of
+    /// the clock after which nothing was worked on, and becomes the next one.
+    pub(crate) fn poll(
+        &self,
+        index: usize,
+        cx: &mut Context<'_>,
+        now_ns: &mut Option<u64>,
+    ) -> Poll<()> {
+        let Some(slot) = self.slots.get(index) else { return Poll::Ready(()) };
+        let over = {
+            let mut running = lock(&slot.running);
+            match &mut *running {
+                None => true,
+                Some(_) if self.line.is_over() => false,
+                Some(segment) => {
+                    let (over, ended_ns) = segment.poll(cx, &self.line, slot.first_stage, *now_ns);
+                    *now_ns = Some(ended_ns);
+                    // one that ended while the line goes on is dropped at
+                    // once; else the order says when
+                    if over && !self.line.is_over() {
+                        if let Some(segment) = running.take() {
+                            segment.take_down(&self.line, slot.first_stage);
+                        }
+                        self.one_less();
+                    }
+                    over
+                }
+            }
+        };
+        if self.line.is_over() {
+            self.take_down();
+            return Poll::Ready(());
+        }
+        if over { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn one_less(&self) {
+        if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.wake_supervisor();
+        }
+    }
+
+    /// The order in which segments are dropped.
+    fn order(&self) -> Vec<usize> {
+        let count = self.slots.len();
+        let failed = match self.line.outcome() {
+            Some(Outcome::Failed(_, Some(stage))) => {
+                self.slots.iter().rposition(|slot| slot.first_stage <= stage)
+            }
+            _ => None,
+        };
+        match failed {
+            Some(failed) => (0..=failed).rev().chain(failed.saturating_add(1)..count).collect(),
+            None => (0..count).rev().collect(),
+        }
+    }
+
+    /// Drops segments in order, until one is being polled elsewhere.
+    pub(crate) fn take_down(&self) {
+        let order = self.order();
+        let mut next = lock(&self.next_down);
+        while let Some(slot) = order.get(*next).and_then(|&index| self.slots.get(index)) {
+            let segment = match slot.running.try_lock() {
+                Ok(mut running) => running.take(),
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().take(),
+                Err(TryLockError::WouldBlock) => return,
+            };
+            *next = next.saturating_add(1);
+            if let Some(segment) = segment {
+                segment.take_down(&self.line, slot.first_stage);
+                self.one_less();
+            }
+        }
+    }
+
+    /// Whether every segment is gone; takes them down if that is due.
+    pub(crate) fn is_gone(&self) -> bool {
+        if self.line.is_over() {
+            self.take_down();
+        }
+        self.left.load(Ordering::SeqCst) == 0
+    }
+
+    /// Waits until every segment is gone.
+    pub(crate) fn poll_gone(&self, cx: &Context<'_>) -> Poll<()> {
+        remember(&self.supervisor, cx.waker());
+        if self.is_gone() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+fn remember(slot: &Mutex<Option<Waker>>, waker: &Waker) {
+    let mut slot = lock(slot);
+    if !slot.as_ref().is_some_and(|old| old.will_wake(waker)) {
+        let old = slot.replace(waker.clone());
+        drop(slot);
+        drop(old);
+    }
+}
+
+/// Drives all segments in one task: a wake inside the task is a store.
+pub(crate) struct OneTask {
+    crew: Arc<Crew>,
+    lamps: Vec<Arc<Lamp>>,
+    wakers: Vec<Waker>,
+    desk: Arc<Desk>,
+}
+
+/// What the lamps of one task share.
+struct Desk {
+    /// The task is polling: it will look at its lamps before it sleeps.
+    awake: AtomicBool,
+    task: Mutex<Option<Waker>>,
+}
+
+/// One segment's "poll me".
+struct Lamp {
+    lit: AtomicBool,
+    desk: Arc<Desk>,
+}
+
+impl Wake for Lamp {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.lit.swap(true, Ordering::SeqCst) && !self.desk.awake.load(Ordering::SeqCst) {
+            let task = lock(&self.desk.task).clone();
+            if let Some(task) = task {
+                task.wake();
+            }
+        }
+    }
+}
+
+impl OneTask {
+    pub(crate) fn new(crew: Arc<Crew>) -> Self {
+        let desk = Arc::new(Desk { awake: AtomicBool::new(false), task: Mutex::new(None) });
+        let lamps: Vec<Arc<Lamp>> = (0..crew.len())
+            .map(|_| Arc::new(Lamp { lit: AtomicBool::new(true), desk: desk.clone() }))
+            .collect();
+        let wakers: Vec<Waker> = lamps.iter().map(|lamp| Waker::from(lamp.clone())).collect();
+        for (index, waker) in wakers.iter().enumerate() {
+            crew.watch(index, waker);
+        }
+        Self { crew, lamps, wakers, desk }
+    }
+
+    pub(crate) fn crew(&self) -> &Arc<Crew> {
+        &self.crew
+    }
+
+    /// Polls what is to be polled, until nothing is or its turn is over.
+    pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<()> {
+        remember(&self.desk.task, cx.waker());
+        self.desk.awake.store(true, Ordering::SeqCst);
+        let mut polls: usize = 0;
+        let mut now_ns = None;
+        loop {
+            let mut any = false;
+            for (index, (lamp, waker)) in self.lamps.iter().zip(&self.wakers).enumerate() {
+                if lamp.lit.load(Ordering::Relaxed) && lamp.lit.swap(false, Ordering::SeqCst) {
+                    any = true;
+                    polls = polls.saturating_add(1);
+                    match self.crew.poll(index, &mut Context::from_waker(waker), &mut now_ns) {
+                        Poll::Ready(()) | Poll::Pending => {} // shows in `is_gone`
+                    }
+                }
+            }
+            if self.crew.is_gone() {
+                self.desk.awake.store(false, Ordering::SeqCst);
+                return Poll::Ready(());
+            }
+            if any && polls < POLLS_PER_TURN {
+                continue;
+            }
+            self.desk.awake.store(false, Ordering::SeqCst);
+            if !self.lamps.iter().any(|lamp| lamp.lit.load(Ordering::SeqCst)) {
+                return Poll::Pending;
+            }
+            if polls >= POLLS_PER_TURN {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.desk.awake.store(true, Ordering::SeqCst);
+        }
+    }
+}

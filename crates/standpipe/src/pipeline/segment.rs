@@ -1,0 +1,602 @@
+//! A segment: what runs between two tanks, from its head to its tail.
+//!
+//! The head brings items, the tail takes them, the fused stages lie between
+//! as one chain of outlets. Head and tail are where a segment waits, so here
+//! is where time is read and states change.
+
+use std::future::{Future, poll_fn};
+use std::panic::Location;
+use std::pin::pin;
+use std::task::{Context, Poll};
+
+use crate::error::{Cause, CauseKind, WriteError};
+use crate::meter::StageMeter;
+use crate::overflow::Overflow;
+use crate::snapshot::{StageState, Tally};
+use crate::stage::chain::Outlet;
+use crate::stage::line::{Held, Post};
+use crate::stage::{Emit, More, Sink, Source};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, lock};
+use crate::tank::queue::Core;
+use crate::tank::{Batch, Readable, Writable};
+
+/// Items worked on before a segment that never waits lets others run.
+const ITEMS_PER_TURN: usize = 256;
+/// The same for a source, in calls of `read`.
+const READS_PER_TURN: usize = 64;
+
+/// Nanoseconds from a fixed origin.
+pub(crate) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// What a segment reports to: its meter, and the clock that only drivers read.
+#[derive(Clone)]
+pub struct Watch {
+    pub(crate) meter: Arc<StageMeter>,
+    pub(crate) clock: Clock,
+    /// It is pending only to let others run.
+    pub(crate) yielded: Arc<AtomicBool>,
+    /// It is pending for ever: it had enough before its input ended.
+    pub(crate) enough: Arc<AtomicBool>,
+    /// When the poll that goes on began, if the segment was pending before.
+    turn_ns: Arc<AtomicU64>,
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watch").field("meter", &self.meter).finish_non_exhaustive()
+    }
+}
+
+impl Watch {
+    pub(crate) fn new(clock: Clock) -> Self {
+        let meter = Arc::new(StageMeter::new());
+        let flag = || Arc::new(AtomicBool::new(false));
+        Self { meter, clock, yielded: flag(), enough: flag(), turn_ns: Arc::new(AtomicU64::new(0)) }
+    }
+
+    pub(crate) fn now_ns(&self) -> u64 {
+        (self.clock)()
+    }
+
+    /// A wait begins, unless it has begun. `now_ns` is a reading after which
+    /// nothing was worked on; else the clock is read.
+    fn wait(&self, state: StageState, now_ns: Option<u64>) {
+        if !self.meter.is_waiting() {
+            self.meter.enter(state, now_ns.unwrap_or_else(|| self.now_ns()));
+        }
+    }
+
+    /// A wait, if one is open, is over. It was over when this poll began:
+    /// nothing but polling down to here has happened since.
+    fn resume(&self) {
+        if self.meter.is_waiting() {
+            self.meter.enter(StageState::Busy, self.turn_ns.load(Ordering::Relaxed));
+        }
+    }
+}
+
+/// Where a segment's items come from.
+pub trait Head: Send + 'static {
+    /// What the segment does before its first poll: a source works, whoever
+    /// reads a tank waits for it.
+    #[doc(hidden)]
+    const AT_FIRST: StageState;
+
+    /// What it brings.
+    type Item: Send + 'static;
+
+    /// Moves everything into `out`, to the end.
+    fn drive<O: Outlet<Self::Item>>(self, out: O, watch: Watch) -> impl Future<Output = ()> + Send;
+}
+
+/// Lets others run once.
+async fn yield_now(watch: &Watch) {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        watch.yielded.store(true, Ordering::Relaxed);
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+// ---- heads -----------------------------------------------------------------
+
+/// A source at the head.
+pub struct SourceHead<S>(pub(crate) Held<S>);
+
+/// An emit that knows when a wait inside it is open: a source is never dropped
+/// in the middle of handing an item on.
+struct Emitting<'a, O> {
+    out: &'a mut O,
+    inside: &'a AtomicBool,
+}
+
+/// Polls `call`, and notes whether it is open.
+async fn noted(inside: &AtomicBool, call: impl Future<Output = ()> + Send) {
+    let mut call = pin!(call);
+    poll_fn(|cx| {
+        let polled = call.as_mut().poll(cx);
+        if polled.is_pending() {
+            inside.store(true, Ordering::Relaxed);
+        } else if inside.load(Ordering::Relaxed) {
+            inside.store(false, Ordering::Relaxed);
+        }
+        polled
+    })
+    .await;
+}
+
+impl<T: Send, O: Emit<T>> Emit<T> for Emitting<'_, O> {
+    #[inline]
+    fn send(&mut self, item: T) -> impl Future<Output = ()> + Send {
+        noted(self.inside, self.out.send(item))
+    }
+
+    #[inline]
+    fn feed(&mut self, item: T) -> impl Future<Output = ()> + Send {
+        noted(self.inside, self.out.feed(item))
+    }
+
+    fn flush(&mut self) -> impl Future<Output = ()> + Send {
+        noted(self.inside, self.out.flush())
+    }
+}
+
+impl<S> std::fmt::Debug for SourceHead<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SourceHead(..)")
+    }
+}
+
+impl<S: Source> Head for SourceHead<S> {
+    const AT_FIRST: StageState = StageState::Busy;
+
+    type Item = S::Item;
+
+    async fn drive<O: Outlet<S::Item>>(mut self, mut out: O, watch: Watch) {
+        let inside = AtomicBool::new(false);
+        let mut reads: usize = 0;
+        loop {
+            let (source, post) = self.0.parts();
+            let more = {
+                let mut emit = Emitting { out: &mut out, inside: &inside };
+                let mut read = pin!(source.read(&mut emit));
+                poll_fn(|cx| {
+                    if post.line().is_draining() && !inside.load(Ordering::Relaxed) {
+                        return Poll::Ready(None);
+                    }
+                    let guard = post.guard();
+                    let polled = read.as_mut().poll(cx);
+                    guard.disarm();
+                    if polled.is_pending() {
+                        reads = 0;
+                    }
+                    polled.map(Some)
+                })
+                .await
+            };
+            match more {
+                Some(Ok(More::Yes)) => {
+                    out.flush().await;
+                    reads = reads.saturating_add(1);
+                    if reads >= READS_PER_TURN {
+                        reads = 0;
+                        yield_now(&watch).await;
+                    }
+                }
+                Some(Ok(More::No)) | None => break,
+                Some(Err(error)) => {
+                    post.fail(error).await;
+                }
+            }
+        }
+        self.0.finished();
+        out.finish().await;
+    }
+}
+
+/// A tank at the head.
+#[derive(Debug)]
+pub struct TankHead<T>(pub(crate) Readable<T>, pub(crate) Post);
+
+impl<T: Send + 'static> Head for TankHead<T> {
+    const AT_FIRST: StageState = StageState::Starved;
+
+    type Item = T;
+
+    async fn drive<O: Outlet<T>>(mut self, mut out: O, watch: Watch) {
+        let mut batch = Batch::held();
+        batch.belong(self.0.core());
+        let mut worked: usize = 0;
+        // when the last batch was done with, until its credit is returned
+        let mut done_ns = None;
+        loop {
+            let mut told = !out.holds_back();
+            let more = loop {
+                let more = poll_fn(|cx| match self.0.poll_next_batch(cx, &mut batch, done_ns) {
+                    Poll::Ready(more) => Poll::Ready(Some(more)),
+                    Poll::Pending if !told => Poll::Ready(None),
+                    Poll::Pending => {
+                        watch.wait(StageState::Starved, done_ns.take());
+                        Poll::Pending
+                    }
+                })
+                .await;
+                if let Some(more) = more {
+                    break more;
+                }
+                // before parking: nothing may be held back
+                told = true;
+                done_ns = None;
+                out.idle().await;
+            };
+            if watch.meter.is_waiting() {
+                worked = 0;
+                watch.resume();
+            }
+            match more {
+                Ok(true) => {
+                    worked = worked.saturating_add(batch.len());
+                    watch.meter.took(batch.tally());
+                    out.accept(&mut batch).await;
+                    if worked >= ITEMS_PER_TURN {
+                        worked = 0;
+                        batch.settle(Some(watch.now_ns()));
+                        out.flush().await;
+                        yield_now(&watch).await;
+                        done_ns = None;
+                    } else {
+                        done_ns = Some(watch.now_ns());
+                    }
+                }
+                Ok(false) => break,
+                Err(cause) => {
+                    self.1.halt(cause).await;
+                }
+            }
+        }
+        out.finish().await;
+    }
+}
+
+// ---- tails -----------------------------------------------------------------
+
+/// A tank at the tail.
+pub(crate) struct TankTail<T> {
+    writable: Option<Writable<T>>,
+    /// Fed and not yet visible: never more than the room that the tank had,
+    /// plus one item, so that the tank's bound holds with it.
+    staged: Batch<T>,
+    staged_weight: usize,
+    /// Publish when this much is staged.
+    allowance: usize,
+    ticket: Option<u64>,
+    watch: Watch,
+    post: Post,
+    /// Whose writes these are, for those past the mark.
+    line: &'static Location<'static>,
+    /// Whether the tank makes its writer wait; else each item is written by
+    /// its overflow strategy.
+    waits: bool,
+}
+
+impl<T: Send + 'static> TankTail<T> {
+    pub(crate) fn new(
+        writable: Writable<T>,
+        watch: Watch,
+        post: Post,
+        line: &'static Location<'static>,
+    ) -> Self {
+        Self {
+            waits: writable.overflow() == Overflow::Wait,
+            writable: Some(writable),
+            staged: Batch::new(),
+            staged_weight: 0,
+            allowance: 0,
+            ticket: None,
+            watch,
+            post,
+            line,
+        }
+    }
+
+    fn core(&self) -> Option<&Core<T>> {
+        self.writable.as_ref().map(|writable| &**writable.core())
+    }
+
+    /// Puts an item behind those that are staged. True if it is time to
+    /// publish.
+    #[inline]
+    fn stage(&mut self, item: T) -> bool {
+        let Some(core) = self.core() else { return false };
+        if !self.waits {
+            self.write(item);
+            return true;
+        }
+        let weight = core.scale.weigh(&item);
+        self.staged_weight = self.staged_weight.saturating_add(weight);
+        self.staged.push(item);
+        self.staged_weight >= self.allowance
+    }
+
+    /// A tank that never waits takes each item by its strategy.
+    fn write(&self, item: T) {
+        let Some(core) = self.core() else { return };
+        let weight = core.scale.weigh(&item);
+        match core.write(item, self.line) {
+            Ok(_) => self.gave(1, weight),
+            Err(WriteError::Closed(_, cause)) => self.closed(cause),
+            Err(error) => {
+                let cause = Cause::with_error(CauseKind::Overflowed, error.to_string());
+                self.post.line().halt(cause, Some(self.post.index()));
+            }
+        }
+    }
+
+    fn gave(&self, items: usize, weight: usize) {
+        let mut tally = Tally::default();
+        tally.add_many(items, weight);
+        self.watch.meter.gave(tally);
+    }
+
+    /// The tank takes nothing any more.
+    fn closed(&self, cause: Cause) {
+        // a reader that had enough is not a failure of this stage: whoever
+        // stopped it has said, or will say, how the line ends
+        if cause.kind() != CauseKind::Stopped {
+            self.post.line().halt(cause, Some(self.post.index()));
+        }
+    }
+
+    /// Publishes all that is staged, waiting for drains; then waits until the
+    /// tank is open, so that no new work begins in front of a shut tank.
+    fn poll_publish(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if !self.waits {
+            // nothing is ever staged; but nothing goes on behind the end
+            return if self.post.line().is_over() { Poll::Pending } else { Poll::Ready(()) };
+        }
+        let Some(writable) = &self.writable else { return Poll::Ready(()) };
+        let core = &**writable.core();
+        let before = self.staged.len();
+        let now_ns = (before > 0 && self.ticket.is_none()).then(|| self.watch.now_ns());
+        let polled = core.poll_publish(cx, &mut self.staged, &mut self.ticket, now_ns);
+        if before > self.staged.len() {
+            let left: usize = self.staged.iter().map(|item| core.scale.weigh(item)).sum();
+            let gone = self.staged_weight.saturating_sub(left);
+            self.staged_weight = left;
+            self.gave(before.saturating_sub(self.staged.len()), gone);
+        }
+        match polled {
+            Poll::Ready(Ok(room)) => {
+                self.allowance = room;
+                self.watch.resume();
+                Poll::Ready(())
+            }
+            Poll::Ready(Err(cause)) => {
+                self.closed(cause);
+                Poll::Pending
+            }
+            Poll::Pending => {
+                self.watch.wait(StageState::Paused, now_ns);
+                Poll::Pending
+            }
+        }
+    }
+
+    fn publishing(&mut self, due: bool) -> impl Future<Output = ()> + Send {
+        poll_fn(move |cx| if due { self.poll_publish(cx) } else { Poll::Ready(()) })
+    }
+}
+
+impl<T: Send + 'static> Emit<T> for TankTail<T> {
+    #[inline]
+    fn send(&mut self, item: T) -> impl Future<Output = ()> + Send {
+        self.stage(item);
+        self.publishing(true)
+    }
+
+    #[inline]
+    fn feed(&mut self, item: T) -> impl Future<Output = ()> + Send {
+        let due = self.stage(item);
+        self.publishing(due)
+    }
+
+    fn flush(&mut self) -> impl Future<Output = ()> + Send {
+        let due = !self.staged.is_empty();
+        self.publishing(due)
+    }
+}
+
+impl<T: Send + 'static> Outlet<T> for TankTail<T> {
+    fn holds_back(&self) -> bool {
+        !self.staged.is_empty()
+    }
+
+    async fn idle(&mut self) {
+        self.flush().await;
+    }
+
+    async fn finish(&mut self) {
+        self.flush().await;
+        if let Some(writable) = self.writable.take() {
+            writable.end();
+        }
+    }
+
+    fn now_ns(&self) -> Option<u64> {
+        Some(self.watch.now_ns())
+    }
+}
+
+impl<T> Drop for TankTail<T> {
+    fn drop(&mut self) {
+        let Some(writable) = self.writable.take() else { return };
+        if let Some(ticket) = self.ticket.take() {
+            writable.core().leave(ticket);
+        }
+        // what was fed and never became visible is counted with what was
+        // written and never read
+        writable.core().lose(&mut self.staged);
+    }
+}
+
+/// A sink at the tail.
+pub(crate) struct SinkTail<K: Sink> {
+    held: Held<K>,
+    batch: Batch<K::In>,
+    /// Where the result of the pipeline goes; `None` in the middle of one.
+    done: Option<Arc<Mutex<Option<K::Done>>>>,
+    watch: Watch,
+}
+
+impl<K: Sink> SinkTail<K> {
+    pub(crate) fn new(
+        held: Held<K>,
+        done: Option<Arc<Mutex<Option<K::Done>>>>,
+        watch: Watch,
+    ) -> Self {
+        Self { held, batch: Batch::new(), done, watch }
+    }
+
+    /// Writes a batch to its end.
+    async fn write_all(held: &mut Held<K>, batch: &mut Batch<K::In>) -> More {
+        while !batch.is_empty() {
+            let (sink, post) = held.parts();
+            let before = batch.len();
+            let guard = post.guard();
+            let more = sink.write(batch).await;
+            guard.disarm();
+            match more {
+                Ok(More::Yes) if batch.len() == before => {
+                    let error = "`write` returned without taking an item from its batch";
+                    post.halt(Cause::with_error(CauseKind::Misused, error)).await;
+                }
+                Ok(More::Yes) => {}
+                Ok(More::No) => return More::No,
+                Err(error) => {
+                    post.fail(error).await;
+                }
+            }
+        }
+        More::Yes
+    }
+
+    async fn commit(&mut self) {
+        let (sink, post) = self.held.parts();
+        let guard = post.guard();
+        let done = sink.finish().await;
+        guard.disarm();
+        match done {
+            Ok(done) => {
+                let line = post.line().clone();
+                self.held.finished();
+                if let Some(result) = &self.done {
+                    *lock(result) = Some(done);
+                    line.complete();
+                }
+            }
+            Err(error) => {
+                post.fail(error).await;
+            }
+        }
+    }
+
+    async fn enough(&mut self) {
+        self.commit().await;
+        self.watch.enough.store(true, Ordering::Relaxed);
+        std::future::pending::<()>().await; // the segment is dropped here
+    }
+}
+
+impl<K: Sink> Emit<K::In> for SinkTail<K> {
+    async fn send(&mut self, item: K::In) {
+        self.batch.push(item);
+        if Self::write_all(&mut self.held, &mut self.batch).await == More::No {
+            self.enough().await;
+        }
+    }
+
+    async fn feed(&mut self, item: K::In) {
+        self.send(item).await;
+    }
+
+    async fn flush(&mut self) {}
+}
+
+impl<K: Sink> Outlet<K::In> for SinkTail<K> {
+    fn holds_back(&self) -> bool {
+        false
+    }
+
+    async fn accept(&mut self, batch: &mut Batch<K::In>) {
+        if Self::write_all(&mut self.held, batch).await == More::No {
+            batch.settle(self.now_ns());
+            self.enough().await;
+        }
+    }
+
+    async fn idle(&mut self) {}
+
+    async fn finish(&mut self) {
+        self.commit().await;
+    }
+
+    fn now_ns(&self) -> Option<u64> {
+        Some(self.watch.now_ns())
+    }
+}
+
+/// A segment's meter from poll to poll: a wait for its own resource is told
+/// apart from waits at tanks.
+#[derive(Default)]
+pub(crate) struct Turn {
+    /// Pending since, and not at a tank.
+    pending_since_ns: Option<u64>,
+}
+
+impl Turn {
+    /// The run begins; the first poll is still to come.
+    pub(crate) fn start(&mut self, watch: &Watch, at_first: StageState, now_ns: u64) {
+        watch.meter.enter(at_first, now_ns);
+        if at_first == StageState::Busy {
+            watch.yielded.store(true, Ordering::Relaxed);
+            self.pending_since_ns = Some(now_ns);
+        }
+    }
+
+    /// A poll begins. `now_ns` is a reading after which nothing was worked on;
+    /// else the clock is read.
+    pub(crate) fn begin(&mut self, watch: &Watch, now_ns: Option<u64>) {
+        let now_ns = now_ns.unwrap_or_else(|| watch.now_ns());
+        watch.turn_ns.store(now_ns, Ordering::Relaxed);
+        if let Some(since_ns) = self.pending_since_ns.take() {
+            let span_ns = now_ns.saturating_sub(since_ns);
+            if watch.yielded.swap(false, Ordering::Relaxed) {
+                watch.meter.not_running(span_ns);
+            } else {
+                watch.meter.own_wait(span_ns);
+            }
+        }
+        watch.meter.polled();
+    }
+
+    /// A poll has ended; says when.
+    pub(crate) fn end(&mut self, watch: &Watch, over: bool) -> u64 {
+        if over {
+            let now_ns = watch.now_ns();
+            watch.meter.enter(StageState::Done, now_ns);
+            now_ns
+        } else if watch.meter.is_waiting() {
+            watch.meter.since_ns() // pending is the last thing it did
+        } else {
+            let now_ns = watch.now_ns();
+            self.pending_since_ns = Some(now_ns);
+            now_ns
+        }
+    }
+}

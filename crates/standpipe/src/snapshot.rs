@@ -1,0 +1,263 @@
+//! What is said of a tank or stage?
+//!
+//! Plain data: a closed list of numbers that meters fill, diagnoses read and
+//! views show. Counters are totals that never go back, so a rate is the
+//! difference of two snapshots over the time between them.
+//!
+//! # Knows / never knows
+//! Knows numbers. Never knows behaviour: no field here decides anything. So a
+//! new view needs nothing but this list, and every field has a row in
+//! `docs/metrics.md`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::StageId;
+use crate::weigh::Unit;
+
+/// A count of items and their weight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many items.
+    pub items: u64,
+    /// Their weight, in the tank's unit.
+    pub weight: u64,
+}
+
+impl Tally {
+    /// Counts one item of this weight.
+    pub const fn add(&mut self, weight: usize) {
+        self.add_many(1, weight);
+    }
+
+    /// Counts several items of this weight together.
+    pub const fn add_many(&mut self, items: usize, weight: usize) {
+        self.items = self.items.saturating_add(items as u64);
+        self.weight = self.weight.saturating_add(weight as u64);
+    }
+
+    /// Both tallies together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            items: self.items.saturating_add(other.items),
+            weight: self.weight.saturating_add(other.weight),
+        }
+    }
+}
+
+/// Items that a tank took and did not deliver, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drops {
+    /// Arrived at a shut tank and were dropped themselves (`DropNewest`).
+    pub newest: Tally,
+    /// Were pushed out by newer ones (`DropOldest`).
+    pub oldest: Tally,
+    /// Were replaced by the latest (`KeepLatest`).
+    pub replaced: Tally,
+    /// Were accepted and still queued when the reader went away: lost.
+    pub unread: Tally,
+}
+
+impl Drops {
+    /// All reasons together.
+    #[must_use]
+    pub const fn total(&self) -> Tally {
+        self.newest.plus(self.oldest).plus(self.replaced).plus(self.unread)
+    }
+}
+
+/// Writes past the mark from one line of source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PastMark {
+    /// `file:line` of the call that wrote.
+    pub line: String,
+    /// What it wrote while the level was at or above the mark.
+    pub written: Tally,
+}
+
+/// One tank at one moment.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct TankSnapshot {
+    /// Its name, `a→b` if none was given in a pipeline.
+    pub name: Arc<str>,
+    /// What its weights count.
+    pub unit: Unit,
+    /// Weight in the tank now, a batch in the reader's hands included.
+    pub level: usize,
+    /// Highest level ever.
+    pub peak: usize,
+    /// Lowest level since the reader first took something, until the data
+    /// ended: what never leaves the tank is pure latency.
+    pub lowest: usize,
+    /// High-water mark.
+    pub high: usize,
+    /// Low-water mark.
+    pub low: usize,
+    /// Whether its gate is shut.
+    pub shut: bool,
+    /// Taken in.
+    pub written: Tally,
+    /// Handed to the reader.
+    pub read: Tally,
+    /// Taken in and not delivered, by reason.
+    pub dropped: Drops,
+    /// Items heavier than the high-water mark.
+    pub oversize: u64,
+    /// Times it went from open to shut.
+    pub pauses: u64,
+    /// Writes that were answered `Full`.
+    pub refused: u64,
+    /// Times a parked reader was woken.
+    pub wakes_reader: u64,
+    /// Times a parked writer was woken.
+    pub wakes_writer: u64,
+    /// Writes past the mark by source line (`Overflow::Grow` only), most
+    /// lines first seen; lines beyond a fixed number are summed in one.
+    pub past_mark: Vec<PastMark>,
+    /// Time-weighted mean level; known in a pipeline only, where somebody
+    /// reads the clock.
+    pub mean_level: Option<f64>,
+    /// Time spent empty, with the lowest level of an interval in each eighth
+    /// of the mark, and at or above the mark; known in a pipeline only.
+    pub fill_ns: Option<[u64; 10]>,
+}
+
+impl TankSnapshot {
+    /// Level divided by the high-water mark: 1.0 is a shut tank.
+    #[must_use]
+    pub fn occupancy(&self) -> f64 {
+        ratio(self.level as u64, self.high as u64)
+    }
+}
+
+/// What a stage is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StageState {
+    /// Its first poll is still to come.
+    Waiting,
+    /// It holds an item: computing, or waiting for its own resource.
+    Busy,
+    /// It waits to write: the tank after it is shut.
+    Paused,
+    /// It waits to read: the tank before it is empty.
+    Starved,
+    /// It is over.
+    Done,
+}
+
+/// One stage, or several fused into one segment, at one moment.
+///
+/// `busy + paused + starved` is the time since its start, to the nanosecond.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct StageSnapshot {
+    /// The first stage of the segment.
+    pub id: StageId,
+    /// Names of all its stages joined by `+`.
+    pub name: Arc<str>,
+    /// What it is doing.
+    pub state: StageState,
+    /// Working or waiting for its own resource.
+    pub busy_ns: u64,
+    /// Waiting to write.
+    pub paused_ns: u64,
+    /// Waiting to read.
+    pub starved_ns: u64,
+    /// The part of `busy_ns` in which it waited for its own resource.
+    pub own_wait_ns: u64,
+    /// The part of `busy_ns` in which it could have run and had let others.
+    pub not_running_ns: u64,
+    /// Longest single wait to write, an open one included.
+    pub paused_longest_ns: u64,
+    /// Longest single wait to read, an open one included.
+    pub starved_longest_ns: u64,
+    /// How often it was polled.
+    pub polls: u64,
+    /// Taken in; a source takes in nothing.
+    pub taken: Tally,
+    /// Given out; a sink gives out nothing.
+    pub given: Tally,
+}
+
+impl StageSnapshot {
+    /// Time since its start.
+    #[must_use]
+    pub const fn wall_ns(&self) -> u64 {
+        self.busy_ns.saturating_add(self.paused_ns).saturating_add(self.starved_ns)
+    }
+
+    /// Share of its time spent busy, 0 if it has not started.
+    #[must_use]
+    pub fn busy(&self) -> f64 {
+        ratio(self.busy_ns, self.wall_ns())
+    }
+
+    /// Share of its time spent paused.
+    #[must_use]
+    pub fn paused(&self) -> f64 {
+        ratio(self.paused_ns, self.wall_ns())
+    }
+
+    /// Share of its time spent starved.
+    #[must_use]
+    pub fn starved(&self) -> f64 {
+        ratio(self.starved_ns, self.wall_ns())
+    }
+}
+
+/// How sure a verdict is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Confidence {
+    /// The evidence contradicts itself.
+    Unsure,
+    /// Named by the arrow rule from waiting times alone.
+    Probable,
+}
+
+/// The stage that limits the flow.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Slowest {
+    /// Its position among the stages of the report.
+    pub position: usize,
+    /// Its name.
+    pub name: Arc<str>,
+    /// How sure.
+    pub confidence: Confidence,
+    /// The numbers it rests on, in words.
+    pub because: String,
+}
+
+/// A whole pipeline: the numbers of one moment, or of its end.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Time since the start.
+    pub elapsed: Duration,
+    /// One per segment, upstream first.
+    pub stages: Vec<StageSnapshot>,
+    /// One per tank, upstream first.
+    pub tanks: Vec<TankSnapshot>,
+    /// The stage that limits the flow, if one can be named.
+    pub slowest: Option<Slowest>,
+}
+
+impl Report {
+    /// Items that were accepted and never delivered: dropped on purpose, lost,
+    /// or still in a tank.
+    #[must_use]
+    pub fn undelivered(&self) -> Tally {
+        self.tanks.iter().fold(Tally::default(), |sum, tank| sum.plus(tank.dropped.total()))
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share needs three digits, not nineteen")]
+pub(crate) fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}

@@ -1,0 +1,178 @@
+//! How stages are joined into a segment at compile time.
+//!
+//! A segment is built left to right, but a stage must own what lies behind it.
+//! So each stage becomes a [`Link`]: a recipe that, given what is downstream,
+//! yields an [`Outlet`]. Joining two links is a link, and the whole chain
+//! compiles to one state machine: no queue, no allocation per item.
+
+use std::future::Future;
+
+use crate::stage::Emit;
+use crate::stage::Transform;
+use crate::stage::line::{Held, Post};
+use crate::tank::Batch;
+
+/// Everything downstream, as the driver of a segment sees it.
+pub trait Outlet<T: Send>: Emit<T> + 'static {
+    /// Whether something downstream in this segment may hold items back, so
+    /// that it has to be told when the input idles.
+    fn holds_back(&self) -> bool;
+
+    /// Takes all items of a batch that came from a tank. Each stays charged
+    /// until what was made of it has found room.
+    fn accept(&mut self, batch: &mut Batch<T>) -> impl Future<Output = ()> + Send {
+        async {
+            while let Some(item) = batch.take() {
+                self.feed(item).await;
+                if batch.is_due() {
+                    batch.settle(self.now_ns());
+                }
+            }
+        }
+    }
+
+    /// The input idles.
+    fn idle(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// The input has ended.
+    fn finish(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// The driver's clock.
+    fn now_ns(&self) -> Option<u64>;
+}
+
+/// A stage, or several, waiting for what is downstream.
+pub trait Link: Send + 'static {
+    /// What goes in.
+    type In: Send + 'static;
+    /// What comes out.
+    type Out: Send + 'static;
+    /// The stage with what is downstream of it.
+    type On<D: Outlet<Self::Out>>: Outlet<Self::In>;
+
+    /// Joins it to what is downstream.
+    fn on<D: Outlet<Self::Out>>(self, down: D) -> Self::On<D>;
+}
+
+/// No stage at all: what goes in comes out.
+#[derive(Debug)]
+pub struct Through<T>(std::marker::PhantomData<fn(T) -> T>);
+
+impl<T> Through<T> {
+    pub(crate) const fn new() -> Self {
+        Self(std::marker::PhantomData)
+    }
+}
+
+impl<T: Send + 'static> Link for Through<T> {
+    type In = T;
+    type Out = T;
+    type On<D: Outlet<T>> = D;
+
+    fn on<D: Outlet<T>>(self, down: D) -> D {
+        down
+    }
+}
+
+/// One link after the other.
+#[derive(Debug)]
+pub struct Then<A, B>(pub(crate) A, pub(crate) B);
+
+impl<A: Link, B: Link<In = A::Out>> Link for Then<A, B> {
+    type In = A::In;
+    type Out = B::Out;
+    type On<D: Outlet<B::Out>> = A::On<B::On<D>>;
+
+    fn on<D: Outlet<B::Out>>(self, down: D) -> Self::On<D> {
+        self.0.on(self.1.on(down))
+    }
+}
+
+/// An async transform as a link.
+pub struct Transforming<T>(pub(crate) Held<T>);
+
+impl<T: Transform> Transforming<T> {
+    pub(crate) fn new(transform: T, post: Post) -> Self {
+        Self(Held::new(transform, T::destroy, post))
+    }
+}
+
+impl<T: Transform> Link for Transforming<T> {
+    type In = T::In;
+    type Out = T::Out;
+    type On<D: Outlet<T::Out>> = TransformOn<T, D>;
+
+    fn on<D: Outlet<T::Out>>(self, down: D) -> TransformOn<T, D> {
+        TransformOn { held: self.0, down }
+    }
+}
+
+/// An async transform in front of what is downstream of it.
+pub struct TransformOn<T, D> {
+    held: Held<T>,
+    down: D,
+}
+
+impl<T: Transform, D: Outlet<T::Out>> Emit<T::In> for TransformOn<T, D> {
+    async fn send(&mut self, item: T::In) {
+        let (transform, post) = self.held.parts();
+        let guard = post.guard();
+        if let Err(error) = transform.transform(item, &mut self.down).await {
+            post.fail(error).await;
+        }
+        guard.disarm();
+        // the next call may wait for anything: nothing fed may be left unseen
+        self.down.flush().await;
+    }
+
+    async fn feed(&mut self, item: T::In) {
+        self.send(item).await;
+    }
+
+    async fn flush(&mut self) {
+        self.down.flush().await;
+    }
+}
+
+impl<T: Transform, D: Outlet<T::Out>> Outlet<T::In> for TransformOn<T, D> {
+    fn holds_back(&self) -> bool {
+        true
+    }
+
+    async fn idle(&mut self) {
+        let (transform, post) = self.held.parts();
+        let guard = post.guard();
+        if let Err(error) = transform.idle(&mut self.down).await {
+            post.fail(error).await;
+        }
+        guard.disarm();
+        self.down.idle().await;
+    }
+
+    async fn finish(&mut self) {
+        let (transform, post) = self.held.parts();
+        let guard = post.guard();
+        if let Err(error) = transform.finish(&mut self.down).await {
+            post.fail(error).await;
+        }
+        guard.disarm();
+        self.held.finished();
+        self.down.finish().await;
+    }
+
+    fn now_ns(&self) -> Option<u64> {
+        self.down.now_ns()
+    }
+}
+
+impl<T> std::fmt::Debug for Transforming<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Transforming(..)")
+    }
+}
+
+impl<T, D> std::fmt::Debug for TransformOn<T, D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TransformOn(..)")
+    }
+}

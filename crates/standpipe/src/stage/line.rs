@@ -1,0 +1,321 @@
+//! What all stages of one pipeline share: the first cause, and whether it is
+//! over.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::error::{BoxError, Cause, CauseKind, StageId};
+use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex, Ordering, lock};
+
+/// Consequences kept beside the first cause; later ones add nothing.
+const CONSEQUENCES_KEPT: usize = 64;
+/// No segment is being polled.
+const NOBODY: usize = usize::MAX;
+
+/// How a pipeline came to its end.
+#[derive(Clone, Debug)]
+pub(crate) enum Outcome {
+    /// The sink has finished.
+    Complete,
+    /// Something else came first; the index of the stage, if it was one.
+    Failed(Cause, Option<usize>),
+}
+
+/// One per pipeline. Every stage has a hold of it through its [`Post`].
+pub(crate) struct Line {
+    outcome: Mutex<Option<Outcome>>,
+    consequences: Mutex<Vec<Cause>>,
+    over: AtomicBool,
+    draining: AtomicBool,
+    names: Mutex<Vec<Arc<str>>>,
+    /// Called once, when the line is over or begins to drain: wakes whoever
+    /// has to see it.
+    alarm: Mutex<Vec<Alarm>>,
+}
+
+type Alarm = Arc<dyn Fn() + Send + Sync>;
+
+impl Line {
+    pub(crate) fn new() -> Self {
+        Self {
+            outcome: Mutex::new(None),
+            consequences: Mutex::new(Vec::new()),
+            over: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            names: Mutex::new(Vec::new()),
+            alarm: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Adds a stage at the end; its index.
+    pub(crate) fn add_stage(&self, name: &str) -> usize {
+        let mut names = lock(&self.names);
+        names.push(name.into());
+        names.len().saturating_sub(1)
+    }
+
+    pub(crate) fn stage_count(&self) -> usize {
+        lock(&self.names).len()
+    }
+
+    pub(crate) fn stage_id(&self, index: usize) -> StageId {
+        let name = lock(&self.names).get(index).cloned().unwrap_or_else(|| "?".into());
+        StageId { index, name }
+    }
+
+    /// Calls `alarm` whenever the line ends or begins to drain; at once if it
+    /// has.
+    pub(crate) fn on_alarm(&self, alarm: Alarm) {
+        lock(&self.alarm).push(alarm.clone());
+        if self.is_over() || self.is_draining() {
+            alarm();
+        }
+    }
+
+    fn sound(&self) {
+        let alarms = lock(&self.alarm).clone();
+        for alarm in alarms {
+            alarm();
+        }
+    }
+
+    /// Whether it has ended, either way.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        lock(&self.outcome).clone()
+    }
+
+    /// The first cause wins; later ones are its consequences.
+    pub(crate) fn halt(&self, cause: Cause, index: Option<usize>) {
+        let cause = match index {
+            Some(index) => cause.at(self.stage_id(index)),
+            None => cause,
+        };
+        {
+            let mut outcome = lock(&self.outcome);
+            match *outcome {
+                None => *outcome = Some(Outcome::Failed(cause, index)),
+                Some(Outcome::Complete) => return, // a no-op after the end
+                Some(Outcome::Failed(..)) => {
+                    let mut later = lock(&self.consequences);
+                    // a second cancel tells nothing new
+                    if index.is_some() && later.len() < CONSEQUENCES_KEPT {
+                        later.push(cause);
+                    }
+                    return;
+                }
+            }
+        }
+        self.over.store(true, Ordering::SeqCst);
+        self.sound();
+    }
+
+    /// The sink has finished: that is success, if nothing came before it.
+    pub(crate) fn complete(&self) {
+        {
+            let mut outcome = lock(&self.outcome);
+            if outcome.is_some() {
+                return;
+            }
+            *outcome = Some(Outcome::Complete);
+        }
+        self.over.store(true, Ordering::SeqCst);
+        self.sound();
+    }
+
+    /// Sources stop, everything that was read goes on to the end.
+    pub(crate) fn drain(&self) {
+        if !self.draining.swap(true, Ordering::SeqCst) {
+            self.sound();
+        }
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
+    /// A panic was caught: gives its message to the cause that a [`Guard`]
+    /// recorded without one.
+    pub(crate) fn explain_panic(&self, payload: &(dyn Any + Send)) {
+        let message = panic_message(payload);
+        let mut outcome = lock(&self.outcome);
+        if let Some(Outcome::Failed(cause, index)) = &mut *outcome
+            && cause.kind() == CauseKind::Panicked
+            && cause.error().is_none()
+        {
+            let stage = cause.stage().cloned();
+            *cause = Cause::with_error(CauseKind::Panicked, message);
+            if let Some(stage) = stage {
+                *cause = cause.clone().at(stage);
+            }
+            let _ = index;
+        }
+    }
+
+    pub(crate) fn consequences(&self) -> Vec<Cause> {
+        lock(&self.consequences).clone()
+    }
+
+    /// What the stage at `index` is told when it is destroyed unfinished:
+    /// upstream of the cause "nobody reads any more", below it the cause.
+    fn why(&self, index: usize) -> Option<Cause> {
+        match self.outcome()? {
+            Outcome::Complete => Some(Cause::new(CauseKind::Stopped)),
+            Outcome::Failed(cause, Some(at)) if index < at => {
+                let stopped = Cause::with_error(CauseKind::Stopped, cause.to_string());
+                Some(match cause.stage() {
+                    Some(stage) => stopped.at(stage.clone()),
+                    None => stopped,
+                })
+            }
+            Outcome::Failed(cause, _) => Some(cause),
+        }
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line").field("outcome", &self.outcome()).finish_non_exhaustive()
+    }
+}
+
+fn panic_message(payload: &(dyn Any + Send)) -> String {
+    if let Some(text) = payload.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        String::from("no message")
+    }
+}
+
+/// A stage's place in its line.
+#[derive(Clone, Debug)]
+pub(crate) struct Post {
+    line: Arc<Line>,
+    index: usize,
+    /// The stage whose segment is being polled right now, or `NOBODY`; shared
+    /// by the stages of a segment.
+    polled: Arc<AtomicUsize>,
+}
+
+impl Post {
+    pub(crate) const fn new(line: Arc<Line>, index: usize, polled: Arc<AtomicUsize>) -> Self {
+        Self { line, index, polled }
+    }
+
+    pub(crate) fn nobody_polled() -> Arc<AtomicUsize> {
+        Arc::new(AtomicUsize::new(NOBODY))
+    }
+
+    pub(crate) fn line(&self) -> &Arc<Line> {
+        &self.line
+    }
+
+    pub(crate) const fn index(&self) -> usize {
+        self.index
+    }
+
+    /// This stage is the cause of the end. Never returns: the segment is
+    /// dropped where it waits.
+    pub(crate) async fn fail(&self, error: impl Into<BoxError>) -> Infallible {
+        self.halt(Cause::failed(error)).await
+    }
+
+    /// The same with a cause.
+    pub(crate) async fn halt(&self, cause: Cause) -> Infallible {
+        self.line.halt(cause, Some(self.index));
+        std::future::pending().await
+    }
+
+    /// Watches over a call into the stage: if it panics, the stage is recorded
+    /// as the cause before anything is dropped.
+    pub(crate) fn guard(&self) -> Guard<'_> {
+        Guard { post: self, armed: true }
+    }
+}
+
+/// See [`Post::guard`].
+pub(crate) struct Guard<'a> {
+    post: &'a Post,
+    armed: bool,
+}
+
+impl Guard<'_> {
+    /// The call returned.
+    pub(crate) fn disarm(mut self) {
+        self.armed = false;
+    }
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        // a segment that is merely dropped, perhaps by someone else's panic,
+        // is not being polled
+        if self.armed
+            && std::thread::panicking()
+            && self.post.polled.load(Ordering::Relaxed) != NOBODY
+        {
+            self.post.line.halt(Cause::new(CauseKind::Panicked), Some(self.post.index));
+        }
+    }
+}
+
+/// Marks a segment as being polled, for as long as it lives.
+pub(crate) struct Polling<'a>(&'a AtomicUsize);
+
+impl<'a> Polling<'a> {
+    pub(crate) fn new(polled: &'a AtomicUsize) -> Self {
+        polled.store(0, Ordering::Relaxed);
+        Self(polled)
+    }
+}
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        self.0.store(NOBODY, Ordering::Relaxed);
+    }
+}
+
+/// Holds a stage and destroys it exactly once, on drop, whatever the reason.
+pub(crate) struct Held<S> {
+    stage: S,
+    destroy: fn(&mut S, Option<&Cause>),
+    post: Post,
+    finished: bool,
+}
+
+impl<S> Held<S> {
+    pub(crate) const fn new(stage: S, destroy: fn(&mut S, Option<&Cause>), post: Post) -> Self {
+        Self { stage, destroy, post, finished: false }
+    }
+
+    /// The stage, and its place to report from.
+    pub(crate) const fn parts(&mut self) -> (&mut S, &Post) {
+        (&mut self.stage, &self.post)
+    }
+
+    /// It has done all it had to: a later error is none of its business.
+    pub(crate) const fn finished(&mut self) {
+        self.finished = true;
+    }
+}
+
+impl<S> Drop for Held<S> {
+    fn drop(&mut self) {
+        let why = if self.finished { None } else { self.post.line.why(self.post.index) };
+        let (stage, destroy) = (&mut self.stage, self.destroy);
+        // a panic while dropping during a panic would abort the process
+        let outcome = catch_unwind(AssertUnwindSafe(|| destroy(stage, why.as_ref())));
+        if let Err(payload) = outcome {
+            let message = panic_message(payload.as_ref());
+            let cause = Cause::with_error(CauseKind::Panicked, format!("in destroy: {message}"));
+            self.post.line.halt(cause, Some(self.post.index));
+        }
+    }
+}

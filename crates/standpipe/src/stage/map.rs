@@ -1,0 +1,116 @@
+//! One item into one other, by a function: fused.
+
+use std::future::Future;
+
+use crate::stage::Emit;
+use crate::stage::chain::{Link, Outlet};
+use crate::stage::line::Post;
+
+/// A function as a link.
+pub struct Map<F, T, U> {
+    function: F,
+    post: Post,
+    types: std::marker::PhantomData<fn(T) -> U>,
+}
+
+impl<F, T, U> Map<F, T, U> {
+    pub(crate) const fn new(function: F, post: Post) -> Self {
+        Self { function, post, types: std::marker::PhantomData }
+    }
+}
+
+impl<F, T, U> Link for Map<F, T, U>
+where
+    F: FnMut(T) -> U + Send + 'static,
+    T: Send + 'static,
+    U: Send + 'static,
+{
+    type In = T;
+    type Out = U;
+    type On<D: Outlet<U>> = MapOn<F, U, D>;
+
+    fn on<D: Outlet<U>>(self, down: D) -> MapOn<F, U, D> {
+        MapOn { function: self.function, post: self.post, down, out: std::marker::PhantomData }
+    }
+}
+
+/// A function in front of what is downstream of it.
+pub struct MapOn<F, U, D> {
+    function: F,
+    post: Post,
+    down: D,
+    out: std::marker::PhantomData<fn() -> U>,
+}
+
+impl<F, U, D> MapOn<F, U, D> {
+    #[inline]
+    fn call<T>(&mut self, item: T) -> U
+    where
+        F: FnMut(T) -> U,
+    {
+        let guard = self.post.guard();
+        let item = (self.function)(item);
+        guard.disarm();
+        item
+    }
+}
+
+impl<F, T, U, D> Emit<T> for MapOn<F, U, D>
+where
+    F: FnMut(T) -> U + Send + 'static,
+    T: Send + 'static,
+    U: Send + 'static,
+    D: Outlet<U>,
+{
+    #[inline]
+    fn send(&mut self, item: T) -> impl Future<Output = ()> + Send {
+        let item = self.call(item);
+        self.down.send(item)
+    }
+
+    #[inline]
+    fn feed(&mut self, item: T) -> impl Future<Output = ()> + Send {
+        let item = self.call(item);
+        self.down.feed(item)
+    }
+
+    fn flush(&mut self) -> impl Future<Output = ()> + Send {
+        self.down.flush()
+    }
+}
+
+impl<F, T, U, D> Outlet<T> for MapOn<F, U, D>
+where
+    F: FnMut(T) -> U + Send + 'static,
+    T: Send + 'static,
+    U: Send + 'static,
+    D: Outlet<U>,
+{
+    fn holds_back(&self) -> bool {
+        self.down.holds_back()
+    }
+
+    fn idle(&mut self) -> impl Future<Output = ()> + Send {
+        self.down.idle()
+    }
+
+    fn finish(&mut self) -> impl Future<Output = ()> + Send {
+        self.down.finish()
+    }
+
+    fn now_ns(&self) -> Option<u64> {
+        self.down.now_ns()
+    }
+}
+
+impl<F, T, U> std::fmt::Debug for Map<F, T, U> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Map(..)")
+    }
+}
+
+impl<F, U, D> std::fmt::Debug for MapOn<F, U, D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MapOn(..)")
+    }
+}

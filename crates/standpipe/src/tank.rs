@@ -1,0 +1,287 @@
+//! Where does an item wait?
+//!
+//! In a tank: a bounded queue between a [`Writable`] and a [`Readable`], and
+//! the only queue there is.
+//!
+//! ```text
+//!            write ─► Flow::{Ready, Wait}
+//!   Writable ───────►┌─────────────────┐
+//!   Writable ───────►│ ▓▓▓▓▓▓▓▓▓░░░░░░ │───────► Readable
+//!                    └────────┊────────┊
+//!    drained() ◄── opens at low    shuts at high
+//! ```
+//!
+//! # Knows / never knows
+//! Knows gate, overflow, scale, meter and the tasks that wait. Never knows its
+//! neighbours: who writes and who reads is the pipeline's affair. So a tank
+//! works alone, as a channel with a byte bound, on any executor.
+//!
+//! # Terms
+//! *level*: the weight charged, a batch in the reader's hands included (Node:
+//! `writableLength`). *drain*: the shut tank opens, at its low-water mark.
+
+use std::fmt;
+use std::sync::Arc as StdArc;
+
+use crate::gate::{Gate, Marks};
+use crate::overflow::Overflow;
+use crate::snapshot::TankSnapshot;
+use crate::sync::Arc;
+use crate::weigh::{KIB, Scale, Unit, Weigh};
+
+pub(crate) mod queue;
+mod batch;
+mod entry;
+mod exit;
+mod readable;
+mod seats;
+mod writable;
+
+pub use batch::{Batch, Drain};
+pub use readable::{Next, Readable};
+pub use writable::{Drained, Finished, Permit, Sending, Writable};
+
+/// High-water mark of a default tank of bytes: 16 KiB, as in Node.
+pub const DEFAULT_BYTES: usize = 16 * KIB;
+/// High-water mark of a default tank of items: 16, as in Node.
+pub const DEFAULT_ITEMS: usize = 16;
+/// High-water mark for files: 64 KiB, as in Node.
+pub const DEFAULT_FILE_BYTES: usize = 64 * KIB;
+
+/// Weighs by [`Weigh`]: a tank of bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct ByBytes(());
+
+/// Weighs 1 each: a tank of items.
+#[derive(Clone, Copy, Debug)]
+pub struct ByItems(());
+
+/// Weighs by a closure.
+#[derive(Clone, Copy)]
+pub struct By<F>(F);
+
+impl<F> fmt::Debug for By<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("By(..)")
+    }
+}
+
+/// How a tank weighs items of type `T`. Sealed: [`Tank::bytes`],
+/// [`Tank::items`] and [`Tank::weighed`] are the ways there are.
+pub trait Measure<T>: sealed::Sealed {
+    /// What the weights count.
+    #[doc(hidden)]
+    const UNIT: Unit;
+
+    /// The weight of an item; `None` is 1 each.
+    #[doc(hidden)]
+    #[expect(clippy::type_complexity, reason = "an alias would have to be public")]
+    fn into_weigh(self) -> Option<Box<dyn Fn(&T) -> usize + Send + Sync>>;
+}
+
+mod sealed {
+    #[expect(unnameable_types, reason = "sealed on purpose")]
+    pub trait Sealed {}
+
+    impl Sealed for super::ByBytes {}
+    impl Sealed for super::ByItems {}
+    impl<F> Sealed for super::By<F> {}
+}
+
+impl<T: Weigh + 'static> Measure<T> for ByBytes {
+    const UNIT: Unit = Unit::Bytes;
+
+    fn into_weigh(self) -> Option<Box<dyn Fn(&T) -> usize + Send + Sync>> {
+        Some(Box::new(T::weight)) // of size 0: nothing is allocated
+    }
+}
+
+impl<T> Measure<T> for ByItems {
+    const UNIT: Unit = Unit::Items;
+
+    fn into_weigh(self) -> Option<Box<dyn Fn(&T) -> usize + Send + Sync>> {
+        None
+    }
+}
+
+impl<T, F: Fn(&T) -> usize + Send + Sync + 'static> Measure<T> for By<F> {
+    const UNIT: Unit = Unit::Weight;
+
+    fn into_weigh(self) -> Option<Box<dyn Fn(&T) -> usize + Send + Sync>> {
+        Some(Box::new(self.0))
+    }
+}
+
+/// A tank to be built.
+///
+/// # Memory
+/// Weight in the tank is at most `high-water mark + one item`, whatever the
+/// writers do, unless the overflow strategy is [`Overflow::Grow`]; plus the
+/// queue's own slot per item, `size_of::<T>()`.
+///
+/// # Examples
+/// ```
+/// use standpipe::{Flow, KIB, Tank};
+///
+/// let (writable, mut readable) =
+///     Tank::bytes(64 * KIB).low(16 * KIB).named("read→gzip").build::<Vec<u8>>();
+/// assert_eq!(writable.write(vec![0; 64 * KIB])?, Flow::Wait);
+/// assert_eq!(readable.try_next().map(|item| item.len()), Some(65_536));
+/// assert_eq!(writable.level(), 0);
+/// # Ok::<(), standpipe::WriteError<Vec<u8>>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a tank is built by `build` or by a pipeline"]
+pub struct Tank<M = ByItems> {
+    measure: M,
+    high: usize,
+    low: Option<usize>,
+    name: Option<StdArc<str>>,
+    overflow: Overflow,
+}
+
+impl Tank<ByBytes> {
+    /// A tank that shuts at `high` bytes of payload.
+    pub const fn bytes(high: usize) -> Self {
+        Self { measure: ByBytes(()), high, low: None, name: None, overflow: Overflow::Wait }
+    }
+}
+
+impl Default for Tank<ByBytes> {
+    fn default() -> Self {
+        Self::bytes(DEFAULT_BYTES)
+    }
+}
+
+impl Tank<ByItems> {
+    /// A tank that shuts at `high` items.
+    pub const fn items(high: usize) -> Self {
+        Self { measure: ByItems(()), high, low: None, name: None, overflow: Overflow::Wait }
+    }
+}
+
+impl Default for Tank<ByItems> {
+    fn default() -> Self {
+        Self::items(DEFAULT_ITEMS)
+    }
+}
+
+impl<F> Tank<By<F>> {
+    /// A tank that shuts at a weight of `high`, each item weighing what
+    /// `weigh` says.
+    ///
+    /// `weigh` is called once when an item goes in and once when it leaves; if
+    /// it changes its mind in between, the level is still never unbalanced for
+    /// longer than the item's batch.
+    pub const fn weighed(high: usize, weigh: F) -> Self {
+        Self { measure: By(weigh), high, low: None, name: None, overflow: Overflow::Wait }
+    }
+}
+
+impl<M> Tank<M> {
+    /// Sets the low-water mark, at or below which the shut tank opens. The
+    /// default is half of the high-water mark.
+    pub const fn low(mut self, low: usize) -> Self {
+        self.low = Some(low);
+        self
+    }
+
+    /// Names the tank in reports.
+    pub fn named(mut self, name: impl Into<StdArc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Says what becomes of an item at the shut tank.
+    pub const fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
+        self
+    }
+
+    /// Builds it: the door in and the door out.
+    ///
+    /// # Panics
+    /// If the high-water mark is 0 or the low-water mark is not below it.
+    #[must_use]
+    pub fn build<T>(self) -> (Writable<T>, Readable<T>)
+    where
+        M: Measure<T>,
+    {
+        self.build_named("tank")
+    }
+
+    /// The same, with a name for a tank that has none.
+    pub(crate) fn build_named<T>(self, name: &str) -> (Writable<T>, Readable<T>)
+    where
+        M: Measure<T>,
+    {
+        let marks = match self.low {
+            Some(low) => Marks::new(self.high, low),
+            None => Marks::half(self.high),
+        };
+        let marks = match marks {
+            Ok(marks) => marks,
+            Err(error) => refuse(error),
+        };
+        let core = Arc::new(queue::Core::new(
+            self.name.unwrap_or_else(|| name.into()),
+            M::UNIT,
+            Scale::new(self.measure.into_weigh()),
+            self.overflow,
+            marks,
+        ));
+        (Writable::new(core.clone()), Readable::new(core))
+    }
+}
+
+#[cold]
+#[expect(clippy::panic, reason = "documented: marks that make no sense are the caller's bug")]
+fn refuse(error: crate::gate::MarksError) -> ! {
+    panic!("{error}");
+}
+
+/// Watches a tank without its item type and without keeping its data going.
+#[derive(Clone)]
+pub struct Gauge {
+    tank: StdArc<dyn queue::AnyTank>,
+}
+
+impl Gauge {
+    pub(crate) fn new(tank: impl queue::AnyTank + 'static) -> Self {
+        Self { tank: StdArc::new(tank) }
+    }
+
+    /// Weight in the tank.
+    #[must_use]
+    pub fn level(&self) -> usize {
+        self.tank.gate().level()
+    }
+
+    /// The rule of pressure as it stands: level, marks, shut or open.
+    #[must_use]
+    pub fn gate(&self) -> Gate {
+        self.tank.gate()
+    }
+
+    /// Everything that is counted.
+    #[must_use]
+    pub fn snapshot(&self) -> TankSnapshot {
+        self.tank.snapshot(None)
+    }
+
+    /// The same, with time-weighted numbers up to `now_ns`.
+    pub(crate) fn snapshot_at(&self, now_ns: u64) -> TankSnapshot {
+        self.tank.snapshot(Some(now_ns))
+    }
+
+    /// Changes both marks, live.
+    pub fn set_marks(&self, marks: Marks) {
+        self.tank.set_marks(marks);
+    }
+}
+
+impl fmt::Debug for Gauge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Gauge").field(&self.gate()).finish()
+    }
+}

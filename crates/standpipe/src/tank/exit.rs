@@ -1,0 +1,185 @@
+//! How items get out of a tank, how their weight comes back, and how a reader
+//! waits, pauses and stops.
+
+use std::mem;
+use std::task::{Context, Poll};
+
+use crate::error::Cause;
+use crate::sync::{Ordering, lock};
+use crate::tank::batch::Batch;
+use crate::tank::queue::{Core, End, Wakes};
+
+/// Items in a batch, or that left one, and what they were charged with.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct InHand {
+    pub(crate) items: usize,
+    pub(crate) weight: usize,
+}
+
+/// What a reader found.
+pub(crate) enum Taken {
+    /// Items are in the batch.
+    Items,
+    /// The data ended.
+    End,
+    /// The data ended early. Told once.
+    Failed(Cause),
+}
+
+impl<T> Core<T> {
+    /// Takes back the weight of what left `batch`, and swaps the queue into it,
+    /// since it has to be empty: one lock for both. Waits if nothing is there.
+    pub(crate) fn poll_take(
+        &self,
+        cx: &Context<'_>,
+        batch: &mut Batch<T>,
+        now_ns: Option<u64>,
+    ) -> Poll<Taken> {
+        let mut wakes = Wakes::default();
+        let left = batch.earned();
+        let mut state = lock(&self.state);
+        if left.items > 0 {
+            state.meter.read.add_many(left.items, left.weight);
+            state.refund(left.weight, now_ns, &mut wakes);
+        }
+        if !state.queue.is_empty() {
+            state.reader_yielded = false;
+            let gate = state.gate;
+            state.meter.reader_began(gate.level());
+            let charged = mem::take(&mut state.queued);
+            let return_at = gate.until_low();
+            batch.fill(&mut state.queue, charged, return_at);
+            drop(state);
+            wakes.wake();
+            return Poll::Ready(Taken::Items);
+        }
+        let end = match &state.end {
+            End::Flowing => None,
+            End::Ended | End::Told(_) | End::Stopped(_) => Some(Taken::End),
+            End::Failed(cause) => Some(Taken::Failed(cause.clone())),
+        };
+        if let Some(taken) = end {
+            if let Taken::Failed(cause) = &taken {
+                state.end = End::Told(cause.clone());
+            }
+            drop(state);
+            wakes.wake();
+            return Poll::Ready(taken);
+        }
+        if !state.seats.is_empty() && !state.gate.is_shut() {
+            if mem::replace(&mut state.reader_yielded, true) {
+                state.wake_all_writers(&mut wakes);
+            } else {
+                wakes.push(cx.waker().clone());
+            }
+        }
+        let old = match &state.reader {
+            Some(waker) if waker.will_wake(cx.waker()) => None,
+            _ => state.reader.replace(cx.waker().clone()),
+        };
+        drop(state);
+        drop(old); // a waker's destructor is foreign code
+        wakes.wake();
+        Poll::Pending
+    }
+
+    /// Takes back the weight of items that left a batch. Returns how much may
+    /// leave before the next return is due.
+    pub(crate) fn credit(&self, left: InHand, now_ns: Option<u64>) -> usize {
+        let mut wakes = Wakes::default();
+        let mut state = lock(&self.state);
+        state.meter.read.add_many(left.items, left.weight);
+        state.refund(left.weight, now_ns, &mut wakes);
+        let due = state.gate.until_low();
+        drop(state);
+        wakes.wake();
+        due
+    }
+
+    /// Takes back the weight of items that were taken and never handed on.
+    pub(crate) fn unread(&self, lost: InHand) {
+        let mut wakes = Wakes::default();
+        let mut state = lock(&self.state);
+        state.meter.dropped.unread.add_many(lost.items, lost.weight);
+        state.refund(lost.weight, None, &mut wakes);
+        drop(state);
+        wakes.wake();
+    }
+
+    /// Counts items that were given to this tank's writer and will never be in
+    /// it: written, and lost.
+    pub(crate) fn lose(&self, items: &mut Batch<T>) {
+        while let Some(item) = items.take() {
+            let weight = self.scale.weigh(&item);
+            let mut state = lock(&self.state);
+            state.meter.written.add(weight);
+            state.meter.dropped.unread.add(weight);
+        }
+    }
+
+    /// Takes back what was reserved and not used.
+    pub(crate) fn unreserve(&self, weight: usize) {
+        let mut wakes = Wakes::default();
+        let mut state = lock(&self.state);
+        state.refund(weight, None, &mut wakes);
+        drop(state);
+        wakes.wake();
+    }
+
+    /// Charges an item that is put back in front of a batch; returns its
+    /// weight.
+    pub(crate) fn put_back(&self, item: &T) -> usize {
+        let weight = self.scale.weigh(item);
+        lock(&self.state).charge(weight, None);
+        weight
+    }
+
+    /// The reader goes away: what is queued is lost, and counted.
+    pub(crate) fn stop(&self, cause: Cause) {
+        let mut wakes = Wakes::default();
+        let mut state = lock(&self.state);
+        let queue = mem::take(&mut state.queue);
+        let weight = mem::take(&mut state.queued);
+        if !queue.is_empty() {
+            state.meter.dropped.unread.add_many(queue.len(), weight);
+        }
+        // a reader that leaves after the end, or a failure, changes neither
+        match state.end {
+            End::Flowing => state.end = End::Stopped(cause),
+            End::Ended if !queue.is_empty() => state.end = End::Stopped(cause),
+            _ => {}
+        }
+        state.refund(weight, None, &mut wakes);
+        state.wake_everyone(&mut wakes);
+        drop(state);
+        wakes.wake();
+        drop(queue);
+    }
+
+    /// Holds deliveries back, or lets them go on.
+    pub(crate) fn hold(&self, held: bool) {
+        self.held.store(held, Ordering::Release);
+        if !held {
+            let mut wakes = Wakes::default();
+            lock(&self.state).wake_reader(&mut wakes);
+            wakes.wake();
+        }
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.load(Ordering::Acquire)
+    }
+
+    /// Parks the reader while deliveries are held back. Looks again under the
+    /// lock, so that a `resume` in between is not missed.
+    pub(crate) fn park_held(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = lock(&self.state);
+        if !self.is_held() {
+            return Poll::Ready(());
+        }
+        let old = state.reader.replace(cx.waker().clone());
+        drop(state);
+        drop(old);
+        Poll::Pending
+    }
+}

@@ -1,0 +1,272 @@
+//! The shared inside of a tank: one lock around a queue, a gate, a meter and
+//! the tasks that wait.
+//!
+//! Every operation does its work under the lock and returns the tasks to wake,
+//! which are woken after unlocking: a woken task must not run into the lock
+//! that woke it.
+
+use std::collections::VecDeque;
+use std::sync::Arc as StdArc;
+use std::task::Waker;
+
+use crate::error::{Cause, CauseKind};
+use crate::gate::{Flow, Gate, Marks, Turn};
+use crate::meter::TankMeter;
+use crate::overflow::Overflow;
+use crate::snapshot::TankSnapshot;
+use crate::sync::{Arc, AtomicBool, Mutex, lock};
+use crate::tank::seats::Seats;
+use crate::weigh::{Scale, Unit};
+
+/// What is fixed when a tank is built, and its state.
+pub(crate) struct Core<T> {
+    pub(crate) name: StdArc<str>,
+    pub(crate) unit: Unit,
+    pub(crate) scale: Scale<T>,
+    pub(crate) overflow: Overflow,
+    /// Set by `pause`, asked by a reader before each item.
+    pub(super) held: AtomicBool,
+    pub(super) state: Mutex<State<T>>,
+}
+
+pub(crate) struct State<T> {
+    pub(super) queue: VecDeque<T>,
+    pub(super) gate: Gate,
+    /// Weight of what is in `queue` alone, as it was charged.
+    pub(super) queued: usize,
+    pub(super) end: End,
+    pub(super) writers: usize,
+    pub(super) abandoned: bool,
+    /// A reader parked on an empty queue.
+    pub(super) reader: Option<Waker>,
+    /// The reader has yielded once to the writers that were notified.
+    pub(super) reader_yielded: bool,
+    pub(super) seats: Seats,
+    /// Those who wait for the last item to leave.
+    pub(super) finishing: Vec<Waker>,
+    pub(super) meter: TankMeter,
+}
+
+/// How far the data has come.
+pub(crate) enum End {
+    /// More may be written.
+    Flowing,
+    /// All writers said so; what is queued is still to be read.
+    Ended,
+    /// A writer failed; what is queued comes first, then the cause, once.
+    Failed(Cause),
+    /// The cause has been read: nothing follows.
+    Told(Cause),
+    /// The reader went away.
+    Stopped(Cause),
+}
+
+/// Tasks to wake, once the lock is free.
+#[must_use = "somebody waits for this"]
+#[derive(Default)]
+pub(crate) struct Wakes {
+    one: Option<Waker>,
+    other: Option<Waker>,
+    more: Vec<Waker>,
+}
+
+impl Wakes {
+    pub(super) fn push(&mut self, waker: Waker) {
+        if self.one.is_none() {
+            self.one = Some(waker);
+        } else if self.other.is_none() {
+            self.other = Some(waker);
+        } else {
+            self.more.push(waker);
+        }
+    }
+
+    /// Wakes them. Never call this with a tank's lock held.
+    #[inline]
+    pub(crate) fn wake(self) {
+        if let Some(waker) = self.one {
+            waker.wake();
+        }
+        if let Some(waker) = self.other {
+            waker.wake();
+        }
+        for waker in self.more {
+            waker.wake();
+        }
+    }
+}
+
+impl<T> State<T> {
+    /// Why nothing can be written, if nothing can.
+    pub(super) fn closed(&self) -> Option<Cause> {
+        match &self.end {
+            End::Flowing => None,
+            End::Ended => Some(Cause::new(CauseKind::Stopped)),
+            End::Failed(cause) | End::Told(cause) | End::Stopped(cause) => Some(cause.clone()),
+        }
+    }
+
+    /// Puts an item in the queue, charged with `weight` already or not.
+    pub(super) fn push(&mut self, item: T, weight: usize) {
+        self.queue.push_back(item);
+        self.queued = self.queued.saturating_add(weight);
+        self.meter.written.add(weight);
+        if weight > self.gate.marks().high() {
+            self.meter.oversize = self.meter.oversize.saturating_add(1);
+        }
+    }
+
+    /// Charges a weight, with its effects on the meter.
+    pub(super) fn charge(&mut self, weight: usize, now_ns: Option<u64>) {
+        self.meter.before(now_ns, self.gate.level(), self.gate.marks().high());
+        let was_shut = self.gate.is_shut();
+        if self.gate.admit(weight) == Flow::Wait && !was_shut {
+            self.meter.pauses = self.meter.pauses.saturating_add(1);
+        }
+        self.meter.after(now_ns.is_some(), self.gate.level());
+    }
+
+    /// Returns a weight, with its effects on the meter and on who waits.
+    pub(super) fn refund(&mut self, weight: usize, now_ns: Option<u64>, wakes: &mut Wakes) {
+        self.meter.before(now_ns, self.gate.level(), self.gate.marks().high());
+        let turn = self.gate.release(weight);
+        self.meter.after(now_ns.is_some(), self.gate.level());
+        if turn == Turn::Opened {
+            self.wake_next_writer(wakes);
+        }
+        if self.gate.level() == 0 && !matches!(self.end, End::Flowing) {
+            self.wake_finishing(wakes);
+        }
+    }
+
+    pub(super) fn wake_reader(&mut self, wakes: &mut Wakes) {
+        if let Some(waker) = self.reader.take() {
+            self.meter.wakes_reader = self.meter.wakes_reader.saturating_add(1);
+            wakes.push(waker);
+        }
+    }
+
+    pub(super) fn wake_next_writer(&mut self, wakes: &mut Wakes) {
+        if let Some(waker) = self.seats.notify_next() {
+            self.meter.wakes_writer = self.meter.wakes_writer.saturating_add(1);
+            wakes.push(waker);
+        }
+    }
+
+    pub(super) fn wake_all_writers(&mut self, wakes: &mut Wakes) {
+        for waker in self.seats.notify_all() {
+            self.meter.wakes_writer = self.meter.wakes_writer.saturating_add(1);
+            wakes.push(waker);
+        }
+    }
+
+    pub(super) fn wake_finishing(&mut self, wakes: &mut Wakes) {
+        for waker in self.finishing.drain(..) {
+            wakes.push(waker);
+        }
+    }
+
+    /// Everybody has to look again.
+    pub(super) fn wake_everyone(&mut self, wakes: &mut Wakes) {
+        self.wake_reader(wakes);
+        self.wake_all_writers(wakes);
+        self.wake_finishing(wakes);
+    }
+}
+
+impl<T> Core<T> {
+    pub(crate) fn new(
+        name: StdArc<str>,
+        unit: Unit,
+        scale: Scale<T>,
+        overflow: Overflow,
+        marks: Marks,
+    ) -> Self {
+        let state = State {
+            queue: VecDeque::new(),
+            gate: Gate::new(marks),
+            queued: 0,
+            end: End::Flowing,
+            writers: 1,
+            abandoned: false,
+            reader: None,
+            reader_yielded: false,
+            seats: Seats::default(),
+            finishing: Vec::new(),
+            meter: TankMeter::default(),
+        };
+        Self { name, unit, scale, overflow, held: AtomicBool::new(false), state: Mutex::new(state) }
+    }
+
+    pub(crate) fn gate(&self) -> Gate {
+        lock(&self.state).gate
+    }
+
+    pub(crate) fn set_marks(&self, marks: Marks) {
+        let mut wakes = Wakes::default();
+        let mut state = lock(&self.state);
+        match state.gate.set_marks(marks) {
+            Turn::Opened => state.wake_next_writer(&mut wakes),
+            Turn::Shut => state.meter.pauses = state.meter.pauses.saturating_add(1),
+            Turn::Stayed => {}
+        }
+        drop(state);
+        wakes.wake();
+    }
+
+    pub(crate) fn start_timing(&self, now_ns: u64) {
+        let mut state = lock(&self.state);
+        let level = state.gate.level();
+        state.meter.start_timing(now_ns, level);
+    }
+
+    pub(crate) fn snapshot(&self, now_ns: Option<u64>) -> TankSnapshot {
+        let state = lock(&self.state);
+        let (gate, meter) = (state.gate, &state.meter);
+        let timed = meter.time_weighted(now_ns, gate.level(), gate.marks().high());
+        TankSnapshot {
+            name: self.name.clone(),
+            unit: self.unit,
+            level: gate.level(),
+            peak: meter.peak,
+            lowest: meter.lowest(),
+            high: gate.marks().high(),
+            low: gate.marks().low(),
+            shut: gate.is_shut(),
+            written: meter.written,
+            read: meter.read,
+            dropped: meter.dropped,
+            oversize: meter.oversize,
+            pauses: meter.pauses,
+            refused: meter.refused,
+            wakes_reader: meter.wakes_reader,
+            wakes_writer: meter.wakes_writer,
+            past_mark: meter.past_marks(),
+            mean_level: timed.map(|(mean, _)| mean),
+            fill_ns: timed.map(|(_, fill_ns)| fill_ns),
+        }
+    }
+}
+
+/// A tank seen without its item type.
+pub(crate) trait AnyTank: Send + Sync {
+    fn snapshot(&self, now_ns: Option<u64>) -> TankSnapshot;
+    fn gate(&self) -> Gate;
+    fn set_marks(&self, marks: Marks);
+}
+
+impl<T: Send> AnyTank for Shared<T> {
+    fn snapshot(&self, now_ns: Option<u64>) -> TankSnapshot {
+        self.as_ref().snapshot(now_ns)
+    }
+
+    fn gate(&self) -> Gate {
+        self.as_ref().gate()
+    }
+
+    fn set_marks(&self, marks: Marks) {
+        self.as_ref().set_marks(marks);
+    }
+}
+
+pub(crate) type Shared<T> = Arc<Core<T>>;

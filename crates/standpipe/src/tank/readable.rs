@@ -1,0 +1,262 @@
+//! The door out of a tank.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_core::Stream;
+
+use crate::error::{Cause, CauseKind, WriteError};
+use crate::gate::Marks;
+use crate::tank::Gauge;
+use crate::tank::batch::Batch;
+use crate::tank::exit::Taken;
+use crate::tank::queue::Shared;
+use crate::tank::writable::Writable;
+
+/// The reading end of a tank: one consumer.
+///
+/// Dropping it stops the writers: they get
+/// [`Stopped`](CauseKind::Stopped) at their next call, and what is queued is
+/// lost and counted. Also a [`Stream`].
+pub struct Readable<T> {
+    core: Shared<T>,
+    batch: Batch<T>,
+}
+
+impl<T> Readable<T> {
+    pub(crate) fn new(core: Shared<T>) -> Self {
+        let mut batch = Batch::new();
+        batch.belong(&core);
+        Self { core, batch }
+    }
+
+    /// Takes the next item, waiting for one. `None` after the end.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: an item is taken only when it is returned.
+    ///
+    /// # Errors
+    /// The cause, once, after everything that was queued, if the data ended
+    /// early; `None` follows.
+    #[expect(clippy::should_implement_trait, reason = "the async sister of `Iterator::next`")]
+    pub fn next(&mut self) -> Next<'_, T> {
+        Next { readable: self }
+    }
+
+    /// Takes all that is queued, waiting for at least one item: one lock for
+    /// up to a whole tank. `Ok(false)` is the end.
+    ///
+    /// The items stay charged to the tank until they leave `into`.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: until it is ready, `into` is as it was.
+    ///
+    /// # Errors
+    /// The cause, once, after everything that was queued.
+    ///
+    /// # Panics
+    /// If `into` holds items of another tank, or of none.
+    pub async fn next_batch(&mut self, into: &mut Batch<T>) -> Result<bool, Cause> {
+        into.belong(&self.core);
+        if !into.is_empty() {
+            return Ok(true);
+        }
+        std::future::poll_fn(|cx| self.poll_next_batch(cx, into, None)).await
+    }
+
+    /// The poll behind [`next_batch`](Self::next_batch). Returns the credit of
+    /// what left `into`, at `now_ns`.
+    pub(crate) fn poll_next_batch(
+        &mut self,
+        cx: &Context<'_>,
+        into: &mut Batch<T>,
+        now_ns: Option<u64>,
+    ) -> Poll<Result<bool, Cause>> {
+        if self.core.is_held() {
+            into.settle(now_ns);
+            ready!(self.core.park_held(cx));
+        }
+        if !self.batch.is_empty() {
+            into.settle(now_ns);
+            std::mem::swap(&mut self.batch, into);
+            return Poll::Ready(Ok(true));
+        }
+        match ready!(self.core.poll_take(cx, into, now_ns)) {
+            Taken::Items => Poll::Ready(Ok(true)),
+            Taken::End => Poll::Ready(Ok(false)),
+            Taken::Failed(cause) => Poll::Ready(Err(cause)),
+        }
+    }
+
+    /// Takes the next item if one is there, without waiting.
+    ///
+    /// `None` says only that nothing is there now.
+    pub fn try_next(&mut self) -> Option<T> {
+        let cx = Context::from_waker(std::task::Waker::noop());
+        match self.poll_item(&cx) {
+            Poll::Ready(Some(Ok(item))) => Some(item),
+            _ => None,
+        }
+    }
+
+    /// The poll behind [`next`](Self::next).
+    pub(crate) fn poll_item(&mut self, cx: &Context<'_>) -> Poll<Option<Result<T, Cause>>> {
+        loop {
+            if self.core.is_held() {
+                ready!(self.core.park_held(cx));
+            }
+            if let Some(item) = self.batch.pop() {
+                return Poll::Ready(Some(Ok(item)));
+            }
+            match ready!(self.core.poll_take(cx, &mut self.batch, None)) {
+                Taken::Items => {}
+                Taken::End => return Poll::Ready(None),
+                Taken::Failed(cause) => return Poll::Ready(Some(Err(cause))),
+            }
+        }
+    }
+
+    /// Holds everything back: `next` waits, the tank fills, writers are
+    /// stopped at its mark. Nothing is lost.
+    pub fn pause(&self) {
+        self.core.hold(true);
+    }
+
+    /// Lets deliveries go on.
+    pub fn resume(&self) {
+        self.core.hold(false);
+    }
+
+    /// Puts an item back in front. It is charged again, also past the mark:
+    /// the tank may hold one item more than its bound.
+    pub fn unshift(&mut self, item: T) {
+        let weight = self.core.put_back(&item);
+        self.batch.put_back(item, weight);
+    }
+
+    /// Moves everything into another tank and ends it, carrying pressure:
+    /// nothing is read while `to` is shut. Returns how many items moved.
+    ///
+    /// # Cancel safety
+    /// Dropped, it leaves what was not moved in its tank, stops the writers
+    /// there and abandons `to`; at most one item in between is lost.
+    ///
+    /// # Errors
+    /// The cause that ended either side early; it has been passed on to the
+    /// other side: downstream as a failure, upstream as the reason to stop.
+    pub async fn pipe(mut self, to: Writable<T>) -> Result<u64, Cause> {
+        let mut moved: u64 = 0;
+        loop {
+            if let Err(cause) = to.drained().await {
+                self.stop(cause.clone());
+                return Err(cause);
+            }
+            match self.next().await {
+                None => {
+                    to.end();
+                    return Ok(moved);
+                }
+                Some(Err(cause)) => {
+                    to.fail_with(cause.clone());
+                    return Err(cause);
+                }
+                Some(Ok(item)) => match to.send(item).await {
+                    Ok(()) => moved = moved.saturating_add(1),
+                    Err(WriteError::Closed(item, cause)) => {
+                        self.unshift(item); // so that it is counted as unread
+                        self.stop(cause.clone());
+                        return Err(cause);
+                    }
+                    Err(error) => {
+                        let cause = Cause::with_error(CauseKind::Overflowed, error.to_string());
+                        self.stop(cause.clone());
+                        return Err(cause);
+                    }
+                },
+            }
+        }
+    }
+
+    /// Wants no more, and says why: the writers get this cause.
+    pub fn stop(self, why: Cause) {
+        self.core.stop(why);
+    }
+
+    /// Weight in the tank, exact from this side.
+    #[must_use]
+    pub fn level(&self) -> usize {
+        self.core.gate().level().saturating_sub(self.batch.earned_weight())
+    }
+
+    /// The level at which the tank shuts.
+    #[must_use]
+    pub fn high_water_mark(&self) -> usize {
+        self.core.gate().marks().high()
+    }
+
+    /// Changes both marks, live.
+    pub fn set_marks(&self, marks: Marks) {
+        self.core.set_marks(marks);
+    }
+
+    pub(crate) fn core(&self) -> &Shared<T> {
+        &self.core
+    }
+}
+
+impl<T: Send + 'static> Readable<T> {
+    /// A handle for watching: its numbers, without keeping the data going.
+    #[must_use]
+    pub fn gauge(&self) -> Gauge {
+        Gauge::new(self.core.clone())
+    }
+}
+
+impl<T> Drop for Readable<T> {
+    fn drop(&mut self) {
+        self.core.stop(Cause::new(CauseKind::Stopped));
+    }
+}
+
+impl<T> Stream for Readable<T>
+where
+    T: Unpin,
+{
+    type Item = Result<T, Cause>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll_item(cx)
+    }
+}
+
+impl<T> fmt::Debug for Readable<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readable")
+            .field("tank", &self.core.name)
+            .field("gate", &self.core.gate())
+            .field("in_hand", &self.batch)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The wait of [`Readable::next`].
+#[must_use = "a wait does nothing unless awaited"]
+pub struct Next<'a, T> {
+    readable: &'a mut Readable<T>,
+}
+
+impl<T> Future for Next<'_, T> {
+    type Output = Option<Result<T, Cause>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.get_mut().readable.poll_item(cx)
+    }
+}
+
+impl<T> fmt::Debug for Next<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Next").field("readable", &self.readable).finish()
+    }
+}

@@ -1,0 +1,89 @@
+//! The writers that wait, and whose turn it is.
+//!
+//! A writer that waits takes a *seat*. The drain notifies the oldest seat
+//! only; a write that leaves the gate open notifies the next one, with at most
+//! one notified at a time: the baton. A woken writer that finds the gate shut
+//! again keeps its seat, hence its turn; one that is dropped passes the baton.
+//! Notifying all would cost wakes per item and starve late comers. A notified
+//! writer may never be polled, so a reader about to park beside an open gate
+//! with seats taken notifies everybody: a waiter owns nothing.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::task::Waker;
+
+/// Waiting writers, oldest first.
+#[derive(Default)]
+pub(super) struct Seats {
+    /// Ordered by ticket.
+    seats: VecDeque<Seat>,
+    notified: usize,
+    next_ticket: u64,
+}
+
+struct Seat {
+    ticket: u64,
+    waker: Waker,
+    notified: bool,
+}
+
+impl Seats {
+    pub(super) fn is_empty(&self) -> bool {
+        self.seats.is_empty()
+    }
+
+    /// Sits down, or stays in the seat one has. Returns a waker that is no
+    /// longer needed, to be dropped without a lock: its destructor is foreign
+    /// code.
+    #[must_use]
+    pub(super) fn sit(&mut self, ticket: &mut Option<u64>, waker: &Waker) -> Option<Waker> {
+        let Some(ticket) = *ticket else {
+            let mine = self.next_ticket;
+            self.next_ticket = mine.wrapping_add(1);
+            self.seats.push_back(Seat { ticket: mine, waker: waker.clone(), notified: false });
+            *ticket = Some(mine);
+            return None;
+        };
+        let index = self.find(ticket)?;
+        let seat = &mut self.seats[index];
+        if mem::take(&mut seat.notified) {
+            self.notified = self.notified.saturating_sub(1);
+        }
+        (!seat.waker.will_wake(waker)).then(|| mem::replace(&mut seat.waker, waker.clone()))
+    }
+
+    /// Gives a seat up; true if it held the baton.
+    pub(super) fn leave(&mut self, ticket: u64) -> bool {
+        let Some(index) = self.find(ticket) else { return false };
+        let had_baton = self.seats.remove(index).is_some_and(|seat| seat.notified);
+        if had_baton {
+            self.notified = self.notified.saturating_sub(1);
+        }
+        had_baton
+    }
+
+    /// Hands the baton to the oldest, unless someone has it already.
+    #[must_use]
+    pub(super) fn notify_next(&mut self) -> Option<Waker> {
+        if self.notified > 0 {
+            return None;
+        }
+        let seat = self.seats.front_mut()?;
+        seat.notified = true;
+        self.notified = 1;
+        Some(seat.waker.clone())
+    }
+
+    /// Notifies everyone who is not notified yet.
+    pub(super) fn notify_all(&mut self) -> impl Iterator<Item = Waker> {
+        self.notified = self.seats.len();
+        self.seats.iter_mut().filter(|seat| !seat.notified).map(|seat| {
+            seat.notified = true;
+            seat.waker.clone()
+        })
+    }
+
+    fn find(&self, ticket: u64) -> Option<usize> {
+        self.seats.binary_search_by_key(&ticket, |seat| seat.ticket).ok()
+    }
+}

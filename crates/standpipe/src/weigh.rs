@@ -1,0 +1,107 @@
+//! What does an item weigh?
+//!
+//! A tank bounds weight, not count: bytes for byte items, 1 for items, or
+//! whatever a closure says.
+//!
+//! # Knows / never knows
+//! Knows items one at a time. Never knows tanks or marks.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// 1,024, for marks: `Tank::bytes(64 * KIB)`.
+pub const KIB: usize = 1024;
+/// 1,048,576, for marks: `Tank::bytes(MIB)`.
+pub const MIB: usize = 1024 * KIB;
+
+/// Has a weight in bytes.
+///
+/// The weight is the payload. What a queue adds per item (the size of the
+/// handle itself) is not in it: a tank of one-byte items costs more than its
+/// mark says, so batch small items, or weigh them with
+/// [`Tank::weighed`](crate::tank::Tank::weighed).
+pub trait Weigh {
+    /// Its bytes. Called once when the item goes in and once when it leaves.
+    fn weight(&self) -> usize;
+}
+
+macro_rules! weigh_by_len {
+    ($($type:ty),* $(,)?) => { $(
+        impl Weigh for $type {
+            fn weight(&self) -> usize { self.len() }
+        }
+    )* };
+}
+
+weigh_by_len!(
+    bytes::Bytes,
+    bytes::BytesMut,
+    Vec<u8>,
+    Box<[u8]>,
+    std::sync::Arc<[u8]>,
+    &[u8],
+    String,
+    Box<str>,
+    &str,
+    Cow<'_, str>,
+    Cow<'_, [u8]>,
+);
+
+/// What a tank's numbers count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unit {
+    /// Payload bytes.
+    Bytes,
+    /// Items, each weighing 1.
+    Items,
+    /// The weight that a closure of the user's gave.
+    Weight,
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bytes => "bytes",
+            Self::Items => "items",
+            Self::Weight => "weight",
+        })
+    }
+}
+
+/// How one tank weighs: 1 each without a call, or by a function.
+pub(crate) enum Scale<T> {
+    One,
+    By(Box<WeighFn<T>>),
+}
+
+/// A weight function behind a pointer.
+pub(crate) type WeighFn<T> = dyn Fn(&T) -> usize + Send + Sync;
+
+impl<T> Scale<T> {
+    pub(crate) fn new(weigh: Option<Box<WeighFn<T>>>) -> Self {
+        weigh.map_or(Self::One, Self::By)
+    }
+
+    /// The weight of `item`.
+    #[inline]
+    pub(crate) fn weigh(&self, item: &T) -> usize {
+        match self {
+            Self::One => 1,
+            Self::By(weigh) => weigh(item),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn byte_items_weigh_their_payload() {
+        assert_eq!(bytes::Bytes::from_static(b"four").weight(), 4);
+        assert_eq!(vec![0_u8; 9].weight(), 9);
+        assert_eq!(String::from("€").weight(), 3, "bytes, not characters");
+        assert_eq!("".weight(), 0);
+    }
+}
