@@ -34,7 +34,7 @@ const LAST_LINES: usize = 8;
 const QUESTION: Duration = Duration::from_millis(300);
 
 /// Who hears what a child says on stderr: its label, and one line without the newline.
-pub(crate) type Hear = Arc<dyn Fn(&str, &str) + Send + Sync>;
+pub(crate) type Hear = Arc<dyn Fn(&str, &[u8]) + Send + Sync>;
 
 /// The three streams a child is given.
 #[derive(Debug)]
@@ -111,7 +111,7 @@ impl Child {
                     if words.len() == LAST_LINES {
                         words.pop_front();
                     }
-                    words.push_back(line.to_owned());
+                    words.push_back(String::from_utf8_lossy(line).into_owned());
                     drop(words);
                     hear(&label, line);
                 });
@@ -171,7 +171,7 @@ impl Child {
 }
 
 /// Reads lines until the end, in bounded pieces.
-fn listen(stderr: BorrowedFd<'_>, say: &mut dyn FnMut(&str)) {
+fn listen(stderr: BorrowedFd<'_>, say: &mut dyn FnMut(&[u8])) {
     let mut line = Vec::with_capacity(LINE);
     let mut buffer = [0_u8; LINE];
     loop {
@@ -179,7 +179,7 @@ fn listen(stderr: BorrowedFd<'_>, say: &mut dyn FnMut(&str)) {
         let mut on = [PollFd::from_borrowed_fd(stderr, PollFlags::IN)];
         let count = match wait(&mut on, patience) {
             Ok(0) => {
-                say(&String::from_utf8_lossy(&line));
+                say(&line);
                 line.clear();
                 continue;
             }
@@ -194,13 +194,13 @@ fn listen(stderr: BorrowedFd<'_>, say: &mut dyn FnMut(&str)) {
                 line.push(byte);
             }
             if byte == b'\n' || line.len() == LINE {
-                say(&String::from_utf8_lossy(&line));
+                say(&line);
                 line.clear();
             }
         }
     }
     if !line.is_empty() {
-        say(&String::from_utf8_lossy(&line));
+        say(&line);
     }
 }
 

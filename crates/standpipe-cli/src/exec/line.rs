@@ -15,12 +15,12 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::Signal;
+use standpipe::diagnose::Times;
 
 use crate::exec::bucket::Bucket;
 use crate::exec::child::{Child, Hear, Streams};
@@ -30,7 +30,7 @@ use crate::exec::port::{Port, inode, pipe};
 use crate::exec::relay::{Outcome, Tank};
 use crate::exec::stdio::let_go_of_stdin;
 use crate::exec::stop::{Bell, Order, Stop, wait};
-use crate::exec::times::Times;
+use crate::exec::times::between;
 use crate::exec::{nanos, now};
 use crate::exit::{StageEnd, Status};
 use crate::plan::{CommandLine, TankPlan};
@@ -109,13 +109,6 @@ struct Pump {
     inode: u64,
 }
 
-/// The two sides of a tank that is not pumped yet.
-struct Joint {
-    from: Feed,
-    limit: Option<u64>,
-    to: Port,
-}
-
 /// A line that could not be started, and which stage was to blame.
 #[derive(Debug)]
 pub(crate) struct StartError {
@@ -139,52 +132,29 @@ impl Line {
             ends: Vec::new(),
             cramped: false,
         };
-        let budget = AtomicUsize::new(0);
-        let mut upper: Option<(Feed, Option<u64>)> = None;
-        let mut pending = Vec::with_capacity(setup.tanks.len());
+        let mut seams = Seams { setup, upper: None, joints: Vec::new(), spent: 0, cramped: false };
         let mut parts = parts.into_iter().peekable();
         while let Some(part) = parts.next() {
             let stage = line.stages.len();
             let fail = |error| StartError { stage, error };
-            let above = stage.checked_sub(1).map(|tank| &setup.tanks[tank]);
+            let next = match parts.peek() {
+                None => Next::Nothing,
+                Some(Part::Command(..)) => Next::Command,
+                Some(_) => Next::End,
+            };
             let child = match part {
                 Part::Source(feed, limit) => {
-                    upper = Some((feed, limit));
+                    seams.source(feed, limit);
                     None
                 }
                 Part::Sink(port) => {
-                    pending.extend(upper.take().map(|(from, limit)| Joint {
-                        from,
-                        limit,
-                        to: port,
-                    }));
+                    seams.sink(stage, port);
                     None
                 }
                 Part::Command(command, label) => {
-                    let mut streams = Streams { stdin: None, stdout: None };
-                    if let Some((from, limit)) = upper.take() {
-                        let (read, write) = pipe().map_err(fail)?;
-                        let write = Port::own(write).map_err(fail)?;
-                        let two = matches!(&from, Feed::Port(port) if port.capacity() > 0);
-                        line.cramped |= !size(&write, above, two, &budget);
-                        streams.stdin = Some(read);
-                        pending.push(Joint { from, limit, to: write });
-                    }
-                    if let Some(next) = parts.peek() {
-                        let (read, write) = pipe().map_err(fail)?;
-                        let read = Port::own(read).map_err(fail)?;
-                        let two = matches!(next, Part::Command(..));
-                        line.cramped |= !size(&read, setup.tanks.get(stage), two, &budget);
-                        streams.stdout = Some(write);
-                        upper = Some((Feed::Port(read), None));
-                    }
-                    match Child::start(&command, &label, streams, &setup.hear, &setup.bell) {
-                        Ok(child) => Some(child),
-                        Err(error) => {
-                            line.kill();
-                            return Err(fail(error));
-                        }
-                    }
+                    let streams = seams.command(stage, next).map_err(fail)?;
+                    let child = Child::start(&command, &label, streams, &setup.hear, &setup.bell);
+                    Some(child.map_err(fail)?)
                 }
             };
             if stage == 0 && child.is_some() {
@@ -193,7 +163,8 @@ impl Line {
             }
             line.stages.push(Stage { child, ended: None, term_at: None, kill_at: None });
         }
-        for (tank, joint) in pending.into_iter().enumerate() {
+        line.cramped = seams.cramped;
+        for (tank, joint) in seams.joints.into_iter().enumerate() {
             let pump = line.pump(tank, joint, setup);
             line.tanks.push(pump.map_err(|error| StartError { stage: tank, error })?);
         }
@@ -392,7 +363,7 @@ impl Line {
             let until = stage.ended.unwrap_or(at);
             let before = index.checked_sub(1).and_then(|tank| readings.get(tank));
             let ran_ns = nanos(until.saturating_duration_since(self.start));
-            Times::between(ran_ns, before, readings.get(index))
+            between(ran_ns, before, readings.get(index))
         };
         self.stages.iter().enumerate().map(times).collect()
     }
@@ -442,14 +413,98 @@ impl Line {
     }
 }
 
-/// Gives a pipe its share of the tank, within the budget; false if it had to stay small.
-fn size(port: &Port, tank: Option<&TankPlan>, two: bool, budget: &AtomicUsize) -> bool {
-    let mark = tank.map_or(PIPE_MOST, |tank| tank.high_bytes);
-    let share = if two { mark / 2 } else { mark }.clamp(4096, PIPE_MOST);
-    let want = usize::try_from(share).map_or(PIPE_PLAIN, |share| 1 << share.ilog2());
-    if want > PIPE_PLAIN && budget.load(Ordering::Relaxed) + want > PIPE_BUDGET {
-        return false;
+/// Nothing that was started outlives its line. One that is over has nobody left to kill.
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.kill();
     }
-    budget.fetch_add(want, Ordering::Relaxed);
-    port.resize(want)
+}
+
+/// What stands behind a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Nothing,
+    Command,
+    End,
+}
+
+/// The two sides of a tank that is not pumped yet.
+struct Joint {
+    from: Feed,
+    limit: Option<u64>,
+    to: Port,
+}
+
+/// The tanks of a line while it is joined, upstream first.
+struct Seams<'run> {
+    setup: &'run Setup<'run>,
+    /// The upper side of the tank whose lower side comes next.
+    upper: Option<(Feed, Option<u64>)>,
+    joints: Vec<Joint>,
+    /// Pipe memory taken so far.
+    spent: usize,
+    cramped: bool,
+}
+
+impl Seams<'_> {
+    fn source(&mut self, feed: Feed, limit: Option<u64>) {
+        if let Some(port) = feed.port() {
+            self.grow(port, 0, true);
+        }
+        self.upper = Some((feed, limit));
+    }
+
+    fn sink(&mut self, stage: usize, port: Port) {
+        let above = self.upper.as_ref().and_then(|(from, _)| from.port());
+        let two = above.is_some_and(|above| above.capacity() > 0);
+        self.grow(&port, stage - 1, two);
+        self.joints.extend(self.upper.take().map(|(from, limit)| Joint { from, limit, to: port }));
+    }
+
+    /// Makes the pipes on both sides of a command, where there are tanks.
+    fn command(&mut self, stage: usize, next: Next) -> io::Result<Streams> {
+        let mut streams = Streams { stdin: None, stdout: None };
+        if let Some((from, limit)) = self.upper.take() {
+            let (read, write) = pipe()?;
+            let to = Port::own(write)?;
+            let two = from.port().is_some_and(|port| port.capacity() > 0);
+            self.size(&to, stage - 1, two);
+            streams.stdin = Some(read);
+            self.joints.push(Joint { from, limit, to });
+        }
+        if next != Next::Nothing {
+            let (read, write) = pipe()?;
+            let from = Port::own(read)?;
+            self.size(&from, stage, next == Next::Command);
+            streams.stdout = Some(write);
+            self.upper = Some((Feed::Port(from), None));
+        }
+        Ok(streams)
+    }
+
+    /// Gives a pipe of ours its share of the tank, within the budget.
+    fn size(&mut self, port: &Port, tank: usize, two: bool) {
+        let want = self.share(tank, two);
+        self.cramped |= !(self.spend(want) && port.resize(want));
+    }
+
+    /// Gives a pipe of others at least its share: it is theirs, so it is never made smaller.
+    fn grow(&mut self, port: &Port, tank: usize, two: bool) {
+        let has = port.capacity();
+        if has > 0 && has < self.share(tank, two) as u64 {
+            self.size(port, tank, two);
+        }
+    }
+
+    fn share(&self, tank: usize, two: bool) -> usize {
+        let mark = self.setup.tanks.get(tank).map_or(PIPE_MOST, |tank| tank.high_bytes);
+        let share = if two { mark / 2 } else { mark }.clamp(4096, PIPE_MOST);
+        usize::try_from(share).map_or(PIPE_PLAIN, |share| 1 << share.ilog2())
+    }
+
+    fn spend(&mut self, want: usize) -> bool {
+        let fits = want <= PIPE_PLAIN || self.spent + want <= PIPE_BUDGET;
+        self.spent += if fits { want } else { 0 };
+        fits
+    }
 }

@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use rustix::pipe::{PipeFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with};
 
-use crate::exec::stop::{reader_gone, ready};
+use crate::exec::stop::ready;
 
 /// What a port is made of, as far as moving bytes goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,11 +102,6 @@ impl Port {
         fcntl_getpipe_size(&self.fd).map_or(0, |size| size as u64)
     }
 
-    /// Grows the pipe to `size` bytes, never shrinks it; false if the kernel refused.
-    pub(crate) fn grow(&self, size: usize) -> bool {
-        self.kind != Kind::Pipe || self.capacity() >= size as u64 || self.resize(size)
-    }
-
     /// Gives the pipe this size; false if the kernel refused.
     pub(crate) fn resize(&self, size: usize) -> bool {
         fcntl_setpipe_size(&self.fd, size).is_ok()
@@ -122,11 +117,6 @@ impl Port {
             Ok(end) => !ready(end.as_fd(), PollFlags::OUT),
             Err(_) => self.level() + 4096 > self.capacity(),
         }
-    }
-
-    /// Says whether nobody reads what is written here any more.
-    pub(crate) fn reader_gone(&self) -> bool {
-        reader_gone(self.fd.as_fd())
     }
 
     /// Reads once.

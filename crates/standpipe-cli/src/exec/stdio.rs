@@ -34,9 +34,8 @@ pub(crate) fn was_closed(stream: Stream) -> bool {
 
 /// Says whether nobody reads our stdout any more.
 pub(crate) fn stdout_reader_gone() -> bool {
-    let stdout = io::stdout();
-    let stdout = stdout.as_fd();
-    matches!(kind_of(stdout), Ok(Kind::Pipe | Kind::SharedSocket)) && reader_gone(stdout)
+    matches!(kind_of(io::stdout().as_fd()), Ok(Kind::Pipe | Kind::SharedSocket))
+        && reader_gone(io::stdout().as_fd())
 }
 
 /// Replaces our stdin by `/dev/null`, if it is a pipe or socket: its writer must see when the one who reads it has
