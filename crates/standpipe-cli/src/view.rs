@@ -25,6 +25,8 @@ pub(crate) use error::{Report, Severity};
 pub(crate) use summary::{StageShares, Summary};
 pub(crate) use terminal::{Shape, Style, Terminal};
 
+/// Columns of a summary that no terminal shows.
+const LOG_COLUMNS: usize = 200;
 /// How often a log gets a line.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
@@ -170,10 +172,15 @@ impl<W: Write> View<W> {
             When::Always => true,
             When::Never => false,
             When::Auto if display.quiet => false,
-            When::Auto => outcome == Outcome::Failed || self.terminal.is_terminal,
+            When::Auto => {
+                outcome == Outcome::Failed || self.terminal.is_terminal || !summary.is_filter
+            }
         };
         if wanted {
-            let text = summary.render(self.terminal.columns, self.terminal.style);
+            // a log has no edge to cut a line at
+            let columns =
+                if self.terminal.is_terminal { self.terminal.columns } else { LOG_COLUMNS };
+            let text = summary.render(columns, self.terminal.style);
             self.write(&text);
         }
     }

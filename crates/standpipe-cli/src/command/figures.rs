@@ -130,6 +130,7 @@ impl Past {
             elapsed: ran,
             peak_bytes: (!readings.is_empty()).then_some(self.peak_bytes),
             memory_bytes: plan.memory_bytes,
+            is_filter: plan.filter,
             stages: times.iter().enumerate().map(row).collect(),
             slowest: slowest(plan, &times, &readings),
         }

@@ -6,7 +6,8 @@
 //! SLOWEST: 2 zstd -19, busy 99%
 //!   why: 1 pg_dump shop is paused 91% (tank 1>2 98% full)
 //!   try: fewer levels (zstd -9)
-//! 349 MiB in, 93.0 MiB out, 0:01:29, in 3.9 MiB/s, out 1.0 MiB/s, tanks at most 9.20 of 64 MiB
+//! 349 MiB in, 93.0 MiB out, 0:01:29, in 3.9 MiB/s, out 1.0 MiB/s
+//! tanks held at most 9.20 MiB of 64 MiB
 //!     stage            busy  paused  starved
 //!     1 pg_dump shop     7%     91%       2%
 //!   > 2 zstd -19        99%      0%       1%
@@ -31,6 +32,8 @@ pub(crate) struct Summary {
     pub(crate) peak_bytes: Option<u64>,
     /// What they were allowed.
     pub(crate) memory_bytes: u64,
+    /// Whether it was a filter, one part of somebody's own pipe: it keeps quiet in a script.
+    pub(crate) is_filter: bool,
     /// One per stage, upstream first.
     pub(crate) stages: Vec<StageShares>,
     /// The verdict.
@@ -60,7 +63,7 @@ impl Summary {
         if let Some(slowest) = &self.slowest {
             verdict(slowest, style, &mut lines);
         }
-        lines.push(self.numbers());
+        lines.extend(self.numbers());
         if !self.stages.is_empty() {
             self.table(columns, style, &mut lines);
         }
@@ -74,18 +77,18 @@ impl Summary {
         text
     }
 
-    fn numbers(&self) -> String {
+    fn numbers(&self) -> [String; 2] {
         let rate = |bytes| size::rate(float(bytes) / self.elapsed.as_secs_f64());
         let peak = self.peak_bytes.map_or_else(|| "-".to_owned(), size::size);
-        format!(
-            "{} in, {} out, {}, in {}, out {}, tanks at most {peak} of {}",
+        let moved = format!(
+            "{} in, {} out, {}, in {}, out {}",
             size::size(self.bytes_in),
             size::size(self.bytes_out),
             size::clock(self.elapsed),
             rate(self.bytes_in),
             rate(self.bytes_out),
-            size::mark(self.memory_bytes),
-        )
+        );
+        [moved, format!("tanks held at most {peak} of {}", size::mark(self.memory_bytes))]
     }
 
     fn table(&self, columns: usize, style: Style, lines: &mut Vec<String>) {

@@ -128,6 +128,7 @@ fn summary() -> Summary {
         elapsed: Duration::from_secs(89),
         peak_bytes: Some(9_646_899),
         memory_bytes: 64 << 20,
+        is_filter: false,
         stages: vec![
             stage("1 pg_dump shop", 0.07, 0.91, 0.02),
             stage("2 zstd -19", 0.99, 0.0, 0.01),
@@ -151,7 +152,8 @@ fn a_summary_says_the_answer_first() {
 SLOWEST: 2 zstd -19, busy 99%
   why: 1 pg_dump shop is paused 91% (tank 1>2 98% full)
   try: fewer levels (zstd -9) or more threads (zstd -19 -T0)
-349 MiB in, 93.6 MiB out, 0:01:29, in 3.9 MiB/s, out 1.1 MiB/s, tanks at most 9.20 MiB of 64 MiB
+349 MiB in, 93.6 MiB out, 0:01:29, in 3.9 MiB/s, out 1.1 MiB/s
+tanks held at most 9.20 MiB of 64 MiB
     stage                          busy  paused  starved
     1 pg_dump shop                   7%     91%       2%
   ▶ 2 zstd -19                      99%      0%       1%
@@ -168,7 +170,7 @@ SLOWEST: 2 zstd -19, busy 99%
 fn a_summary_without_numbers_has_dashes() {
     assert_eq!(
         Summary::default().render(80, STYLE),
-        "0 B in, 0 B out, 0:00:00, in -, out -, tanks at most - of 0 B\n"
+        "0 B in, 0 B out, 0:00:00, in -, out -\ntanks held at most - of 0 B\n"
     );
     let unsure = Summary {
         slowest: Some(Slowest { confidence: Some(0.3), ..slowest(Who::Nobody, None) }),
@@ -286,13 +288,17 @@ fn a_log_gets_a_line_each_ten_seconds() {
 
 #[test]
 fn a_summary_is_shown_when_it_is_wanted() {
-    let shown = |when, quiet, is_terminal, outcome| {
+    let shown_of = |is_filter, when, quiet, is_terminal, outcome| {
         let display = Display { summary: when, quiet, ..Display::default() };
         let terminal = Terminal { is_terminal, shape: Shape::Nothing, ..LINE };
         let mut view = View::new(Vec::new(), terminal, None);
-        view.summary(&Summary::default(), &display, outcome);
+        view.summary(&Summary { is_filter, ..Summary::default() }, &display, outcome);
         !view.out.is_empty()
     };
+    // a filter in a script keeps quiet, a run of its own says how it went
+    assert!(shown_of(false, When::Auto, false, false, Outcome::Succeeded));
+    let shown =
+        |when, quiet, is_terminal, outcome| shown_of(true, when, quiet, is_terminal, outcome);
     assert!(shown(When::Auto, false, true, Outcome::Succeeded));
     assert!(!shown(When::Auto, false, false, Outcome::Succeeded));
     assert!(shown(When::Auto, false, false, Outcome::Failed));
