@@ -402,7 +402,7 @@ impl<D> Ready<D> {
     pub fn spawn_with(self, mut spawn: impl FnMut(crew::Work)) -> Spawned<D> {
         let (crew, board) = Self::begin(self.parts);
         for index in 0..crew.len() {
-            spawn(Box::pin(drive::segment(crew.clone(), index)));
+            spawn(Box::pin(drive::SegmentTask::new(crew.clone(), index)));
         }
         Spawned { crew, board, done: self.done }
     }

@@ -200,9 +200,21 @@ pub(crate) struct Shift {
     /// An item is on its way through the stages behind the source: it must not
     /// be dropped there.
     handing: AtomicBool,
+    /// Whoever reads what it gives has enough: its stages are over before the
+    /// line is.
+    stopped: AtomicBool,
 }
 
 impl Shift {
+    /// Downstream wants no more.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
     /// An item sets out, or has arrived.
     pub(crate) fn set_handing(&self, handing: bool) {
         if self.handing.load(Ordering::Relaxed) != handing {
@@ -325,7 +337,9 @@ impl<S> Held<S> {
 
 impl<S> Drop for Held<S> {
     fn drop(&mut self) {
-        let why = if self.finished { None } else { self.post.line.why(self.post.index) };
+        let stopped = || self.post.shift.is_stopped().then(|| Cause::new(CauseKind::Stopped));
+        let why =
+            if self.finished { None } else { self.post.line.why(self.post.index).or_else(stopped) };
         let (stage, destroy) = (&mut self.stage, self.destroy);
         // a panic while dropping during a panic would abort the process
         let outcome = catch_unwind(AssertUnwindSafe(|| destroy(stage, why.as_ref())));
