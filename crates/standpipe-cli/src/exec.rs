@@ -17,6 +17,7 @@ pub(crate) mod times;
 pub(crate) mod resolve;
 pub(crate) mod child;
 pub(crate) mod relay;
+pub(crate) mod store;
 pub(crate) mod copy;
 pub(crate) mod vigil;
 pub(crate) mod bucket;

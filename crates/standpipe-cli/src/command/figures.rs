@@ -146,13 +146,19 @@ fn slowest(plan: &Plan, times: &[Times], readings: &[Reading]) -> Option<Slowest
     };
     let stage = found.stage;
     let at = &times[stage];
+    let (held, full) = readings.first().map_or((0, 0), |tank| (tank.held_ns, tank.full_ns));
+    if plan.rate.is_some() && stage <= 1 && held > full.max(at.busy_ns) {
+        return Some(Slowest {
+            who: Who::Stage("the limit of `--rate`".to_owned()),
+            why: Some(format!("it holds {} back", label(plan, 0))),
+            ..nobody()
+        });
+    }
     let who = match &plan.stages[stage].kind {
         StageKind::Source(_) if plan.filter => Who::Input,
         StageKind::Sink { .. } if plan.filter => Who::Output,
         _ => Who::Stage(label(plan, stage)),
     };
-    let held = readings.first().map_or(0, |tank| tank.held_ns);
-    let full = readings.first().map_or(0, |tank| tank.full_ns);
     let above = stage.checked_sub(1);
     let mut why = Vec::new();
     if let Some(above) = above.filter(|above| times[*above].paused_ns > 0) {
@@ -162,9 +168,6 @@ fn slowest(plan: &Plan, times: &[Times], readings: &[Reading]) -> Option<Slowest
     if let Some(below) = times.get(stage + 1).filter(|below| below.starved_ns > 0) {
         let starved = percent(below.starved_ns, below);
         why.push(format!("{} is starved {starved}", label(plan, stage + 1)));
-    }
-    if plan.rate.is_some() && held > full && stage <= 1 {
-        why.insert(0, "the limit of `--rate` holds the source back".to_owned());
     }
     let advice = advice(plan, stage);
     Some(Slowest {

@@ -383,11 +383,11 @@ impl Run<'_> {
     fn settle_cut(&self, cut: Cut, judged: &Judgement, finish: Option<Finish>) -> Exit {
         let ran = size::time(self.ran(now()));
         let (severity, what, exit) = match cut {
-            Cut::Timeout => (
-                Severity::Error,
-                format!("not done after {ran}, the limit of `--timeout`"),
-                Exit::Timeout,
-            ),
+            Cut::Timeout => {
+                let limit = self.plan.timeout.map_or_else(String::new, size::time);
+                let what = format!("not done after {limit}, the limit of `--timeout`");
+                (Severity::Error, what, Exit::Timeout)
+            }
             Cut::Stall => {
                 let limit = self.plan.stall.map_or_else(String::new, size::time);
                 (

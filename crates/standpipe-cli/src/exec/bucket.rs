@@ -55,6 +55,51 @@ impl Bucket {
     }
 }
 
+/// What may be read: how fast, and how much in all.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ration {
+    /// How fast; `None`: as fast as it comes.
+    pub(crate) rate: Option<Bucket>,
+    /// How much is left; `None`: all there is.
+    pub(crate) left: Option<u64>,
+}
+
+/// How much may be read now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Allowed {
+    /// So many bytes, at least 1.
+    Bytes(usize),
+    /// Something after this time.
+    After(Duration),
+    /// Nothing any more.
+    Nothing,
+}
+
+impl Ration {
+    /// How much of `most` may be read at `now`.
+    pub(crate) fn allow(&mut self, most: usize, now: Instant) -> Allowed {
+        let left = self.left.map_or(most, |left| usize::try_from(left).unwrap_or(most));
+        match (most.min(left), &mut self.rate) {
+            (0, _) => Allowed::Nothing,
+            (most, None) => Allowed::Bytes(most),
+            (most, Some(rate)) => match rate.allow(now) {
+                Ok(bytes) => Allowed::Bytes(most.min(bytes)),
+                Err(time) => Allowed::After(time),
+            },
+        }
+    }
+
+    /// Spends what was read.
+    pub(crate) fn spend(&mut self, bytes: usize) {
+        if let Some(left) = &mut self.left {
+            *left = left.saturating_sub(bytes as u64);
+        }
+        if let Some(rate) = &mut self.rate {
+            rate.spend(bytes);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -73,7 +73,7 @@ pub(crate) fn run(flow: &mut Flow, from: &Feed) -> Outcome {
                 {
                     flow.vigil.called(For::Input, began, port, &flow.to);
                 }
-                flow.spent(bytes);
+                flow.ration.spend(bytes);
                 flow.vigil.gauge().add_in(bytes as u64);
                 if let Err(outcome) = deliver(flow, from, &buffer[..bytes]) {
                     return outcome;
@@ -109,15 +109,7 @@ fn deliver(flow: &mut Flow, from: &Feed, mut bytes: &[u8]) -> Result<(), Outcome
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 flow.wait(For::Room, from.port())?
             }
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
-                ) =>
-            {
-                return Err(Outcome::ReaderGone);
-            }
-            Err(error) => return Err(Outcome::Unwritable(error)),
+            Err(error) => return Err(Outcome::of_write(error, &flow.to)),
         }
     }
     Ok(())

@@ -22,7 +22,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::process::Signal;
 use standpipe::diagnose::Times;
 
-use crate::exec::bucket::Bucket;
+use crate::exec::bucket::{Bucket, Ration};
 use crate::exec::child::{Child, Hear, Streams};
 use crate::exec::copy::Feed;
 use crate::exec::gauge::{Gauge, Reading};
@@ -74,6 +74,14 @@ pub(crate) struct Setup<'run> {
     pub(crate) bell: Arc<Bell>,
     /// Who hears the commands' stderr.
     pub(crate) hear: Hear,
+}
+
+impl Setup<'_> {
+    /// Says whether the kernel may hold what is in a tank: it has no low-water mark, and two pipes hold so much.
+    fn kernel(&self, tank: usize) -> bool {
+        let marks = &self.tanks[tank];
+        self.fast && marks.low_bytes.is_none() && marks.high_bytes <= 2 * PIPE_MOST
+    }
 }
 
 /// A line that runs.
@@ -183,9 +191,9 @@ impl Line {
             gauge: Arc::clone(&gauge),
             stop: stop.clone(),
             start: self.start,
-            limit,
-            rate,
-            fast: setup.fast,
+            ration: Ration { rate, left: limit },
+            kernel: setup.kernel(tank),
+            marks: setup.tanks[tank].clone(),
             keep: self.stages.get(tank + 1).is_some_and(|stage| stage.child.is_none()),
         };
         let bell = Arc::clone(&self.bell);
@@ -497,8 +505,14 @@ impl Seams<'_> {
     }
 
     fn share(&self, tank: usize, two: bool) -> usize {
-        let mark = self.setup.tanks.get(tank).map_or(PIPE_MOST, |tank| tank.high_bytes);
-        let share = if two { mark / 2 } else { mark }.clamp(4096, PIPE_MOST);
+        let mark = self.setup.tanks[tank].high_bytes;
+        let share = match (self.setup.kernel(tank), two) {
+            (true, true) => (mark / 2).min(PIPE_MOST),
+            (true, false) => mark.min(PIPE_MOST),
+            // The rest of the mark is in user memory.
+            (false, _) => (mark / 4).min(PIPE_PLAIN as u64),
+        };
+        let share = share.max(4096);
         usize::try_from(share).map_or(PIPE_PLAIN, |share| 1 << share.ilog2())
     }
 

@@ -22,13 +22,15 @@ use std::time::Instant;
 use rustix::io::Errno;
 use rustix::pipe::{SpliceFlags, splice};
 
-use crate::exec::bucket::Bucket;
+use crate::exec::bucket::{Allowed, Ration};
 use crate::exec::copy::{self, Feed};
 use crate::exec::gauge::Gauge;
 use crate::exec::now;
 use crate::exec::port::{Kind, Port};
 use crate::exec::stop::{Order, Stop};
+use crate::exec::store::Store;
 use crate::exec::vigil::{For, Vigil, Wake, is_dry};
+use crate::plan::TankPlan;
 
 /// The most that one splice is asked to move: what one pipe can hold.
 const AT_ONCE: usize = 1 << 20;
@@ -48,6 +50,15 @@ pub(crate) enum Outcome {
     Unwritable(io::Error),
 }
 
+impl Outcome {
+    /// Of a write to `to` that failed.
+    pub(crate) fn of_write(error: io::Error, to: &Port) -> Self {
+        let gone =
+            matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
+        if gone && to.kind() != Kind::File { Self::ReaderGone } else { Self::Unwritable(error) }
+    }
+}
+
 /// What one tank is made of; [`Tank::pump`] runs it.
 #[derive(Debug)]
 pub(crate) struct Tank {
@@ -61,12 +72,12 @@ pub(crate) struct Tank {
     pub(crate) stop: Stop,
     /// When the run began.
     pub(crate) start: Instant,
-    /// How many bytes to move at most.
-    pub(crate) limit: Option<u64>,
-    /// How fast.
-    pub(crate) rate: Option<Bucket>,
-    /// Whether the kernel may move the bytes.
-    pub(crate) fast: bool,
+    /// How many bytes to move, and how fast.
+    pub(crate) ration: Ration,
+    /// Its marks.
+    pub(crate) marks: TankPlan,
+    /// Whether the kernel may hold and move the bytes.
+    pub(crate) kernel: bool,
     /// Whether the output is handed back: that of a sink, to be finished or published. A command's input is
     /// closed at once, for that is its end of data.
     pub(crate) keep: bool,
@@ -77,39 +88,46 @@ pub(crate) struct Tank {
 pub(crate) struct Flow {
     pub(crate) to: Port,
     pub(crate) vigil: Vigil,
-    pub(crate) left: Option<u64>,
-    pub(crate) rate: Option<Bucket>,
+    pub(crate) ration: Ration,
 }
 
 /// How a way of moving bytes came to its end.
 pub(crate) enum Way {
     /// The tank is done.
     Done(Outcome),
-    /// The kernel refuses this way; another must go on.
+    /// The kernel refuses to go on.
     Refused,
+    /// The kernel cannot do it at all.
+    Other,
 }
 
 impl Tank {
     /// Moves bytes until the end of data, the end of the reader, an order or an error; then lets go of the input.
     pub(crate) fn pump(self) -> (Outcome, Option<Port>) {
-        let vigil = Vigil::new(Arc::clone(&self.gauge), self.stop, self.start);
-        let mut flow = Flow { to: self.to, vigil, left: self.limit, rate: self.rate };
+        let vigil = Vigil::new(Arc::clone(&self.gauge), self.stop.clone(), self.start);
+        let mut flow = Flow { to: self.to, vigil, ration: self.ration };
         let from = self.from;
-        flow.vigil.gauge().set_high(from.port().map_or(0, Port::capacity) + flow.to.capacity());
+        self.gauge.set_high(from.port().map_or(0, Port::capacity) + flow.to.capacity());
         let way = match from.port() {
-            Some(port) if self.fast && port.splices_to(&flow.to) => flow.splice(port),
+            Some(port) if self.kernel && port.splices_to(&flow.to) => flow.splice(port),
             Some(port)
-                if self.fast && port.kind() == Kind::File && flow.to.kind() == Kind::File =>
+                if self.kernel && port.kind() == Kind::File && flow.to.kind() == Kind::File =>
             {
                 flow.copy_range(port)
             }
-            _ => Way::Refused,
+            _ => Way::Other,
         };
         let outcome = match way {
             Way::Done(outcome) => outcome,
             Way::Refused => {
-                flow.vigil.gauge().set_copies();
+                self.gauge.set_copies();
                 copy::run(&mut flow, &from)
+            }
+            Way::Other => {
+                self.gauge.set_copies();
+                let (gauge, stop) = (&self.gauge, &self.stop);
+                let store = Store { from: &from, to: &flow.to, gauge, stop, marks: &self.marks };
+                store.run(std::mem::take(&mut flow.ration))
             }
         };
         if matches!(outcome, Outcome::ReaderGone | Outcome::Unwritable(_)) {
@@ -134,16 +152,11 @@ impl Flow {
                 _ => Outcome::Ended,
             });
         }
-        let left = self.left.map_or(most, |left| usize::try_from(left).unwrap_or(most));
-        if left == 0 {
-            return Err(Outcome::Ended);
-        }
-        let most = most.min(left);
-        let Some(rate) = &mut self.rate else { return Ok(most) };
         loop {
-            let wait = match rate.allow(now()) {
-                Ok(bytes) => return Ok(most.min(bytes)),
-                Err(wait) => wait,
+            let wait = match self.ration.allow(most, now()) {
+                Allowed::Bytes(bytes) => return Ok(bytes),
+                Allowed::Nothing => return Err(Outcome::Ended),
+                Allowed::After(wait) => wait,
             };
             match self.vigil.hold(wait, &self.to) {
                 Ok(Wake::Ready | Wake::Told(Order::Go)) => {}
@@ -160,17 +173,7 @@ impl Flow {
         let count = bytes as u64;
         self.vigil.gauge().add_in(count);
         self.vigil.gauge().add_out(count);
-        self.spent(bytes);
-    }
-
-    /// Charges bytes that were read to the limits.
-    pub(crate) fn spent(&mut self, bytes: usize) {
-        if let Some(left) = &mut self.left {
-            *left -= bytes as u64;
-        }
-        if let Some(rate) = &mut self.rate {
-            rate.spend(bytes);
-        }
+        self.ration.spend(bytes);
     }
 
     fn splice(&mut self, from: &Port) -> Way {
@@ -245,14 +248,10 @@ impl Flow {
 
     /// One of two sides failed; a pipe to read from cannot.
     fn blame(&self, from_pipe: bool, error: io::Error) -> Outcome {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
-                if self.to.kind() != Kind::File =>
-            {
-                Outcome::ReaderGone
-            }
-            _ if from_pipe => Outcome::Unwritable(error),
-            _ => Outcome::Unreadable(error),
+        let write = Outcome::of_write(error, &self.to);
+        match write {
+            Outcome::Unwritable(error) if !from_pipe => Outcome::Unreadable(error),
+            write => write,
         }
     }
 }
