@@ -152,17 +152,12 @@ impl<T> Batch<T> {
         if self.counted { InHand { items: hand.items, weight: hand.items } } else { hand }
     }
 
-    /// Whether keeping the credit any longer would keep its tank shut: enough
-    /// has left to open it, or nothing more will, or it was open when credit
-    /// was last returned and has been shut since.
+    /// Whether keeping the credit any longer could keep its tank shut: enough
+    /// has left to open it, or nothing more will leave.
     #[inline]
-    pub(crate) fn is_due(&self) -> bool {
+    pub(crate) const fn is_due(&self) -> bool {
         let left = self.left();
-        left.items > 0
-            && (left.weight >= self.return_at
-                || self.charged.items == 0
-                || (self.return_at == usize::MAX
-                    && self.home.as_ref().is_some_and(|home| home.looks_shut())))
+        left.items > 0 && (left.weight >= self.return_at || self.charged.items == 0)
     }
 
     /// What is in it and charged.
