@@ -186,7 +186,7 @@ impl Real {
         self.next_task += 1;
     }
 
-    fn start(&mut self, choice: u8, what: Kind, weight: usize) {
+    fn start(&mut self, choice: u8, what: Kind, weight: usize, model: &mut Expected) {
         let Some((index, writer)) = self.writer(choice) else { return };
         if self.tasks.len() >= 7 {
             return;
@@ -212,7 +212,9 @@ impl Real {
                 });
             }
             Kind::SendBatch => {
-                let Some(batch) = self.batch.borrow_mut().take() else { return };
+                let Some(mut batch) = self.batch.borrow_mut().take() else { return };
+                batch.push(item); // one at least, or it would not wait
+                model.push(item);
                 let mut lent = Lent { batch, back: self.batch.clone() };
                 self.add(Wait::SendBatch, Some(index), none, async move {
                     let sent = writer.send_batch(&mut lent.batch).await;
@@ -335,7 +337,7 @@ impl Real {
                     assert_eq!(answer(writer.write(item), Answer::from), model.write(item));
                 }
             }
-            Op::Start(choice, kind, weight) => self.start(choice, kind, weight),
+            Op::Start(choice, kind, weight) => self.start(choice, kind, weight, model),
             Op::Poll(choice) => {
                 if let Some(id) = self.task(choice) {
                     self.poll(id, model);
