@@ -298,3 +298,24 @@ fn a_readable_is_a_stream_whatever_its_items_are() {
     let (_writable, readable) = Tank::items(8).build::<std::marker::PhantomPinned>();
     is_stream(&readable);
 }
+
+/// A batch that was put aside with an item in it kept the credit of those that
+/// had left; the tank stayed shut above a reader that waited for more.
+#[test]
+fn a_batch_that_is_put_aside_does_not_keep_the_tank_shut() {
+    for (first, last) in [(6, 5), (5, 4), (10, 6)] {
+        let (writable, mut readable) = Tank::items(11).low(5).build::<u32>();
+        let (mut aside, mut batch) = (Batch::new(), Batch::new());
+        for item in 0..first {
+            assert!(writable.write(item).is_ok());
+        }
+        assert!(now(readable.next_batch(&mut aside)).expect("flowing"));
+        for item in 0..last {
+            assert_eq!(aside.pop(), Some(item));
+        }
+        while writable.write(99).is_ok() {}
+        assert!(now(readable.next_batch(&mut batch)).expect("flowing"));
+        batch.drain().for_each(drop);
+        assert!(readable.level() <= 5 && !writable.is_shut(), "{aside:?}: {readable:?}");
+    }
+}
