@@ -8,7 +8,7 @@ use crate::stage::inlet::{forward, stop};
 use crate::stage::{Emit, More, Source};
 use crate::tank::Readable;
 
-/// The source of [`concat`].
+/// The source of [`concat`](fn@concat).
 pub struct Concat<T> {
     /// The one that is read comes last.
     inputs: Vec<Readable<T>>,
