@@ -22,14 +22,28 @@ use crate::tank::Batch;
 
 pub(crate) mod chain;
 pub(crate) mod line;
+mod balance;
+mod branch;
+mod concat;
 mod filter;
 mod flat_map;
+mod inlet;
 mod iter;
 mod map;
+mod merge;
+mod partition;
 mod sinks;
+mod tee;
+mod zip;
 
+pub use balance::{Balance, balance};
+pub use concat::{Concat, concat};
 pub use iter::{Iter, iter};
+pub use merge::{Merge, merge};
+pub use partition::{Partition, partition};
 pub use sinks::{Collect, Fold, ForEach, collect, fold, for_each};
+pub use tee::{Tee, tee};
+pub use zip::{Zip, zip};
 
 /// The types that a pipeline is made of while it is built. Nobody has to name
 /// them.
