@@ -20,7 +20,10 @@ use crate::error::{BoxError, Cause};
 use crate::gate::Flow;
 use crate::tank::Batch;
 
+pub(crate) mod beside;
 pub(crate) mod chain;
+pub(crate) mod concurrent;
+pub(crate) mod flight;
 pub(crate) mod line;
 mod filter;
 mod flat_map;
@@ -36,6 +39,7 @@ pub use sinks::{Collect, Fold, ForEach, collect, fold, for_each};
 #[doc(hidden)]
 pub mod parts {
     pub use super::chain::{Link, Outlet, Then, Through, TransformOn, Transforming};
+    pub use super::concurrent::{Concurrent, ConcurrentOn};
     pub use super::filter::{FilterMap, FilterMapOn};
     pub use super::flat_map::{FlatMap, FlatMapOn};
     pub use super::map::{Map, MapOn};

@@ -162,7 +162,9 @@ impl Line {
     /// What the stage at `index` is told when it is destroyed unfinished:
     /// upstream of the cause "nobody reads any more", below it the cause.
     fn why(&self, index: usize) -> Option<Cause> {
-        match self.outcome()? {
+        // dropped unfinished while the line goes on: somebody below had enough
+        let Some(outcome) = self.outcome() else { return Some(Cause::new(CauseKind::Stopped)) };
+        match outcome {
             Outcome::Complete => Some(Cause::new(CauseKind::Stopped)),
             Outcome::Failed(cause, Some(at)) if index < at => {
                 let stopped = Cause::with_error(CauseKind::Stopped, cause.to_string());
@@ -200,6 +202,11 @@ pub(crate) struct Shift {
     /// An item is on its way through the stages behind the source: it must not
     /// be dropped there.
     handing: AtomicBool,
+    /// A stage behind the source ends the data: that must not be dropped
+    /// either.
+    closing: AtomicBool,
+    /// It is pending for ever: it had enough before its input ended.
+    enough: AtomicBool,
 }
 
 impl Shift {
@@ -211,7 +218,21 @@ impl Shift {
     }
 
     pub(crate) fn is_handing(&self) -> bool {
-        self.handing.load(Ordering::Relaxed)
+        self.handing.load(Ordering::Relaxed) || self.closing.load(Ordering::Relaxed)
+    }
+
+    /// The data ends here, before the input has. For good.
+    pub(crate) fn set_closing(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Everything is done: the segment is to be dropped.
+    pub(crate) fn set_enough(&self) {
+        self.enough.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_enough(&self) -> bool {
+        self.enough.load(Ordering::Relaxed)
     }
 }
 

@@ -1,0 +1,119 @@
+//! The operators of a pipeline beyond map, filter and transform.
+//!
+//! All are fused: none cuts a segment, none has a queue. Where an operator
+//! goes on by itself (futures in flight, timers), the whole segment gives it
+//! its turn, wherever it waits.
+
+use std::future::Future;
+
+use crate::error::BoxError;
+use crate::pipeline::Pipeline;
+use crate::pipeline::segment::Head;
+use crate::stage::chain::{Link, Then};
+use crate::stage::flight::Order;
+use crate::stage::parts::Concurrent;
+
+impl<H: Head<Item = L::In>, L: Link> Pipeline<H, L> {
+    /// Calls an async function for each item, up to `n` at a time; results go
+    /// on in the order of the input.
+    ///
+    /// The futures go on whatever the segment waits for: its input, a
+    /// resource of a stage before this one, or room downstream. They run in
+    /// the segment's own task, concurrent but not parallel: to use more cores,
+    /// spawn in `function` and await the handle. In each turn a future is
+    /// polled once, and only if it was woken, so none starves another. The
+    /// first error ends the pipeline with this stage as the cause; results
+    /// before it are handed on first.
+    ///
+    /// The items count as in this stage's hands until their results are
+    /// handed on: a wait for input is not idleness while there are any, and no
+    /// input is taken while there are `n`. A slow one holds up those behind
+    /// it; if their order does not matter use [`unordered`](Self::unordered).
+    ///
+    /// # Memory
+    /// `n` futures or results, and their slots for the rest of the run.
+    ///
+    /// # Panics
+    /// If `n` is 0.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::convert::Infallible;
+    /// use standpipe::stage::{collect, iter};
+    /// use standpipe::{Pipeline, Tank};
+    ///
+    /// async fn fetch(n: u64) -> Result<u64, Infallible> {
+    ///     Ok(n * n) // ask a server
+    /// }
+    ///
+    /// # futures::executor::block_on(async {
+    /// let run = Pipeline::from("numbers", iter(1..=4))
+    ///     .tank(Tank::items(16))
+    ///     .ordered("fetch", 8, fetch)
+    ///     .to("all", collect(8))
+    ///     .run();
+    /// assert_eq!(run.await?.done, [1, 4, 9, 16]);
+    /// # Ok::<(), standpipe::PipelineError>(())
+    /// # }).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn ordered<U, E, R, F>(
+        self,
+        name: &str,
+        n: usize,
+        function: F,
+    ) -> Pipeline<H, Then<L, Concurrent<F, L::Out, R>>>
+    where
+        U: Send + 'static,
+        E: Into<BoxError> + Send + 'static,
+        R: Future<Output = Result<U, E>> + Send + 'static,
+        F: FnMut(L::Out) -> R + Send + 'static,
+    {
+        assert!(n > 0, "a stage with no item in flight cannot work: n must not be 0");
+        self.link(name, |post| Concurrent::new(function, n, Order::Input, post))
+    }
+
+    /// Calls an async function for each item, up to `n` at a time; results go
+    /// on as they are done.
+    ///
+    /// For the rest as [`ordered`](Self::ordered); but an error ends the
+    /// pipeline as soon as its turn among the results that are done.
+    ///
+    /// # Memory
+    /// `n` futures or results, and their slots for the rest of the run.
+    ///
+    /// # Panics
+    /// If `n` is 0.
+    ///
+    /// # Examples
+    /// ```
+    /// use standpipe::stage::{fold, iter};
+    /// use standpipe::{BoxError, Pipeline, Tank};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let run = Pipeline::from("words", iter(["1", "2", "three"]))
+    ///     .unordered("parse", 2, |word| async { Ok::<_, BoxError>(word.parse::<u64>()?) })
+    ///     .tank(Tank::items(4))
+    ///     .to("sum", fold(0, |sum, n| sum + n))
+    ///     .run();
+    /// let error = run.await.unwrap_err();
+    /// assert_eq!(error.to_string(), "stage 1 `parse`: invalid digit found in string");
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn unordered<U, E, R, F>(
+        self,
+        name: &str,
+        n: usize,
+        function: F,
+    ) -> Pipeline<H, Then<L, Concurrent<F, L::Out, R>>>
+    where
+        U: Send + 'static,
+        E: Into<BoxError> + Send + 'static,
+        R: Future<Output = Result<U, E>> + Send + 'static,
+        F: FnMut(L::Out) -> R + Send + 'static,
+    {
+        assert!(n > 0, "a stage with no item in flight cannot work: n must not be 0");
+        self.link(name, |post| Concurrent::new(function, n, Order::Completion, post))
+    }
+}
