@@ -29,9 +29,12 @@ mod filter;
 mod flat_map;
 mod iter;
 mod map;
+mod search;
 mod sinks;
+mod take;
 
 pub use iter::{Iter, iter};
+pub use search::{Any, Count, Find, Reduce, any, count, find, reduce};
 pub use sinks::{Collect, Fold, ForEach, collect, fold, for_each};
 
 /// The types that a pipeline is made of while it is built. Nobody has to name
@@ -43,6 +46,7 @@ pub mod parts {
     pub use super::filter::{FilterMap, FilterMapOn};
     pub use super::flat_map::{FlatMap, FlatMapOn};
     pub use super::map::{Map, MapOn};
+    pub use super::take::{Keep, Until, UntilOn};
 }
 
 /// Whether there is a next time.

@@ -11,9 +11,191 @@ use crate::pipeline::Pipeline;
 use crate::pipeline::segment::Head;
 use crate::stage::chain::{Link, Then};
 use crate::stage::flight::Order;
-use crate::stage::parts::Concurrent;
+use crate::stage::parts::{Concurrent, FilterMap, Keep, Map, Until};
 
+#[expect(clippy::type_complexity, reason = "a pipeline's type is its chain of stages")]
 impl<H: Head<Item = L::In>, L: Link> Pipeline<H, L> {
+    /// Lets the first `n` items through; then the data ends.
+    ///
+    /// Downstream it ends as by itself: stages finish, and the result is the
+    /// sink's. Upstream is told `Stopped`; what had been read ahead into
+    /// tanks is counted as undelivered. With `n` = 0 the data ends when the
+    /// first item comes, or the tank before it is found empty.
+    ///
+    /// # Memory
+    /// None.
+    ///
+    /// # Examples
+    /// ```
+    /// use standpipe::stage::{collect, iter};
+    /// use standpipe::{Pipeline, Tank};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let run = Pipeline::from("endless", iter(0_u64..))
+    ///     .take("few", 3)
+    ///     .tank(Tank::items(16))
+    ///     .to("all", collect(8))
+    ///     .run();
+    /// assert_eq!(run.await?.done, [0, 1, 2]);
+    /// # Ok::<(), standpipe::PipelineError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn take(
+        self,
+        name: &str,
+        n: u64,
+    ) -> Pipeline<H, Then<L, Until<impl FnMut(L::Out) -> Keep<L::Out> + Send + 'static, L::Out>>>
+    {
+        let mut left = n;
+        let function = move |item| {
+            left = left.saturating_sub(1);
+            if left == 0 { Keep::Last(item) } else { Keep::Item(item) }
+        };
+        self.link(name, |post| Until::new(function, post).over(n == 0))
+    }
+
+    /// Lets items through up to the first that `wanted` refuses; then the
+    /// data ends, as with [`take`](Self::take).
+    ///
+    /// # Memory
+    /// None.
+    ///
+    /// # Examples
+    /// ```
+    /// use standpipe::Pipeline;
+    /// use standpipe::stage::{collect, iter};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let run = Pipeline::from("numbers", iter([1, 2, 30, 4]))
+    ///     .take_while("small", |n| *n < 10)
+    ///     .to("all", collect(8))
+    ///     .run();
+    /// assert_eq!(run.await?.done, [1, 2]);
+    /// # Ok::<(), standpipe::PipelineError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn take_while<F>(
+        self,
+        name: &str,
+        mut wanted: F,
+    ) -> Pipeline<H, Then<L, Until<impl FnMut(L::Out) -> Keep<L::Out> + Send + 'static, L::Out>>>
+    where
+        F: FnMut(&L::Out) -> bool + Send + 'static,
+    {
+        let function = move |item| if wanted(&item) { Keep::Item(item) } else { Keep::Over };
+        self.link(name, |post| Until::new(function, post))
+    }
+
+    /// Drops the first `n` items.
+    ///
+    /// # Memory
+    /// None.
+    ///
+    /// # Examples
+    /// ```
+    /// use standpipe::Pipeline;
+    /// use standpipe::stage::{collect, iter};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let run = Pipeline::from("table", iter(["name", "ada", "bob"]))
+    ///     .skip("headline", 1)
+    ///     .to("all", collect(8))
+    ///     .run();
+    /// assert_eq!(run.await?.done, ["ada", "bob"]);
+    /// # Ok::<(), standpipe::PipelineError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn skip(
+        self,
+        name: &str,
+        n: u64,
+    ) -> Pipeline<
+        H,
+        Then<L, FilterMap<impl FnMut(L::Out) -> Option<L::Out> + Send + 'static, L::Out, L::Out>>,
+    > {
+        let mut left = n;
+        let function = move |item| match left.checked_sub(1) {
+            Some(less) => {
+                left = less;
+                None
+            }
+            None => Some(item),
+        };
+        self.link(name, |post| FilterMap::new(function, post))
+    }
+
+    /// Turns each item into one other, with a state that is carried along: a
+    /// running sum, the item before, a number (`scan("number", 0, ..)`).
+    ///
+    /// # Memory
+    /// The one state.
+    ///
+    /// # Examples
+    /// ```
+    /// use standpipe::Pipeline;
+    /// use standpipe::stage::{collect, iter};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let run = Pipeline::from("steps", iter([5, 1, 4]))
+    ///     .scan("position", 0, |position, step| {
+    ///         *position += step;
+    ///         *position
+    ///     })
+    ///     .to("all", collect(8))
+    ///     .run();
+    /// assert_eq!(run.await?.done, [5, 6, 10]);
+    /// # Ok::<(), standpipe::PipelineError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn scan<S, U, F>(
+        self,
+        name: &str,
+        mut state: S,
+        mut function: F,
+    ) -> Pipeline<H, Then<L, Map<impl FnMut(L::Out) -> U + Send + 'static, L::Out, U>>>
+    where
+        S: Send + 'static,
+        U: Send + 'static,
+        F: FnMut(&mut S, L::Out) -> U + Send + 'static,
+    {
+        let function = move |item| function(&mut state, item);
+        self.link(name, |post| Map::new(function, post))
+    }
+
+    /// Shows each item to a function, in passing.
+    ///
+    /// # Memory
+    /// None.
+    ///
+    /// # Examples
+    /// ```
+    /// use standpipe::Pipeline;
+    /// use standpipe::stage::{count, iter};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let run = Pipeline::from("numbers", iter(1..=3))
+    ///     .inspect("look", |n| assert!(*n < 4))
+    ///     .to("count", count())
+    ///     .run();
+    /// assert_eq!(run.await?.done, 3);
+    /// # Ok::<(), standpipe::PipelineError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn inspect<F>(
+        self,
+        name: &str,
+        mut look: F,
+    ) -> Pipeline<H, Then<L, Map<impl FnMut(L::Out) -> L::Out + Send + 'static, L::Out, L::Out>>>
+    where
+        F: FnMut(&L::Out) + Send + 'static,
+    {
+        let function = move |item| {
+            look(&item);
+            item
+        };
+        self.link(name, |post| Map::new(function, post))
+    }
+
     /// Calls an async function for each item, up to `n` at a time; results go
     /// on in the order of the input.
     ///

@@ -1,0 +1,545 @@
+//! Operators: what goes through, what they hold, how they wait and end.
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use standpipe::error::{Cause, CauseKind};
+use standpipe::stage::{
+    Emit, More, Sink, Source, Transform, any, collect, count, find, fold, for_each, iter, reduce,
+};
+use standpipe::{Batch, BoxError, Pipeline, Tank};
+use tokio::time::{Instant, sleep};
+
+/// What a stage was told when it was destroyed.
+type Told = Arc<Mutex<Option<Option<CauseKind>>>>;
+
+/// Brings 0, 1, 2 … for ever and notes how it ended.
+struct Endless(u64, Told);
+
+impl Source for Endless {
+    type Item = u64;
+    type Error = Infallible;
+
+    async fn read(&mut self, out: &mut impl Emit<u64>) -> Result<More, Infallible> {
+        out.send(self.0).await;
+        self.0 += 1;
+        Ok(More::Yes)
+    }
+
+    fn destroy(&mut self, why: Option<&Cause>) {
+        *self.1.lock().expect("lock") = Some(why.map(Cause::kind));
+    }
+}
+
+// ---- take, take_while, skip, scan, inspect ----------------------------------
+
+#[tokio::test]
+async fn take_ends_the_data_wherever_it_stands_and_upstream_is_stopped() {
+    for place in 0..4 {
+        for driver in 0..3 {
+            let told = Told::default();
+            let begun = Pipeline::from("endless", Endless(0, told.clone()));
+            let ready = match place {
+                0 => begun.take("few", 5).to("all", collect(8)),
+                1 => begun.take("few", 5).tank(Tank::items(2)).to("all", collect(8)),
+                2 => begun.tank(Tank::items(3)).take("few", 5).to("all", collect(8)),
+                _ => begun
+                    .tank(Tank::items(3))
+                    .flat_map("same", |n| [n])
+                    .tank(Tank::items(2))
+                    .map("plain", |n| n)
+                    .take("few", 5)
+                    .tank(Tank::items(1))
+                    .to("all", collect(8)),
+            };
+            let result = match driver {
+                0 => ready.run().await,
+                1 => ready.spawn().await,
+                _ => ready.threads().unwrap().await,
+            };
+            assert_eq!(result.unwrap().done, [0, 1, 2, 3, 4], "{place} {driver}");
+            let told = *told.lock().unwrap();
+            assert_eq!(told, Some(Some(CauseKind::Stopped)), "{place} {driver}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn take_lets_go_of_upstream_before_the_sink_is_done() {
+    let told = Told::default();
+    let seen = told.clone();
+    let ready = Pipeline::from("endless", Endless(0, told))
+        .tank(Tank::items(2))
+        .map("same", |n| n)
+        .tank(Tank::items(2))
+        .take("one", 1)
+        .tank(Tank::items(2))
+        .to("stuck", Gated);
+    let run = ready.run();
+    tokio::pin!(run);
+    for _ in 0..10 {
+        assert!(futures::poll!(&mut run).is_pending());
+    }
+    assert_eq!(*seen.lock().unwrap(), Some(Some(CauseKind::Stopped)));
+}
+
+/// A sink that never gets done with its first item.
+struct Gated;
+
+impl Sink for Gated {
+    type In = u64;
+    type Done = ();
+    type Error = Infallible;
+
+    async fn write(&mut self, _batch: &mut Batch<u64>) -> Result<More, Infallible> {
+        std::future::pending().await
+    }
+
+    async fn finish(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn take_is_content_with_less_and_with_nothing() {
+    let few = Pipeline::from("three", iter(0..3)).take("few", 5).to("all", collect(8));
+    assert_eq!(few.run().await.unwrap().done, [0, 1, 2]);
+    let none = Pipeline::from("endless", iter(0..)).take("none", 0).to("all", collect(8));
+    assert_eq!(none.run().await.unwrap().done, Vec::<i32>::new());
+    let never =
+        Pipeline::from("never", Never).tank(Tank::items(1)).take("none", 0).to("all", collect(8));
+    assert_eq!(never.run().await.unwrap().done, Vec::<u64>::new());
+}
+
+/// A source that waits for ever.
+struct Never;
+
+impl Source for Never {
+    type Item = u64;
+    type Error = BoxError;
+
+    async fn read(&mut self, _out: &mut impl Emit<u64>) -> Result<More, BoxError> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn take_while_ends_at_the_first_that_is_not_wanted() {
+    let told = Told::default();
+    let done = Pipeline::from("endless", Endless(0, told.clone()))
+        .tank(Tank::items(4))
+        .take_while("small", |n| n % 7 != 6)
+        .to("all", collect(8))
+        .run()
+        .await
+        .unwrap();
+    assert_eq!(done.done, [0, 1, 2, 3, 4, 5]);
+    assert_eq!(*told.lock().unwrap(), Some(Some(CauseKind::Stopped)));
+}
+
+#[tokio::test]
+async fn skip_scan_and_inspect_fuse() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = seen.clone();
+    let done = Pipeline::from("numbers", iter(1..=6_u64))
+        .skip("two", 2)
+        .scan("sum", 100, |sum, n| {
+            *sum += n;
+            *sum
+        })
+        .inspect("log", move |n| log.lock().expect("lock").push(*n))
+        .tank(Tank::items(2))
+        .to("all", collect(8))
+        .run()
+        .await
+        .unwrap();
+    assert_eq!(done.done, [103, 107, 112, 118]);
+    assert_eq!(*seen.lock().unwrap(), done.done);
+    assert_eq!(&*done.report.stages[0].name, "numbers+two+sum+log");
+}
+
+#[tokio::test]
+async fn sinks_that_look_for_an_answer() {
+    let numbers = || Pipeline::from("numbers", iter(1..=10_u64)).tank(Tank::items(3));
+    assert_eq!(numbers().to("count", count()).run().await.unwrap().done, 10);
+    let product = numbers().to("product", reduce(|a, b| a * b)).run().await.unwrap().done;
+    assert_eq!(product, Some(3_628_800));
+    let first = numbers().to("first", find(|n: &u64| n.is_multiple_of(4))).run().await.unwrap();
+    assert_eq!(first.done, Some(4));
+    assert!(!numbers().to("big", any(|n: &u64| *n > 10)).run().await.unwrap().done);
+    let told = Told::default();
+    let found = Pipeline::from("endless", Endless(0, told.clone()))
+        .tank(Tank::items(2))
+        .to("nine", any(|n: &u64| *n == 9))
+        .run()
+        .await
+        .unwrap();
+    assert!(found.done);
+    assert_eq!(*told.lock().unwrap(), Some(Some(CauseKind::Stopped)));
+    let none = Pipeline::from("none", iter(std::iter::empty::<u64>()));
+    assert_eq!(none.to("sum", reduce(|a, b| a + b)).run().await.unwrap().done, None);
+}
+
+// ---- ordered, unordered -----------------------------------------------------
+
+/// Brings one item every so often, on the paused clock.
+struct Ticks {
+    next: u64,
+    end: u64,
+    every: Duration,
+}
+
+fn ticks(end: u64, every_ms: u64) -> Ticks {
+    Ticks { next: 0, end, every: Duration::from_millis(every_ms) }
+}
+
+impl Source for Ticks {
+    type Item = u64;
+    type Error = Infallible;
+
+    async fn read(&mut self, out: &mut impl Emit<u64>) -> Result<More, Infallible> {
+        if self.next == self.end {
+            return Ok(More::No);
+        }
+        sleep(self.every).await;
+        out.send(self.next).await;
+        self.next += 1;
+        Ok(More::Yes)
+    }
+}
+
+/// Passes each item on after a while of its own.
+struct Dawdle(Duration);
+
+impl Transform for Dawdle {
+    type In = u64;
+    type Out = u64;
+    type Error = Infallible;
+
+    async fn transform(&mut self, item: u64, out: &mut impl Emit<u64>) -> Result<(), Infallible> {
+        sleep(self.0).await;
+        out.feed(item).await;
+        Ok(())
+    }
+}
+
+/// Takes each item some time.
+struct Slow(Duration, Vec<u64>);
+
+impl Sink for Slow {
+    type In = u64;
+    type Done = Vec<u64>;
+    type Error = Infallible;
+
+    async fn write(&mut self, batch: &mut Batch<u64>) -> Result<More, Infallible> {
+        sleep(self.0).await;
+        self.1.extend(batch.pop());
+        Ok(More::Yes)
+    }
+
+    async fn finish(&mut self) -> Result<Vec<u64>, Infallible> {
+        Ok(std::mem::take(&mut self.1))
+    }
+}
+
+const fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+/// 40 ms for even numbers, 10 ms for odd ones; notes how many are in flight.
+fn uneven(
+    now: &Arc<AtomicUsize>,
+    most: &Arc<AtomicUsize>,
+) -> impl Fn(u64) -> BoxFuture<'static, Result<u64, Infallible>> + Send + 'static {
+    let (now, most) = (now.clone(), most.clone());
+    move |n| {
+        let (now, most) = (now.clone(), most.clone());
+        Box::pin(async move {
+            most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
+            sleep(if n % 2 == 0 { ms(40) } else { ms(10) }).await;
+            now.fetch_sub(1, SeqCst);
+            Ok(n)
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ordered_keeps_the_order_and_at_most_n_in_flight() {
+    for driver in 0..2 {
+        for place in 0..3 {
+            let (now, most) = (Arc::default(), Arc::default());
+            let begun = Pipeline::from("numbers", iter(0..16_u64));
+            let ready = match place {
+                0 => begun.ordered("work", 4, uneven(&now, &most)).to("all", collect(16)),
+                1 => begun
+                    .tank(Tank::items(32))
+                    .ordered("work", 4, uneven(&now, &most))
+                    .to("all", collect(16)),
+                _ => begun
+                    .tank(Tank::items(1))
+                    .ordered("work", 4, uneven(&now, &most))
+                    .tank(Tank::items(2))
+                    .to("all", collect(16)),
+            };
+            let begun = Instant::now();
+            let run = async { if driver == 0 { ready.run().await } else { ready.spawn().await } };
+            assert_eq!(run.await.unwrap().done, (0..16).collect::<Vec<_>>(), "{place}");
+            assert_eq!(most.load(SeqCst), 4, "{place}");
+            // in fours, two of 40 ms in each: 4 rounds and the shifts between
+            assert!(begun.elapsed() <= ms(200), "{place}: {:?}", begun.elapsed());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn unordered_gives_results_as_they_are_done() {
+    let (now, most) = (Arc::default(), Arc::default());
+    let done = Pipeline::from("numbers", iter(0..4_u64))
+        .tank(Tank::items(8))
+        .unordered("work", 4, uneven(&now, &most))
+        .tank(Tank::items(8))
+        .to("all", collect(16))
+        .run()
+        .await
+        .unwrap();
+    assert_eq!(done.done, [1, 3, 0, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn input_is_not_read_ahead_beyond_n() {
+    let pulled = Arc::new(AtomicUsize::new(0));
+    let count = pulled.clone();
+    let counting = iter((0..100_u64).inspect(move |_| {
+        count.fetch_add(1, SeqCst);
+    }));
+    let stuck = Pipeline::from("numbers", counting)
+        .ordered("stuck", 3, |_| std::future::pending::<Result<u64, Infallible>>())
+        .to("all", collect(1));
+    let run = stuck.run();
+    tokio::pin!(run);
+    for _ in 0..5 {
+        assert!(futures::poll!(&mut run).is_pending());
+    }
+    assert_eq!(pulled.load(SeqCst), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_flight_goes_on_while_the_input_idles() {
+    // one item a second, each needs 1.5 s: the source waits, in this segment
+    // or behind a tank, or a transform before it does, and work goes on
+    for place in 0..3 {
+        let begun = Instant::now();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let log = seen.clone();
+        let work = |n: u64| async move {
+            sleep(ms(1_500)).await;
+            Ok::<_, Infallible>(n)
+        };
+        let note = move |_: &u64| log.lock().expect("lock").push(begun.elapsed().as_millis());
+        let ready = match place {
+            0 => Pipeline::from("ticks", ticks(3, 1_000))
+                .unordered("work", 8, work)
+                .inspect("note", note)
+                .to("count", count()),
+            1 => Pipeline::from("ticks", ticks(3, 1_000))
+                .tank(Tank::items(2))
+                .unordered("work", 8, work)
+                .inspect("note", note)
+                .to("count", count()),
+            _ => Pipeline::from("numbers", iter(0..3))
+                .tank(Tank::items(2))
+                .transform("dawdle", Dawdle(ms(1_000)))
+                .unordered("work", 8, work)
+                .tank(Tank::items(2))
+                .inspect("note", note)
+                .to("count", count()),
+        };
+        assert_eq!(ready.run().await.unwrap().done, 3);
+        assert_eq!(*seen.lock().unwrap(), [2_500, 3_500, 4_500], "{place}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_flight_goes_on_while_the_output_waits_for_room() {
+    // the sink takes 100 ms for each of 4, the work 150 ms in steps of 50:
+    // that is over before the sink is done with the second
+    let finished = Arc::new(Mutex::new(Vec::new()));
+    let begun = Instant::now();
+    for place in 0..2 {
+        let log = finished.clone();
+        let work = move |n: u64| {
+            let log = log.clone();
+            async move {
+                for _ in 0..=n {
+                    sleep(ms(50)).await;
+                }
+                log.lock().expect("lock").push(begun.elapsed().as_millis());
+                Ok::<_, Infallible>(n)
+            }
+        };
+        let started = begun.elapsed().as_millis();
+        let numbers = Pipeline::from("numbers", iter(0..4)).tank(Tank::items(8));
+        let flight = numbers.ordered("work", 4, work);
+        let ready = match place {
+            0 => flight.to("slow", Slow(ms(1_000), Vec::new())),
+            _ => flight.tank(Tank::items(1)).to("slow", Slow(ms(1_000), Vec::new())),
+        };
+        let done = ready.spawn().await.unwrap();
+        assert_eq!(done.done, [0, 1, 2, 3]);
+        let finished: Vec<_> =
+            finished.lock().unwrap().drain(..).map(|at: u128| at - started).collect();
+        assert_eq!(finished, [50, 100, 150, 200], "{place}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn items_in_flight_are_in_hand_and_the_wait_for_them_is_not_idleness() {
+    let begun = Instant::now();
+    let done = Pipeline::from_with_clock("ticks", ticks(1, 1_000), move || {
+        u64::try_from(begun.elapsed().as_nanos()).expect("a short test")
+    })
+    .tank(Tank::items(4))
+    .ordered("work", 4, |n| async move {
+        sleep(ms(5_000)).await;
+        Ok::<_, Infallible>(n)
+    })
+    .tank(Tank::items(4))
+    .to("count", count())
+    .run()
+    .await
+    .unwrap();
+    let stage = &done.report.stages[1];
+    assert_eq!(stage.starved_ns, 1_000_000_000, "{stage:?}");
+    assert_eq!(stage.own_wait_ns, 5_000_000_000, "{stage:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_or_a_panic_in_flight_names_its_stage() {
+    for (panics, ordered) in [(false, false), (false, true), (true, false), (true, true)] {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let log = seen.clone();
+        #[expect(clippy::panic, reason = "a fault under test")]
+        let work = move |n: u64| async move {
+            sleep(ms(if n == 1 { 10 } else { 100 })).await;
+            match n {
+                1 if panics => panic!("one is unlucky"),
+                1 => Err(String::from("one is unlucky")),
+                _ => Ok(n),
+            }
+        };
+        let begun = Pipeline::from("numbers", iter(0..3)).tank(Tank::items(4));
+        let flight =
+            if ordered { begun.ordered("luck", 4, work) } else { begun.unordered("luck", 4, work) };
+        let error = flight
+            .inspect("note", move |n| log.lock().expect("lock").push(*n))
+            .to("count", count())
+            .run()
+            .await
+            .unwrap_err();
+        let stage = error.stage().unwrap();
+        assert_eq!((stage.index, &*stage.name), (1, "luck"), "{error}");
+        assert!(error.to_string().contains("one is unlucky"), "{error}");
+        // what comes before an error in order is handed on first
+        let before: &[u64] = if ordered && !panics { &[0] } else { &[] };
+        assert_eq!(*seen.lock().unwrap(), before);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_graceful_stop_waits_for_what_is_in_flight() {
+    let ready = Pipeline::from("ticks", ticks(1_000, 10))
+        .ordered("work", 64, |n| async move {
+            sleep(ms(300)).await;
+            Ok::<_, Infallible>(n)
+        })
+        .to("all", collect(1_000));
+    let monitor = ready.monitor();
+    let stop = async {
+        sleep(ms(255)).await;
+        monitor.drain();
+    };
+    let (done, ()) = tokio::join!(ready.run(), stop);
+    assert_eq!(done.unwrap().done, (0..25).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_holds_back_behind_a_flight_is_told_each_time_it_idles() {
+    /// Gives on in pairs, unless its input idles.
+    struct Pairs(Option<u64>);
+    impl Transform for Pairs {
+        type In = u64;
+        type Out = Vec<u64>;
+        type Error = Infallible;
+        async fn transform(
+            &mut self,
+            item: u64,
+            out: &mut impl Emit<Vec<u64>>,
+        ) -> Result<(), Infallible> {
+            match self.0.take() {
+                Some(first) => out.send(vec![first, item]).await,
+                None => self.0 = Some(item),
+            }
+            Ok(())
+        }
+        async fn idle(&mut self, out: &mut impl Emit<Vec<u64>>) -> Result<(), Infallible> {
+            if let Some(item) = self.0.take() {
+                out.send(vec![item]).await;
+            }
+            Ok(())
+        }
+        async fn finish(&mut self, out: &mut impl Emit<Vec<u64>>) -> Result<(), Infallible> {
+            self.idle(out).await
+        }
+    }
+    let begun = Instant::now();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = seen.clone();
+    // the last tick keeps the input open while the first three are worked on
+    Pipeline::from("ticks", ticks(2, 50))
+        .tank(Tank::items(4))
+        .unordered("work", 4, |n| async move {
+            sleep(ms(20)).await;
+            Ok::<_, Infallible>(n)
+        })
+        .transform("pairs", Pairs(None))
+        .tank(Tank::items(4))
+        .to("note", for_each(move |_| log.lock().expect("lock").push(begun.elapsed().as_millis())))
+        .run()
+        .await
+        .unwrap();
+    assert_eq!(*seen.lock().unwrap(), [70, 120], "each as soon as it was done");
+}
+
+#[test]
+#[should_panic(expected = "n must not be 0")]
+fn no_item_in_flight_is_refused() {
+    let work = |n: u64| async move { Ok::<_, Infallible>(n) };
+    drop(Pipeline::from("numbers", iter(0..3)).ordered("work", 0, work));
+}
+
+#[test]
+fn a_flight_needs_no_tokio() {
+    let done = Pipeline::from("numbers", iter(0..100_u64))
+        .unordered("yield", 7, |n| async move {
+            for _ in 0..n % 3 {
+                let mut yielded = false;
+                std::future::poll_fn(|cx| {
+                    cx.waker().wake_by_ref();
+                    if std::mem::replace(&mut yielded, true) {
+                        Poll::Ready(())
+                    } else {
+                        Poll::Pending
+                    }
+                })
+                .await;
+            }
+            Ok::<_, Infallible>(n)
+        })
+        .tank(Tank::items(3))
+        .to("sum", fold(0, |sum, n| sum + n));
+    assert_eq!(futures::executor::block_on(done.run()).unwrap().done, 4_950);
+}
