@@ -20,6 +20,8 @@ use crate::error::{BoxError, Cause};
 use crate::gate::Flow;
 use crate::tank::Batch;
 
+#[cfg(feature = "tokio")]
+pub(crate) mod alarm;
 pub(crate) mod beside;
 pub(crate) mod chain;
 pub(crate) mod concurrent;
@@ -27,12 +29,14 @@ pub(crate) mod flight;
 pub(crate) mod line;
 mod filter;
 mod flat_map;
+mod grouped;
 mod iter;
 mod map;
 mod search;
 mod sinks;
 mod take;
 
+pub use grouped::Groups;
 pub use iter::{Iter, iter};
 pub use search::{Any, Count, Find, Reduce, any, count, find, reduce};
 pub use sinks::{Collect, Fold, ForEach, collect, fold, for_each};
@@ -45,6 +49,7 @@ pub mod parts {
     pub use super::concurrent::{Concurrent, ConcurrentOn};
     pub use super::filter::{FilterMap, FilterMapOn};
     pub use super::flat_map::{FlatMap, FlatMapOn};
+    pub use super::grouped::{Grouped, GroupedOn};
     pub use super::map::{Map, MapOn};
     pub use super::take::{Keep, Until, UntilOn};
 }

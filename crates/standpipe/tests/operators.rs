@@ -9,7 +9,8 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use standpipe::error::{Cause, CauseKind};
 use standpipe::stage::{
-    Emit, More, Sink, Source, Transform, any, collect, count, find, fold, for_each, iter, reduce,
+    Emit, Groups, More, Sink, Source, Transform, any, collect, count, find, fold, for_each, iter,
+    reduce,
 };
 use standpipe::{Batch, BoxError, Pipeline, Tank};
 use tokio::time::{Instant, sleep};
@@ -422,7 +423,6 @@ async fn an_error_or_a_panic_in_flight_names_its_stage() {
     for (panics, ordered) in [(false, false), (false, true), (true, false), (true, true)] {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let log = seen.clone();
-        #[expect(clippy::panic, reason = "a fault under test")]
         let work = move |n: u64| async move {
             sleep(ms(if n == 1 { 10 } else { 100 })).await;
             match n {
@@ -542,4 +542,87 @@ fn a_flight_needs_no_tokio() {
         .tank(Tank::items(3))
         .to("sum", fold(0, |sum, n| sum + n));
     assert_eq!(futures::executor::block_on(done.run()).unwrap().done, 4_950);
+}
+
+// ---- grouped ------------------------------------------------------------------
+
+#[tokio::test(start_paused = true)]
+async fn groups_are_complete_by_count_weight_or_time_whichever_is_first() {
+    let groups = |at: usize| match at {
+        0 => Groups::of(3),
+        1 => Groups::of(100).weighing(5, |n: &u64| usize::try_from(*n).expect("small")),
+        _ => Groups::of(100).within(ms(25)), // a tick each 10 ms: at 10, 20, 30
+    };
+    let expected: [&[&[u64]]; 3] = [
+        &[&[0, 1, 2], &[3, 4, 5], &[6]],
+        &[&[0, 1, 2, 3], &[4, 5], &[6]],
+        &[&[0, 1, 2], &[3, 4, 5], &[6]],
+    ];
+    for (at, expected) in expected.into_iter().enumerate() {
+        for place in 0..3 {
+            let begun = Pipeline::from("ticks", ticks(7, 10));
+            let ready = match place {
+                0 => begun.grouped("group", groups(at)).to("all", collect(8)),
+                1 => begun.tank(Tank::items(4)).grouped("group", groups(at)).to("all", collect(8)),
+                _ => begun
+                    .tank(Tank::items(4))
+                    .transform("dawdle", Dawdle(ms(0)))
+                    .grouped("group", groups(at))
+                    .tank(Tank::items(4))
+                    .to("all", collect(8)),
+            };
+            assert_eq!(ready.run().await.unwrap().done, expected, "{at} {place}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_is_flushed_in_time_while_the_input_idles() {
+    for place in 0..3 {
+        let begun = Instant::now();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let log = seen.clone();
+        let note = move |group: Vec<u64>| {
+            log.lock().expect("lock").push((begun.elapsed().as_millis(), group.len()));
+        };
+        // one at 1,000 and one at 2,000
+        let ticks = Pipeline::from("ticks", ticks(2, 1_000));
+        let groups = Groups::of(10).within(ms(100));
+        let ready = match place {
+            0 => ticks.grouped("group", groups).to("note", for_each(note)),
+            1 => ticks.tank(Tank::items(4)).grouped("group", groups).to("note", for_each(note)),
+            _ => ticks
+                .tank(Tank::items(4))
+                .unordered("work", 2, |n| async move { Ok::<_, Infallible>(n) })
+                .grouped("group", groups)
+                .tank(Tank::items(4))
+                .to("note", for_each(note)),
+        };
+        ready.threads_or_run(place).await;
+        assert_eq!(*seen.lock().unwrap(), [(1_100, 1), (2_000, 1)], "{place}");
+    }
+}
+
+/// Runs it in this task or in one per segment.
+trait Either {
+    async fn threads_or_run(self, place: usize);
+}
+
+impl Either for standpipe::pipeline::Ready<()> {
+    async fn threads_or_run(self, place: usize) {
+        if place == 1 { self.spawn().await } else { self.run().await }.expect("nothing fails");
+    }
+}
+
+#[tokio::test]
+async fn a_timer_runs_on_threads_too_if_the_pipeline_was_built_in_a_runtime() {
+    let done = Pipeline::from("numbers", iter(0..10_u64))
+        .tank(Tank::items(4))
+        .grouped("group", Groups::of(4).within(Duration::from_secs(60)))
+        .to("all", collect(8))
+        .threads()
+        .unwrap()
+        .await
+        .unwrap();
+    assert_eq!(done.done.concat(), (0..10).collect::<Vec<_>>());
 }

@@ -9,9 +9,10 @@ use std::future::Future;
 use crate::error::BoxError;
 use crate::pipeline::Pipeline;
 use crate::pipeline::segment::Head;
+use crate::stage::Groups;
 use crate::stage::chain::{Link, Then};
 use crate::stage::flight::Order;
-use crate::stage::parts::{Concurrent, FilterMap, Keep, Map, Until};
+use crate::stage::parts::{Concurrent, FilterMap, Grouped, Keep, Map, Until};
 
 #[expect(clippy::type_complexity, reason = "a pipeline's type is its chain of stages")]
 impl<H: Head<Item = L::In>, L: Link> Pipeline<H, L> {
@@ -279,7 +280,7 @@ impl<H: Head<Item = L::In>, L: Link> Pipeline<H, L> {
     ///     .to("sum", fold(0, |sum, n| sum + n))
     ///     .run();
     /// let error = run.await.unwrap_err();
-    /// assert_eq!(error.to_string(), "stage 1 `parse`: invalid digit found in string");
+    /// assert_eq!(error.cause().to_string(), "stage 1 `parse`: invalid digit found in string");
     /// # });
     /// ```
     #[track_caller]
@@ -297,5 +298,44 @@ impl<H: Head<Item = L::In>, L: Link> Pipeline<H, L> {
     {
         assert!(n > 0, "a stage with no item in flight cannot work: n must not be 0");
         self.link(name, |post| Concurrent::new(function, n, Order::Completion, post))
+    }
+
+    /// Gathers items into groups: by count, by weight and by time, whichever
+    /// is first.
+    ///
+    /// The time of a group runs on while the input idles, wherever the
+    /// segment waits. The end of the data completes the last group. A group
+    /// that fills waits for input and does not count as work.
+    ///
+    /// # Memory
+    /// The group that fills: at most the count given, and the weight given
+    /// plus one item.
+    ///
+    /// # Panics
+    /// With a time, the stage panics when it runs if there is no tokio runtime,
+    /// neither where the pipeline was built nor where it runs; the pipeline
+    /// fails and names it.
+    ///
+    /// # Examples
+    /// ```
+    /// use standpipe::stage::{Groups, collect, iter};
+    /// use standpipe::{Pipeline, Tank};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let run = Pipeline::from("words", iter(["a", "bcd", "e", "f", "g"]))
+    ///     .tank(Tank::items(16))
+    ///     .grouped("rows", Groups::of(2).weighing(3, |word: &&str| word.len()))
+    ///     .to("all", collect(8))
+    ///     .run();
+    /// assert_eq!(run.await?.done, [vec!["a", "bcd"], vec!["e", "f"], vec!["g"]]);
+    /// # Ok::<(), standpipe::PipelineError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn grouped(
+        self,
+        name: &str,
+        groups: Groups<L::Out>,
+    ) -> Pipeline<H, Then<L, Grouped<L::Out>>> {
+        self.link(name, |post| Grouped::new(groups, post))
     }
 }

@@ -21,6 +21,10 @@ use crate::stage::Emit;
 use crate::stage::chain::Outlet;
 use crate::sync::{Mutex, lock};
 
+/// Items passed on one after the other before what goes on by itself has its
+/// turn all the same.
+const PASSES: usize = 64;
+
 /// Where a call leaves its item. Holds one, unless the call drops the waits
 /// of its sends.
 pub(crate) struct Hatch<T> {
@@ -139,17 +143,25 @@ pub(crate) async fn beside<T: Send, D: Outlet<T>, R: Send>(
     mut call: impl FnMut(&mut Context<'_>) -> Poll<R> + Send,
 ) -> R {
     let mut seen = true;
+    let mut passes: usize = 0;
     loop {
         let step = poll_fn(|cx| {
-            if down.poll_due(cx).is_ready() {
-                return Poll::Ready(Step::Due);
-            }
             match call(cx) {
-                Poll::Ready(output) => Poll::Ready(Step::Done(output)),
-                Poll::Pending if hatch.is_asked() => Poll::Ready(Step::Pass),
+                Poll::Ready(output) => return Poll::Ready(Step::Done(output)),
+                Poll::Pending if hatch.is_asked() && passes < PASSES => {
+                    return Poll::Ready(Step::Pass);
+                }
+                Poll::Pending => passes = 0,
+            }
+            if down.poll_due(cx).is_ready() {
+                Poll::Ready(Step::Due)
+            } else if hatch.is_asked() {
+                Poll::Ready(Step::Pass)
+            } else if !seen {
                 // it waits for itself: nothing may lie about unseen meanwhile
-                Poll::Pending if !seen => Poll::Ready(Step::Flush),
-                Poll::Pending => Poll::Pending,
+                Poll::Ready(Step::Flush)
+            } else {
+                Poll::Pending
             }
         })
         .await;
@@ -159,6 +171,7 @@ pub(crate) async fn beside<T: Send, D: Outlet<T>, R: Send>(
                 seen = false;
             }
             Step::Pass => {
+                passes = passes.saturating_add(1);
                 pass(hatch, down).await;
                 seen = false;
             }
