@@ -32,12 +32,16 @@ mod flat_map;
 mod grouped;
 mod iter;
 mod map;
+#[cfg(feature = "tokio")]
+mod rate_limit;
 mod search;
 mod sinks;
 mod take;
 
 pub use grouped::Groups;
 pub use iter::{Iter, iter};
+#[cfg(feature = "tokio")]
+pub use rate_limit::RateLimit;
 pub use search::{Any, Count, Find, Reduce, any, count, find, reduce};
 pub use sinks::{Collect, Fold, ForEach, collect, fold, for_each};
 
@@ -51,6 +55,8 @@ pub mod parts {
     pub use super::flat_map::{FlatMap, FlatMapOn};
     pub use super::grouped::{Grouped, GroupedOn};
     pub use super::map::{Map, MapOn};
+    #[cfg(feature = "tokio")]
+    pub use super::rate_limit::{Limited, LimitedOn};
     pub use super::take::{Keep, Until, UntilOn};
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use standpipe::error::{Cause, CauseKind};
 use standpipe::stage::{
-    Emit, Groups, More, Sink, Source, Transform, any, collect, count, find, fold, for_each, iter,
-    reduce,
+    Emit, Groups, More, RateLimit, Sink, Source, Transform, any, collect, count, find, fold,
+    for_each, iter, reduce,
 };
 use standpipe::{Batch, BoxError, Pipeline, Tank};
 use tokio::time::{Instant, sleep};
@@ -625,4 +625,93 @@ async fn a_timer_runs_on_threads_too_if_the_pipeline_was_built_in_a_runtime() {
         .await
         .unwrap();
     assert_eq!(done.done.concat(), (0..10).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_timer_without_a_runtime_fails_the_pipeline_and_names_the_stage() {
+    let ready = Pipeline::from("numbers", iter(0..10_u64))
+        .rate_limit("limit", &RateLimit::new(10, 1))
+        .to("count", count());
+    let error = futures::executor::block_on(ready.run()).unwrap_err();
+    assert_eq!(error.kind(), CauseKind::Panicked);
+    assert_eq!(&*error.stage().unwrap().name, "limit");
+}
+
+// ---- rate_limit ---------------------------------------------------------------
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_gives_the_burst_at_once_and_then_the_rate() {
+    for place in 0..3 {
+        for burst in [1, 4, 16, 40] {
+            let begun = Instant::now();
+            let seen = Arc::new(Mutex::new(Vec::new()));
+            let log = seen.clone();
+            let numbers = Pipeline::from("numbers", iter(0..100_u64));
+            let limit = RateLimit::new(100, burst);
+            let note = move |_: u64| log.lock().expect("lock").push(begun.elapsed().as_millis());
+            let ready = match place {
+                0 => numbers.rate_limit("limit", &limit).to("note", for_each(note)),
+                1 => numbers
+                    .tank(Tank::items(8))
+                    .rate_limit("limit", &limit)
+                    .to("note", for_each(note)),
+                _ => numbers
+                    .tank(Tank::items(8))
+                    .rate_limit("limit", &limit)
+                    .unordered("work", 2, |n| async move { Ok::<_, Infallible>(n) })
+                    .tank(Tank::items(2))
+                    .to("note", for_each(note)),
+            };
+            ready.run().await.unwrap();
+            let seen = seen.lock().unwrap().clone();
+            for (index, at) in seen.iter().enumerate() {
+                let allowed = burst + u64::try_from(*at).unwrap() / 10;
+                assert!(index as u64 <= allowed, "{place} {burst} {index} at {at}");
+            }
+            let last = u64::try_from(*seen.last().unwrap()).unwrap();
+            let exact = (100 - burst) * 10;
+            // a draw ahead may come that much early or late, never too early
+            assert!(last >= exact && last <= exact + burst * 10 / 8 + 10, "{burst}: {last}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_changes_live_and_the_wait_is_its_own() {
+    let begun = Instant::now();
+    let limit = RateLimit::new(0, 1); // one, and then nothing
+    let ready = Pipeline::from_with_clock("numbers", iter(0..11_u64), move || {
+        u64::try_from(begun.elapsed().as_nanos()).expect("a short test")
+    })
+    .tank(Tank::items(4))
+    .rate_limit("limit", &limit)
+    .tank(Tank::items(4))
+    .to("count", count());
+    let change = async {
+        sleep(ms(5_000)).await;
+        limit.set(10, 1);
+    };
+    let (done, ()) = tokio::join!(ready.run(), change);
+    let done = done.unwrap();
+    assert_eq!(done.done, 11);
+    assert_eq!(begun.elapsed(), ms(6_000));
+    let stage = &done.report.stages[1];
+    assert_eq!(stage.own_wait_ns, 6_000_000_000, "{stage:?}");
+    assert_eq!(done.report.slowest.unwrap().position, 1);
+    assert_eq!((limit.per_second(), limit.burst()), (10, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_that_waits_for_the_limit_survives_a_graceful_stop() {
+    let ready = Pipeline::from("endless", Endless(0, Told::default()))
+        .rate_limit("limit", &RateLimit::new(1, 1))
+        .to("all", collect(100));
+    let monitor = ready.monitor();
+    let stop = async {
+        sleep(ms(2_500)).await;
+        monitor.drain();
+    };
+    let (done, ()) = tokio::join!(ready.run(), stop);
+    // 0, 1, 2 passed; 3 was in hand
+    assert_eq!(done.unwrap().done, [0, 1, 2, 3]);
 }

@@ -10,8 +10,12 @@ use crate::error::BoxError;
 use crate::pipeline::Pipeline;
 use crate::pipeline::segment::Head;
 use crate::stage::Groups;
+#[cfg(feature = "tokio")]
+use crate::stage::RateLimit;
 use crate::stage::chain::{Link, Then};
 use crate::stage::flight::Order;
+#[cfg(feature = "tokio")]
+use crate::stage::parts::Limited;
 use crate::stage::parts::{Concurrent, FilterMap, Grouped, Keep, Map, Until};
 
 #[expect(clippy::type_complexity, reason = "a pipeline's type is its chain of stages")]
@@ -337,5 +341,90 @@ impl<H: Head<Item = L::In>, L: Link> Pipeline<H, L> {
         groups: Groups<L::Out>,
     ) -> Pipeline<H, Then<L, Grouped<L::Out>>> {
         self.link(name, |post| Grouped::new(groups, post))
+    }
+
+    /// Lets through no more items per second than `limit` says; keep a clone
+    /// of it to change it live.
+    ///
+    /// An item that has to wait is in this stage's hands: the wait counts as
+    /// busy (`own_wait`), since the limit you set is the bottleneck then. It
+    /// stays charged to the tank it came from.
+    ///
+    /// # Memory
+    /// The one item that waits.
+    ///
+    /// # Panics
+    /// When it runs, if there is no tokio runtime, neither where the pipeline
+    /// was built nor where it runs; the pipeline fails and names the stage.
+    ///
+    /// # Examples
+    /// ```
+    /// use standpipe::Pipeline;
+    /// use standpipe::stage::{RateLimit, count, iter};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true)
+    /// #     .build()?.block_on(async {
+    /// let limit = RateLimit::new(100, 10);
+    /// let run = Pipeline::from("requests", iter(0..110))
+    ///     .rate_limit("limit", &limit)
+    ///     .to("count", count())
+    ///     .run();
+    /// let begun = tokio::time::Instant::now();
+    /// assert_eq!(run.await?.done, 110); // 10 at once, 100 in a second
+    /// assert_eq!(begun.elapsed().as_millis(), 1_000);
+    /// # Ok::<(), standpipe::PipelineError>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "tokio")]
+    pub fn rate_limit(
+        self,
+        name: &str,
+        limit: &RateLimit,
+    ) -> Pipeline<H, Then<L, Limited<impl FnMut(&L::Out) -> u64 + Send + 'static, L::Out>>> {
+        self.link(name, |post| Limited::new(limit.clone(), |_: &L::Out| 1, post))
+    }
+
+    /// The same by weight: an item takes as many tokens as `weigh` says. One
+    /// that is heavier than the burst waits for a full bucket and leaves it in
+    /// debt.
+    ///
+    /// # Memory
+    /// The one item that waits.
+    ///
+    /// # Panics
+    /// As [`rate_limit`](Self::rate_limit).
+    ///
+    /// # Examples
+    /// ```
+    /// use standpipe::stage::{RateLimit, count, iter};
+    /// use standpipe::{Pipeline, Tank, Weigh};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true)
+    /// #     .build()?.block_on(async {
+    /// let limit = RateLimit::new(1_000, 500); // bytes
+    /// let run = Pipeline::from("blocks", iter(vec![vec![0_u8; 250]; 6]))
+    ///     .tank(Tank::bytes(4_096))
+    ///     .rate_limit_by("limit", &limit, |block| block.weight() as u64)
+    ///     .to("count", count())
+    ///     .run();
+    /// let begun = tokio::time::Instant::now();
+    /// assert_eq!(run.await?.done, 6); // 2 at once, 4 in a second
+    /// assert!(begun.elapsed().as_millis() >= 1_000);
+    /// # Ok::<(), standpipe::PipelineError>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "tokio")]
+    pub fn rate_limit_by<W>(
+        self,
+        name: &str,
+        limit: &RateLimit,
+        weigh: W,
+    ) -> Pipeline<H, Then<L, Limited<W, L::Out>>>
+    where
+        W: FnMut(&L::Out) -> u64 + Send + 'static,
+    {
+        self.link(name, |post| Limited::new(limit.clone(), weigh, post))
     }
 }
