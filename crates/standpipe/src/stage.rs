@@ -37,6 +37,8 @@ mod rate_limit;
 mod search;
 mod sinks;
 mod take;
+#[cfg(feature = "tokio")]
+mod timeouts;
 
 pub use grouped::Groups;
 pub use iter::{Iter, iter};
@@ -44,6 +46,8 @@ pub use iter::{Iter, iter};
 pub use rate_limit::RateLimit;
 pub use search::{Any, Count, Find, Reduce, any, count, find, reduce};
 pub use sinks::{Collect, Fold, ForEach, collect, fold, for_each};
+#[cfg(feature = "tokio")]
+pub use timeouts::Timeouts;
 
 /// The types that a pipeline is made of while it is built. Nobody has to name
 /// them.
@@ -58,6 +62,8 @@ pub mod parts {
     #[cfg(feature = "tokio")]
     pub use super::rate_limit::{Limited, LimitedOn};
     pub use super::take::{Keep, Until, UntilOn};
+    #[cfg(feature = "tokio")]
+    pub use super::timeouts::{Timed, TimedOn};
 }
 
 /// Whether there is a next time.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use standpipe::error::{Cause, CauseKind};
 use standpipe::stage::{
-    Emit, Groups, More, RateLimit, Sink, Source, Transform, any, collect, count, find, fold,
-    for_each, iter, reduce,
+    Emit, Groups, More, RateLimit, Sink, Source, Timeouts, Transform, any, collect, count, find,
+    fold, for_each, iter, reduce,
 };
 use standpipe::{Batch, BoxError, Pipeline, Tank};
 use tokio::time::{Instant, sleep};
@@ -714,4 +714,102 @@ async fn an_item_that_waits_for_the_limit_survives_a_graceful_stop() {
     let (done, ()) = tokio::join!(ready.run(), stop);
     // 0, 1, 2 passed; 3 was in hand
     assert_eq!(done.unwrap().done, [0, 1, 2, 3]);
+}
+
+// ---- timeouts -----------------------------------------------------------------
+
+#[tokio::test(start_paused = true)]
+async fn each_timeout_fails_with_expired_and_names_itself_and_the_stage() {
+    let second = ms(1_000);
+    let cases = [
+        (Timeouts::new().idle(second), "no item for 1s (idle timeout)", 6_000),
+        (Timeouts::new().first(ms(500)), "no first item within 500ms (first timeout)", 500),
+        (
+            Timeouts::new().first(ms(3_000)).idle(ms(1_500)),
+            "no item for 1.5s (idle timeout)",
+            6_500,
+        ),
+        (Timeouts::new().total(ms(4_500)), "not done within 4.5s (total timeout)", 4_500),
+    ];
+    for (limits, message, at) in cases {
+        for place in 0..3 {
+            let begun = Instant::now();
+            // five items, one each 990 ms, then silence; the first case: at 1 s
+            let source = Chatter { next: 0 };
+            let chatter = Pipeline::from("chatter", source);
+            let ready = match place {
+                0 => chatter.timeouts("patience", limits).to("count", count()),
+                1 => chatter
+                    .tank(Tank::items(2))
+                    .timeouts("patience", limits)
+                    .tank(Tank::items(2))
+                    .to("count", count()),
+                _ => chatter
+                    .tank(Tank::items(2))
+                    .transform("dawdle", Dawdle(ms(0)))
+                    .timeouts("patience", limits)
+                    .to("count", count()),
+            };
+            let error = ready.run().await.unwrap_err();
+            assert_eq!(error.kind(), CauseKind::Expired);
+            assert_eq!(&*error.stage().unwrap().name, "patience");
+            assert!(error.to_string().contains(message), "{error}");
+            let expected = if at == 6_000 {
+                5_950
+            } else if at == 6_500 {
+                6_450
+            } else {
+                at
+            };
+            let off = begun.elapsed().as_millis().abs_diff(expected);
+            assert!(off <= 5, "{place} {message}: {:?}", begun.elapsed());
+        }
+    }
+}
+
+/// Five items, one each 990 ms, and then silence.
+struct Chatter {
+    next: u64,
+}
+
+impl Source for Chatter {
+    type Item = u64;
+    type Error = Infallible;
+
+    async fn read(&mut self, out: &mut impl Emit<u64>) -> Result<More, Infallible> {
+        if self.next == 5 {
+            std::future::pending::<()>().await;
+        }
+        sleep(ms(990)).await;
+        out.send(self.next).await;
+        self.next += 1;
+        Ok(More::Yes)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_is_too_long_expires_and_is_no_idleness() {
+    for place in 0..2 {
+        for limits in [Timeouts::new().paused(ms(700)), Timeouts::new().idle(ms(700))] {
+            let paused = limits == Timeouts::new().paused(ms(700));
+            let begun = Instant::now();
+            let numbers = Pipeline::from("numbers", iter(0..4_u64)).tank(Tank::items(1));
+            let timed = numbers.timeouts("patience", limits);
+            let ready = match place {
+                0 => timed.to("slow", Slow(ms(1_000), Vec::new())),
+                _ => timed.tank(Tank::items(1)).to("slow", Slow(ms(1_000), Vec::new())),
+            };
+            match ready.run().await {
+                Ok(done) => {
+                    assert!(!paused);
+                    assert_eq!(done.done, [0, 1, 2, 3]);
+                }
+                Err(error) => {
+                    assert!(paused, "{error}");
+                    assert!(error.to_string().contains("(paused timeout)"), "{error}");
+                    assert_eq!(begun.elapsed().as_millis(), 700);
+                }
+            }
+        }
+    }
 }

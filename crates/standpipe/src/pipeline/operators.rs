@@ -10,13 +10,13 @@ use crate::error::BoxError;
 use crate::pipeline::Pipeline;
 use crate::pipeline::segment::Head;
 use crate::stage::Groups;
-#[cfg(feature = "tokio")]
-use crate::stage::RateLimit;
 use crate::stage::chain::{Link, Then};
 use crate::stage::flight::Order;
-#[cfg(feature = "tokio")]
-use crate::stage::parts::Limited;
 use crate::stage::parts::{Concurrent, FilterMap, Grouped, Keep, Map, Until};
+#[cfg(feature = "tokio")]
+use crate::stage::parts::{Limited, Timed};
+#[cfg(feature = "tokio")]
+use crate::stage::{RateLimit, Timeouts};
 
 #[expect(clippy::type_complexity, reason = "a pipeline's type is its chain of stages")]
 impl<H: Head<Item = L::In>, L: Link> Pipeline<H, L> {
@@ -426,5 +426,44 @@ impl<H: Head<Item = L::In>, L: Link> Pipeline<H, L> {
         W: FnMut(&L::Out) -> u64 + Send + 'static,
     {
         self.link(name, |post| Limited::new(limit.clone(), weigh, post))
+    }
+
+    /// Fails the pipeline with [`Expired`](crate::CauseKind::Expired) when one
+    /// of the times is up: for the first item, between items, to hand one on,
+    /// in all. The message names the time and this stage.
+    ///
+    /// Times count from the first turn of this segment, on tokio's clock. A
+    /// deadline is seen where the segment waits, or has its turn: a stage that
+    /// blocks the thread is not interrupted.
+    ///
+    /// # Memory
+    /// None.
+    ///
+    /// # Panics
+    /// As [`rate_limit`](Self::rate_limit).
+    ///
+    /// # Examples
+    /// ```
+    ///     /// use standpipe::adapt::stream::from_stream;
+    /// use standpipe::stage::{Timeouts, count};
+    /// use standpipe::{CauseKind, Pipeline, Tank};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true)
+    /// #     .build()?.block_on(async {
+    /// let silent = from_stream(futures::stream::pending::<u8>());
+    /// let run = Pipeline::from("line", silent)
+    ///     .timeouts("patience", Timeouts::new().idle(Duration::from_secs(5)))
+    ///     .tank(Tank::items(4))
+    ///     .to("count", count())
+    ///     .run();
+    /// let error = run.await.unwrap_err();
+    /// assert_eq!(error.kind(), CauseKind::Expired);
+    /// assert!(error.to_string().starts_with("stage 1 `patience`"));
+    /// # });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "tokio")]
+    pub fn timeouts(self, name: &str, limits: Timeouts) -> Pipeline<H, Then<L, Timed<L::Out>>> {
+        self.link(name, |post| Timed::new(limits, post))
     }
 }
