@@ -32,6 +32,7 @@ mod flat_map;
 mod grouped;
 mod iter;
 mod map;
+pub(crate) mod monitored;
 #[cfg(feature = "tokio")]
 mod rate_limit;
 mod search;
@@ -42,6 +43,7 @@ mod timeouts;
 
 pub use grouped::Groups;
 pub use iter::{Iter, iter};
+pub use monitored::{Ended, Sighting};
 #[cfg(feature = "tokio")]
 pub use rate_limit::RateLimit;
 pub use search::{Any, Count, Find, Reduce, any, count, find, reduce};
@@ -59,6 +61,7 @@ pub mod parts {
     pub use super::flat_map::{FlatMap, FlatMapOn};
     pub use super::grouped::{Grouped, GroupedOn};
     pub use super::map::{Map, MapOn};
+    pub use super::monitored::{Monitored, MonitoredOn};
     #[cfg(feature = "tokio")]
     pub use super::rate_limit::{Limited, LimitedOn};
     pub use super::take::{Keep, Until, UntilOn};

@@ -9,8 +9,8 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use standpipe::error::{Cause, CauseKind};
 use standpipe::stage::{
-    Emit, Groups, More, RateLimit, Sink, Source, Timeouts, Transform, any, collect, count, find,
-    fold, for_each, iter, reduce,
+    Emit, Ended, Groups, More, RateLimit, Sighting, Sink, Source, Timeouts, Transform, any,
+    collect, count, find, fold, for_each, iter, reduce,
 };
 use standpipe::{Batch, BoxError, Pipeline, Tank};
 use tokio::time::{Instant, sleep};
@@ -812,4 +812,60 @@ async fn a_pause_that_is_too_long_expires_and_is_no_idleness() {
             }
         }
     }
+}
+
+// ---- monitored ----------------------------------------------------------------
+
+#[tokio::test(start_paused = true)]
+async fn a_look_in_passing_reports_every_so_often_and_at_the_end() {
+    for place in 0..2 {
+        let begun = Instant::now();
+        let clock = move || u64::try_from(begun.elapsed().as_nanos()).expect("a short test");
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let log = seen.clone();
+        let report = move |sighting: &Sighting| log.lock().expect("lock").push(sighting.clone());
+        // 10 s, 100 a second, a look each second
+        let ticks = Pipeline::from_with_clock("ticks", ticks(1_000, 10), clock);
+        let ready = match place {
+            0 => ticks.monitored("look", ms(1_000), report).to("count", count()),
+            _ => ticks
+                .tank(Tank::items(50))
+                .monitored("look", ms(1_000), report)
+                .to("count", count()),
+        };
+        assert_eq!(ready.run().await.unwrap().done, 1_000);
+        let seen = seen.lock().unwrap();
+        assert!((9..=11).contains(&seen.len()), "{place}: {}", seen.len());
+        for sighting in seen.iter() {
+            assert!((95.0..=105.0).contains(&sighting.per_second), "{sighting}");
+            assert_eq!(sighting.level.map(|level| level.1), (place == 1).then_some(50));
+        }
+        let last = seen.last().unwrap();
+        assert_eq!((last.items, last.end), (1_000, Ended::Complete));
+        assert!(seen.iter().rev().skip(1).all(|sighting| sighting.end == Ended::No));
+        assert!(last.to_string().starts_with("look: 1000 items, "), "{last}");
+    }
+}
+
+#[tokio::test]
+async fn a_look_in_passing_reads_the_clock_seldom_and_sees_an_early_end() {
+    let readings = Arc::new(AtomicUsize::new(0));
+    let count_readings = readings.clone();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = seen.clone();
+    // a nanosecond a reading: all within one report
+    let error = Pipeline::from_with_clock("numbers", iter(0..100_000_u64), move || {
+        count_readings.fetch_add(1, SeqCst) as u64
+    })
+    .monitored("look", ms(1_000), move |sighting| log.lock().expect("lock").push(sighting.clone()))
+    .inspect("fuse", |n| assert!(*n < 99_999, "enough"))
+    .to("count", for_each(|_| {}))
+    .run()
+    .await
+    .unwrap_err();
+    assert_eq!(&*error.stage().unwrap().name, "fuse");
+    assert!(readings.load(SeqCst) < 2_500, "{readings:?}");
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 1);
+    assert_eq!((seen[0].items, seen[0].end), (100_000, Ended::Early));
 }

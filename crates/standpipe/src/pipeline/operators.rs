@@ -5,16 +5,18 @@
 //! its turn, wherever it waits.
 
 use std::future::Future;
+use std::time::Duration;
 
 use crate::error::BoxError;
 use crate::pipeline::Pipeline;
 use crate::pipeline::segment::Head;
-use crate::stage::Groups;
 use crate::stage::chain::{Link, Then};
 use crate::stage::flight::Order;
-use crate::stage::parts::{Concurrent, FilterMap, Grouped, Keep, Map, Until};
+use crate::stage::monitored::Surroundings;
+use crate::stage::parts::{Concurrent, FilterMap, Grouped, Keep, Map, Monitored, Until};
 #[cfg(feature = "tokio")]
 use crate::stage::parts::{Limited, Timed};
+use crate::stage::{Groups, Sighting};
 #[cfg(feature = "tokio")]
 use crate::stage::{RateLimit, Timeouts};
 
@@ -444,7 +446,8 @@ impl<H: Head<Item = L::In>, L: Link> Pipeline<H, L> {
     ///
     /// # Examples
     /// ```
-    ///     /// use standpipe::adapt::stream::from_stream;
+    /// use std::time::Duration;
+    /// use standpipe::adapt::stream::from_stream;
     /// use standpipe::stage::{Timeouts, count};
     /// use standpipe::{CauseKind, Pipeline, Tank};
     ///
@@ -465,5 +468,51 @@ impl<H: Head<Item = L::In>, L: Link> Pipeline<H, L> {
     #[cfg(feature = "tokio")]
     pub fn timeouts(self, name: &str, limits: Timeouts) -> Pipeline<H, Then<L, Timed<L::Out>>> {
         self.link(name, |post| Timed::new(limits, post))
+    }
+
+    /// Looks on in passing and reports at most every so often, and once at the
+    /// end, however that comes: items, rate, time, and the level of the tank
+    /// before this segment, if there is one.
+    ///
+    /// The clock is the pipeline's, read every so many items. What stalls
+    /// reports nothing until it moves; to look at it from outside there is
+    /// [`Monitor`](crate::pipeline::Monitor).
+    ///
+    /// # Memory
+    /// A few numbers.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use standpipe::stage::{count, iter};
+    /// use standpipe::{Pipeline, Tank};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let run = Pipeline::from("numbers", iter(0..1_000))
+    ///     .tank(Tank::items(64))
+    ///     .monitored("look", Duration::from_secs(1), |seen| {
+    ///         assert!(seen.to_string().starts_with("look: 1000 items"));
+    ///     })
+    ///     .to("count", count())
+    ///     .run();
+    /// assert_eq!(run.await?.done, 1_000);
+    /// # Ok::<(), standpipe::PipelineError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn monitored<F>(
+        self,
+        name: &str,
+        every: Duration,
+        report: F,
+    ) -> Pipeline<H, Then<L, Monitored<F, L::Out>>>
+    where
+        F: FnMut(&Sighting) + Send + 'static,
+    {
+        let around = Surroundings {
+            name: name.into(),
+            gauge: self.head.gauge(),
+            clock: self.parts.board.clock.clone(),
+        };
+        self.link(name, |post| Monitored::new(around, every, report, post))
     }
 }
