@@ -1,4 +1,61 @@
-//! The command `standpipe`.
+//! Which exit code?
+//!
+//! The command line is read, made a plan and run; whatever comes of it is a code, or a death by the signal that
+//! ended the run.
+//!
+//! # Knows / never knows
+//! Knows what to call and what its answer means. Never knows work.
 #![forbid(unsafe_code)]
 
-fn main() {}
+use std::process::ExitCode;
+
+mod command;
+mod view;
+mod end;
+mod exec;
+mod plan;
+mod args;
+mod size;
+mod exit;
+
+use args::{Display, Environment, Request, UsageError};
+use exit::Exit;
+use plan::Plan;
+use view::View;
+
+fn main() -> ExitCode {
+    let environment = Environment::look();
+    let asked = args::parse(std::env::args_os().skip(1), &environment);
+    let exit = match asked {
+        Ok(Request::Run(typed)) => match Plan::new(*typed, &environment) {
+            Ok(plan) => command::run::run(&plan),
+            Err(error) => refuse(error),
+        },
+        Ok(Request::ShortHelp) => print(&args::short_help()),
+        Ok(Request::LongHelp) => print(&args::long_help()),
+        Ok(Request::Version) => print(concat!("standpipe ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Request::Nothing) => {
+            view::print_on_stderr(&args::short_help());
+            Exit::Standpipe
+        }
+        Err(error) => refuse(error),
+    };
+    if let Some(signal) = exit.raise() {
+        command::die_of(signal);
+    }
+    ExitCode::from(exit.code())
+}
+
+fn refuse(error: UsageError) -> Exit {
+    View::on_stderr(&Display::default(), None).report(&error.into());
+    Exit::Standpipe
+}
+
+fn print(text: &str) -> Exit {
+    match view::print(text) {
+        Ok(()) => Exit::Success,
+        // A reader that saw enough is no failure of the help.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Success,
+        Err(_) => Exit::Standpipe,
+    }
+}

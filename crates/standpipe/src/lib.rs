@@ -1,4 +1,99 @@
 //! Bounded, weighed, observable tanks, and the pipelines built from them.
+//!
+//! A fast writer and a slow reader need a queue between them, and the queue
+//! needs a limit. A [`Tank`] is that queue: it weighs what it holds, tells the
+//! writer when to stop ([`Flow`]) and when to go on, and counts what happened.
+//! A [`Pipeline`] is stages with tanks between them: it carries pressure and
+//! errors, cleans up after itself, and says which stage is slow.
+//!
+//! ```text
+//!              ◄──────────── backpressure ────────────
+//!
+//!   Source ─► map ─► [ tank ] ─► Transform ─► [ tank ] ─► Sink
+//!   └── segment ──┘              └ segment ┘              └ segment ┘
+//! ```
+//!
+//! # A tank alone
+//!
+//! In place of a bounded channel. It works on any executor, and outside one as
+//! long as nobody has to wait.
+//!
+//! ```
+//! use standpipe::{Flow, KIB, Tank, WriteError};
+//!
+//! let (writable, mut readable) = Tank::bytes(4 * KIB).build::<Vec<u8>>();
+//!
+//! assert_eq!(writable.write(vec![0; 1000])?, Flow::Ready);
+//! assert_eq!(writable.write(vec![0; 4000])?, Flow::Wait); // taken, and shut now
+//! let refused = writable.write(vec![0; 10]).unwrap_err(); // not taken: here it is back
+//! assert!(matches!(refused, WriteError::Full(item) if item.len() == 10));
+//!
+//! assert_eq!(readable.try_next().map(|item| item.len()), Some(1000));
+//! assert_eq!(readable.try_next().map(|item| item.len()), Some(4000));
+//! assert!(!writable.is_shut()); // the level fell to the low-water mark
+//! # Ok::<(), WriteError<Vec<u8>>>(())
+//! ```
+//!
+//! In async code [`send`](Writable::send) and [`next`](Readable::next) wait as
+//! needed. The data has ended when the writer says [`end`](Writable::end); one
+//! that is dropped without leaves an error behind, not an end.
+//!
+//! # A pipeline
+//!
+//! Stages are fused; only a tank makes a queue and cuts. The same pipeline runs
+//! in one task, in a task per segment or in a thread per segment.
+//!
+//! ```
+//! use standpipe::stage::{collect, iter};
+//! use standpipe::{Pipeline, Tank};
+//!
+//! let finished = Pipeline::from("numbers", iter(1..=5_u64))
+//!     .map("square", |n| n * n)
+//!     .tank(Tank::items(2).named("squares"))
+//!     .filter("odd", |n| n % 2 == 1)
+//!     .to("list", collect(10))
+//!     .threads()? // or `.run().await`, or `.spawn().await`
+//!     .wait()?;
+//!
+//! assert_eq!(finished.done, [1, 9, 25]);
+//! assert_eq!(finished.report.tanks[0].written.items, 5);
+//! assert!(finished.report.tanks[0].peak <= 2);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! If it fails, [`PipelineError`] has the first cause, the stage it came from
+//! and the numbers up to then. [`Monitor`](pipeline::Monitor) has them while it
+//! runs, changes marks, cancels and drains.
+//!
+//! # The rooms, and an order of reading
+//!
+//! ```text
+//!   adapt      foreign streams, files, sockets, processes
+//!   pipeline   who is connected to whom, who cleans up
+//!   stage      who works on the items
+//!   tank       where an item waits
+//!   ─────────  below: no runtime, no clock, no I/O
+//!   diagnose   what the numbers mean
+//!   meter      what happened, how long (private)
+//!   gate       may I write?
+//!   overflow   what becomes of an item at a shut tank
+//!   weigh      what an item weighs
+//!   snapshot   the numbers
+//!   error      how it failed, at which stage
+//! ```
+//!
+//! A room names only rooms below it. To use the crate read [`tank`], then
+//! [`pipeline`], then [`stage`] for stages of your own and [`adapt`] for those
+//! that are there. To change it begin with [`gate`], the rule of pressure that
+//! everything else calls.
+//!
+//! # Features
+//!
+//! `tokio` (default): files, sockets, processes, [`Ready::spawn`] and
+//! [`Monitor::shutdown`]. Without it the core needs no runtime.
+//!
+//! [`Ready::spawn`]: pipeline::Ready::spawn
+//! [`Monitor::shutdown`]: pipeline::Monitor::shutdown
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
@@ -26,3 +121,16 @@ pub use pipeline::{Pipeline, PipelineError};
 pub use snapshot::Report;
 pub use tank::{Batch, Gauge, Readable, Tank, Writable};
 pub use weigh::{KIB, MIB, Weigh};
+
+/// The examples in the documents, run as tests.
+#[cfg(all(doctest, feature = "tokio"))]
+mod documents {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../../docs/metrics.md")]
+    struct Metrics;
+    #[doc = include_str!("../../../docs/compare.md")]
+    struct Compare;
+    #[doc = include_str!("../../../docs/design.md")]
+    struct Design;
+}

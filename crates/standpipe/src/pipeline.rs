@@ -382,6 +382,10 @@ impl<D> Ready<D> {
 
     /// Gives each segment a task of its own, by `spawn`.
     ///
+    /// # Cancel safety
+    /// Dropping what this returns cancels the pipeline; every stage is
+    /// destroyed, those that another thread is polling as soon as it is back.
+    ///
     /// # Examples
     /// ```
     /// use futures::executor::{ThreadPool, block_on};
@@ -399,12 +403,16 @@ impl<D> Ready<D> {
     pub fn spawn_with(self, mut spawn: impl FnMut(crew::Work)) -> Spawned<D> {
         let (crew, board) = Self::begin(self.parts);
         for index in 0..crew.len() {
-            spawn(Box::pin(drive::segment(crew.clone(), index)));
+            spawn(Box::pin(drive::SegmentTask::new(crew.clone(), index)));
         }
         Spawned { crew, board, done: self.done }
     }
 
     /// Gives each segment a tokio task of its own.
+    ///
+    /// # Cancel safety
+    /// Dropping what this returns cancels the pipeline; every stage is
+    /// destroyed, those that another thread is polling as soon as it is back.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -417,6 +425,10 @@ impl<D> Ready<D> {
 
     /// Gives each segment a thread of its own: for stages that compute for
     /// long or block.
+    ///
+    /// # Cancel safety
+    /// Dropping what this returns cancels the pipeline; every stage is
+    /// destroyed, those that another thread is polling as soon as it is back.
     ///
     /// # Errors
     /// If the system gives no more threads.

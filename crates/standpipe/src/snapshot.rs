@@ -9,11 +9,33 @@
 //! new view needs nothing but this list, and every field has a row in
 //! `docs/metrics.md`.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::StageId;
-use crate::weigh::Unit;
+
+/// What a tank's numbers count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unit {
+    /// Payload bytes.
+    Bytes,
+    /// Items, each weighing 1.
+    Items,
+    /// The weight that a closure of the user's gave.
+    Weight,
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bytes => "bytes",
+            Self::Items => "items",
+            Self::Weight => "weight",
+        })
+    }
+}
 
 /// A count of items and their weight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

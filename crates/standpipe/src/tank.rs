@@ -25,9 +25,9 @@ use std::sync::Arc as StdArc;
 
 use crate::gate::{Gate, Marks};
 use crate::overflow::Overflow;
-use crate::snapshot::TankSnapshot;
+use crate::snapshot::{TankSnapshot, Unit};
 use crate::sync::Arc;
-use crate::weigh::{KIB, Scale, Unit, Weigh};
+use crate::weigh::{KIB, Scale, Weigh};
 
 pub(crate) mod queue;
 mod batch;
@@ -36,6 +36,8 @@ mod exit;
 mod readable;
 mod seats;
 mod writable;
+#[cfg(all(test, loom))]
+mod loom_tests;
 
 pub use batch::{Batch, Drain};
 pub use readable::{Next, Readable};
@@ -172,7 +174,8 @@ impl<F> Tank<By<F>> {
     ///
     /// `weigh` is called once when an item goes in and once when it leaves; if
     /// it changes its mind in between, the level is still never unbalanced for
-    /// longer than the item's batch.
+    /// longer than the item's batch. It may be called with the tank's lock
+    /// held, so it must be quick and must not use the tank.
     pub const fn weighed(high: usize, weigh: F) -> Self {
         Self { measure: By(weigh), high, low: None, name: None, overflow: Overflow::Wait }
     }

@@ -7,7 +7,6 @@
 //! Knows items one at a time. Never knows tanks or marks.
 
 use std::borrow::Cow;
-use std::fmt;
 
 /// 1,024, for marks: `Tank::bytes(64 * KIB)`.
 pub const KIB: usize = 1024;
@@ -46,28 +45,6 @@ weigh_by_len!(
     Cow<'_, str>,
     Cow<'_, [u8]>,
 );
-
-/// What a tank's numbers count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Unit {
-    /// Payload bytes.
-    Bytes,
-    /// Items, each weighing 1.
-    Items,
-    /// The weight that a closure of the user's gave.
-    Weight,
-}
-
-impl fmt::Display for Unit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Bytes => "bytes",
-            Self::Items => "items",
-            Self::Weight => "weight",
-        })
-    }
-}
 
 /// How one tank weighs: 1 each without a call, or by a function.
 pub(crate) enum Scale<T> {

@@ -421,3 +421,94 @@ async fn what_the_grace_time_did_not_suffice_for_is_counted_as_lost() {
     assert_eq!(tank.written.items, tank.read.items + tank.dropped.unread.items);
     assert!(error.to_string().contains("were not delivered"), "{error}");
 }
+
+#[test]
+fn a_runtime_that_shuts_down_ends_the_pipelines_it_ran() {
+    struct Never;
+    impl Source for Never {
+        type Item = u64;
+        type Error = Infallible;
+        async fn read(&mut self, _out: &mut impl Emit<u64>) -> Result<More, Infallible> {
+            std::future::pending().await
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let inside = runtime.enter();
+    let running =
+        Pipeline::from("never", Never).tank(Tank::items(4)).to("count", for_each(|_| {})).spawn();
+    drop(inside);
+    drop(runtime);
+    assert_eq!(running.wait().unwrap_err().kind(), CauseKind::Cancelled);
+}
+
+#[tokio::test]
+async fn a_stage_before_one_that_has_enough_is_over_and_told_so() {
+    /// Takes three and leaves.
+    struct Three(u64);
+    impl Sink for Three {
+        type In = u64;
+        type Done = ();
+        type Error = Infallible;
+        async fn write(&mut self, batch: &mut Batch<u64>) -> Result<More, Infallible> {
+            batch.pop();
+            self.0 += 1;
+            Ok(if self.0 < 3 { More::Yes } else { More::No })
+        }
+        async fn finish(&mut self) -> Result<(), Infallible> {
+            Ok(())
+        }
+    }
+    struct Told(std::ops::RangeFrom<u64>, Arc<std::sync::Mutex<Vec<Option<CauseKind>>>>);
+    impl Source for Told {
+        type Item = u64;
+        type Error = Infallible;
+        async fn read(&mut self, out: &mut impl Emit<u64>) -> Result<More, Infallible> {
+            out.send(self.0.start).await;
+            self.0.next();
+            Ok(More::Yes)
+        }
+        fn destroy(&mut self, why: Option<&standpipe::Cause>) {
+            self.1.lock().unwrap().push(why.map(standpipe::Cause::kind));
+        }
+    }
+    let told = Arc::default();
+    let (gate_open, gate) = tokio::sync::oneshot::channel::<()>();
+    let late = standpipe::adapt::stream::from_stream(futures::stream::once(async {
+        gate.await.expect("opened below");
+        7_u64
+    }));
+    let ready = Pipeline::from("told", Told(0.., Arc::clone(&told)))
+        .tank(Tank::items(2))
+        .through("enough", Three(0), late)
+        .to("all", collect(10));
+    let running = ready.spawn();
+    let monitor = running.monitor();
+    while monitor.report().stages[0].state != StageState::Done {
+        tokio::task::yield_now().await;
+    }
+    // long before the pipeline's end
+    assert_eq!(*told.lock().unwrap(), [Some(CauseKind::Stopped)]);
+    gate_open.send(()).unwrap();
+    assert_eq!(running.await.unwrap().done, [7]);
+}
+
+#[tokio::test]
+async fn a_graceful_stop_waits_for_what_comes_back_from_outside() {
+    let (writable, readable) = Tank::items(4).build::<u64>();
+    let ready = Pipeline::from("numbers", iter(0..u64::MAX))
+        .tank(Tank::items(4))
+        .through(
+            "outside",
+            standpipe::adapt::tank::into_writable(writable),
+            standpipe::adapt::tank::from_readable(readable),
+        )
+        .to("count", fold(0_u64, |count, _: u64| count + 1));
+    let monitor = ready.monitor();
+    let run = ready.run();
+    tokio::pin!(run);
+    assert!(futures::poll!(&mut run).is_pending());
+    monitor.drain();
+    let completed = run.await.unwrap();
+    assert_eq!(completed.done, completed.report.tanks[0].written.items, "nothing was lost");
+    assert!(completed.done > 0);
+}

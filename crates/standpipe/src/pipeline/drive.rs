@@ -121,12 +121,37 @@ impl<D> fmt::Debug for Spawned<D> {
     }
 }
 
-/// The future of one segment.
-pub(crate) fn segment(crew: Arc<Crew>, index: usize) -> impl Future<Output = ()> + Send {
-    std::future::poll_fn(move |cx| {
-        crew.watch(index, cx.waker());
-        crew.poll(index, cx, &mut None)
-    })
+/// The future of one segment. Dropped before it is ready, as a runtime that
+/// shuts down does, it cancels the pipeline: nobody would poll the segment.
+pub(crate) struct SegmentTask {
+    crew: Arc<Crew>,
+    index: usize,
+    over: bool,
+}
+
+impl SegmentTask {
+    pub(crate) const fn new(crew: Arc<Crew>, index: usize) -> Self {
+        Self { crew, index, over: false }
+    }
+}
+
+impl Future for SegmentTask {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.crew.watch(self.index, cx.waker());
+        let polled = self.crew.poll(self.index, cx, &mut None);
+        self.over = polled.is_ready();
+        polled
+    }
+}
+
+impl Drop for SegmentTask {
+    fn drop(&mut self) {
+        if !self.over {
+            end(&self.crew);
+        }
+    }
 }
 
 /// A thread per segment, named after its stages.
@@ -135,7 +160,7 @@ pub(crate) fn segment(crew: Arc<Crew>, index: usize) -> impl Future<Output = ()>
 /// If the system gives no more threads; what was begun is over then.
 pub(crate) fn on_threads(crew: &Arc<Crew>, names: &[Arc<str>]) -> std::io::Result<()> {
     for (index, name) in names.iter().enumerate() {
-        let work = segment(crew.clone(), index);
+        let work = SegmentTask::new(crew.clone(), index);
         // Linux keeps 15 bytes
         let short: String = name.chars().filter(|c| *c != '\0').take(15).collect();
         let spawned = thread::Builder::new().name(short).spawn(move || block_on(work));

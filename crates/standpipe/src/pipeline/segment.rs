@@ -143,7 +143,7 @@ impl<S: Source> Head for SourceHead<S> {
                     guard.disarm();
                     if polled.is_pending() && !hatch.is_asked() {
                         reads = 0;
-                        if post.line().is_draining() {
+                        if post.index() == 0 && post.line().is_draining() {
                             return Poll::Ready(None);
                         }
                     }
@@ -153,7 +153,10 @@ impl<S: Source> Head for SourceHead<S> {
             } else {
                 let mut read = pin!(source.read(&mut out));
                 poll_fn(|cx| {
-                    if post.line().is_draining() && !post.shift().is_handing() {
+                    // a graceful stop begins at the first source; one that comes
+                    // back from outside has more of what was read to bring
+                    let drains = post.index() == 0 && post.line().is_draining();
+                    if drains && !post.shift().is_handing() {
                         return Poll::Ready(None);
                     }
                     let guard = post.guard();
@@ -380,9 +383,9 @@ impl<T: Send + 'static> TankTail<T> {
 
     /// The tank takes nothing any more.
     fn closed(&self, cause: Cause) {
-        // a reader that had enough is not a failure of this stage: whoever
-        // stopped it has said, or will say, how the line ends
         if cause.kind() == CauseKind::Stopped {
+            // no failure of this stage: whoever stopped it says how the line
+            // ends; this segment is over
             self.post.shift().set_enough();
         } else {
             self.post.line().halt(cause, Some(self.post.index()));

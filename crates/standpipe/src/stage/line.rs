@@ -162,9 +162,7 @@ impl Line {
     /// What the stage at `index` is told when it is destroyed unfinished:
     /// upstream of the cause "nobody reads any more", below it the cause.
     fn why(&self, index: usize) -> Option<Cause> {
-        // dropped unfinished while the line goes on: somebody below had enough
-        let Some(outcome) = self.outcome() else { return Some(Cause::new(CauseKind::Stopped)) };
-        match outcome {
+        match self.outcome()? {
             Outcome::Complete => Some(Cause::new(CauseKind::Stopped)),
             Outcome::Failed(cause, Some(at)) if index < at => {
                 let stopped = Cause::with_error(CauseKind::Stopped, cause.to_string());
@@ -205,7 +203,8 @@ pub(crate) struct Shift {
     /// A stage behind the source ends the data: that must not be dropped
     /// either.
     closing: AtomicBool,
-    /// It is pending for ever: it had enough before its input ended.
+    /// It had enough, or whoever reads what it gives has: it is pending for
+    /// ever, and its stages are over before the line is.
     enough: AtomicBool,
 }
 
@@ -346,7 +345,9 @@ impl<S> Held<S> {
 
 impl<S> Drop for Held<S> {
     fn drop(&mut self) {
-        let why = if self.finished { None } else { self.post.line.why(self.post.index) };
+        let stopped = || self.post.shift.is_enough().then(|| Cause::new(CauseKind::Stopped));
+        let why =
+            if self.finished { None } else { self.post.line.why(self.post.index).or_else(stopped) };
         let (stage, destroy) = (&mut self.stage, self.destroy);
         // a panic while dropping during a panic would abort the process
         let outcome = catch_unwind(AssertUnwindSafe(|| destroy(stage, why.as_ref())));

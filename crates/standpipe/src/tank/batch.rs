@@ -34,13 +34,12 @@ use crate::weigh::Scale;
 /// ```
 pub struct Batch<T> {
     items: VecDeque<T>,
-    /// Its tank counts items: what left is then what it was filled with less
-    /// what is here, and nothing is added up per item.
+    /// Its tank counts items: no weights are added up.
     counted: bool,
-    /// Counted: items that were here when credit was last returned. Else the
-    /// weight of the items in here that is charged to `home`.
-    charged: usize,
-    /// Not counted: what left and is not returned yet.
+    /// The items in here that are charged to `home`; they are the first ones,
+    /// what is pushed comes behind.
+    charged: InHand,
+    /// What left and is not returned yet.
     earned: InHand,
     /// Return the credit once it reaches this.
     return_at: usize,
@@ -58,7 +57,7 @@ impl<T> Batch<T> {
         Self {
             items: VecDeque::new(),
             counted: false,
-            charged: 0,
+            charged: InHand { items: 0, weight: 0 },
             earned: InHand { items: 0, weight: 0 },
             return_at: 0,
             home: None,
@@ -122,58 +121,67 @@ impl<T> Batch<T> {
     /// [`settle`]: Self::settle
     #[inline]
     pub(crate) fn take(&mut self) -> Option<T> {
-        let item = self.items.pop_front()?;
-        if !self.counted {
-            self.earn(&item);
+        if self.charged.items == 0 {
+            return self.items.pop_front();
         }
+        if !self.counted {
+            self.earn()?;
+        }
+        let item = self.items.pop_front()?;
+        self.charged.items = self.charged.items.saturating_sub(1);
+        self.earned.items = self.earned.items.saturating_add(1);
         Some(item)
     }
 
-    /// Adds up what an item that leaves gives back.
-    fn earn(&mut self, item: &T) {
-        let Some(home) = &self.home else { return };
-        // the last one gives all that is left: see `Core::leaving`
-        let weight = if self.items.is_empty() {
-            self.charged
-        } else {
-            home.scale.weigh(item).min(self.charged)
+    /// Moves the weight of the first item from what is charged to what is
+    /// earned. Weighed where it lies: a scale that panics loses nothing.
+    fn earn(&mut self) -> Option<()> {
+        let weight = match (&self.home, self.charged.items) {
+            // the last one gives all that is left, and none more than that: a
+            // scale that changes its mind cannot unbalance the level
+            (None, _) | (_, 1) => self.charged.weight,
+            (Some(home), _) => home.scale.weigh(self.items.front()?).min(self.charged.weight),
         };
-        self.charged = self.charged.saturating_sub(weight);
+        self.charged.weight = self.charged.weight.saturating_sub(weight);
         self.earned.weight = self.earned.weight.saturating_add(weight);
-        self.earned.items = self.earned.items.saturating_add(1);
+        Some(())
     }
 
-    /// Whether keeping the credit any longer would keep its tank shut.
+    /// Items with their weight, which is their count in a tank that counts.
+    const fn weighed(&self, hand: InHand) -> InHand {
+        if self.counted { InHand { items: hand.items, weight: hand.items } } else { hand }
+    }
+
+    /// Whether keeping the credit any longer would keep its tank shut: enough
+    /// has left to open it, or nothing more will, or it was open when credit
+    /// was last returned and has been shut since.
     #[inline]
     pub(crate) fn is_due(&self) -> bool {
         let left = self.left();
-        left.items > 0 && (left.weight >= self.return_at || self.items.is_empty())
+        left.items > 0
+            && (left.weight >= self.return_at
+                || self.charged.items == 0
+                || (self.return_at == usize::MAX
+                    && self.home.as_ref().is_some_and(|home| home.looks_shut())))
     }
 
-    /// What is in it, as it was charged.
+    /// What is in it and charged.
     pub(crate) fn tally(&self) -> Tally {
-        let items = self.items.len();
+        let charged = self.weighed(self.charged);
         let mut tally = Tally::default();
-        tally.add_many(items, if self.counted { items } else { self.charged });
+        tally.add_many(charged.items, charged.weight);
         tally
     }
 
     /// What left and was not returned.
     #[inline]
-    pub(crate) fn left(&self) -> InHand {
-        if self.counted {
-            let items = self.charged.saturating_sub(self.items.len());
-            return InHand { items, weight: items };
-        }
-        self.earned
+    pub(crate) const fn left(&self) -> InHand {
+        self.weighed(self.earned)
     }
 
     /// What left and was not returned; it is the caller's to return now.
     pub(crate) fn take_left(&mut self) -> InHand {
         let left = self.left();
-        if self.counted {
-            self.charged = self.items.len();
-        }
         self.earned = InHand::default();
         left
     }
@@ -202,20 +210,37 @@ impl<T> Batch<T> {
     /// Swaps the whole queue of its tank in; the batch is empty before.
     pub(crate) fn fill(&mut self, queue: &mut VecDeque<T>, charged: usize, return_at: usize) {
         mem::swap(&mut self.items, queue);
-        self.charged = self.charged.saturating_add(charged);
+        self.charged = InHand { items: self.items.len(), weight: charged };
         self.return_at = return_at;
     }
 
+    /// Exchanges the items and what is owed for them with another batch of the
+    /// same tank.
+    pub(crate) fn swap(&mut self, other: &mut Self) {
+        mem::swap(self, other);
+        // when credit goes back is the affair of whoever holds the batch
+        mem::swap(&mut self.held, &mut other.held);
+    }
+
     /// Puts a charged item in front.
-    pub(crate) fn put_back(&mut self, item: T, weight: usize) {
+    pub(crate) fn put_back(&mut self, item: T, weight: usize, return_at: usize) {
         self.items.push_front(item);
-        self.charged = self.charged.saturating_add(weight);
-        self.return_at = self.return_at.saturating_add(weight);
+        self.charged.items = self.charged.items.saturating_add(1);
+        self.charged.weight = self.charged.weight.saturating_add(weight);
+        self.return_at = return_at;
+    }
+
+    /// Gives all items up, unread, with what they were charged.
+    pub(crate) fn forfeit(&mut self) -> (InHand, VecDeque<T>) {
+        self.settle(None);
+        let charged = self.weighed(self.charged);
+        self.charged = InHand::default();
+        (charged, mem::take(&mut self.items))
     }
 
     /// The bare queue, if its items are charged to no tank.
     pub(crate) fn uncharged(&mut self) -> Option<&mut VecDeque<T>> {
-        self.home.is_none().then_some(&mut self.items)
+        (self.charged.items == 0).then_some(&mut self.items)
     }
 }
 
@@ -228,9 +253,8 @@ impl<T> Default for Batch<T> {
 impl<T> Drop for Batch<T> {
     fn drop(&mut self) {
         self.settle(None);
-        if let (Some(home), false) = (&self.home, self.items.is_empty()) {
-            // after settling, what is charged is what is here
-            home.unread(InHand { items: self.items.len(), weight: self.charged });
+        if let (Some(home), true) = (&self.home, self.charged.items > 0) {
+            home.unread(self.weighed(self.charged));
         }
     }
 }
@@ -253,7 +277,7 @@ impl<T> fmt::Debug for Batch<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batch")
             .field("len", &self.items.len())
-            .field("charged", &self.charged)
+            .field("charged", &self.charged.weight)
             .finish()
     }
 }

@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 use crate::error::{Cause, CauseKind, WriteError};
 use crate::gate::Flow;
 use crate::overflow::{Action, Overflow};
-use crate::sync::{MutexGuard, lock};
 use crate::tank::batch::Batch;
-use crate::tank::queue::{Core, End, State, Wakes};
+use crate::tank::queue::{Core, End, Locked, State, Wakes};
+use crate::tank::seats::Seat;
 use crate::weigh::Scale;
 
 /// A write to a shut tank: who writes, and what is left to do once the lock is
@@ -31,14 +31,14 @@ impl<T> Core<T> {
         line: &'static Location<'static>,
     ) -> Result<Flow, WriteError<T>> {
         let weight = self.scale.weigh(&item);
-        let state = lock(&self.state);
+        let state = self.locked();
         if !matches!(state.end, End::Flowing) {
             return Err(Self::closed(&state, item));
         }
         if state.gate.is_shut() {
             return self.write_shut(state, item, weight, line);
         }
-        Ok(Self::write_open(state, item, weight))
+        Ok(self.write_open(state, item, weight))
     }
 
     /// The same, waiting while the strategy is to wait: then the item is left
@@ -52,33 +52,39 @@ impl<T> Core<T> {
     ) -> Poll<Result<(), WriteError<T>>> {
         let Some(taken) = item.take() else { return Poll::Pending };
         let weight = self.scale.weigh(&taken);
-        let mut state = lock(&self.state);
+        let _seat; // dropped after the lock: a waker's destructor is foreign code
+        let mut state = self.locked();
         let flowing = matches!(state.end, End::Flowing);
         if flowing && state.gate.is_shut() && self.overflow == Overflow::Wait {
             *item = Some(taken);
             Self::take_seat(state, cx, ticket);
             return Poll::Pending;
         }
-        if let Some(ticket) = ticket.take() {
-            state.seats.leave(ticket);
-        }
+        _seat = ticket.take().and_then(|ticket| state.seats.leave(ticket));
         Poll::Ready(if !flowing {
             Err(Self::closed(&state, taken))
         } else if state.gate.is_shut() {
             self.write_shut(state, taken, weight, line).map(drop)
         } else {
-            match Self::write_open(state, taken, weight) {
+            match self.write_open(state, taken, weight) {
                 Flow::Ready | Flow::Wait => Ok(()), // the next `send` waits
             }
         })
     }
 
-    fn write_open(mut state: MutexGuard<'_, State<T>>, item: T, weight: usize) -> Flow {
+    /// Wakes the reader for what was put into the queue, unless deliveries are
+    /// held back: `resume` will. Decided under the lock that `resume` takes
+    /// after it has changed its mind, so one of the two wakes.
+    fn deliver(&self, state: &mut State<T>, wakes: &mut Wakes) {
+        if !self.is_held() {
+            state.wake_reader(wakes);
+        }
+    }
+
+    fn write_open(&self, mut state: Locked<'_, T>, item: T, weight: usize) -> Flow {
         let mut wakes = Wakes::default();
-        state.charge(weight, None);
-        let flow = state.gate.flow();
-        state.push(item, weight);
-        state.wake_reader(&mut wakes);
+        let flow = state.admit(item, weight, None);
+        self.deliver(&mut state, &mut wakes);
         if !state.gate.is_shut() && !state.seats.is_empty() {
             state.wake_next_writer(&mut wakes);
         }
@@ -97,7 +103,7 @@ impl<T> Core<T> {
     #[cold]
     fn write_shut(
         &self,
-        mut state: MutexGuard<'_, State<T>>,
+        mut state: Locked<'_, T>,
         item: T,
         weight: usize,
         line: &'static Location<'static>,
@@ -122,7 +128,7 @@ impl<T> Core<T> {
                 Err(WriteError::Full(item))
             }
             Action::DropArriving => {
-                state.meter.dropped.newest.add(weight);
+                state.drop_arriving(weight);
                 after.evicted.push_back(item);
                 Ok(Flow::Wait)
             }
@@ -136,10 +142,8 @@ impl<T> Core<T> {
                 if state.gate.level() >= state.gate.marks().high() {
                     state.meter.past_mark(after.line, weight);
                 }
-                state.charge(weight, None);
-                let flow = state.gate.flow();
-                state.push(item, weight);
-                state.wake_reader(&mut after.wakes);
+                let flow = state.admit(item, weight, None);
+                self.deliver(state, &mut after.wakes);
                 Ok(flow)
             }
             action @ (Action::EvictOldest | Action::EvictAll) => {
@@ -147,14 +151,12 @@ impl<T> Core<T> {
                 if state.gate.level() >= state.gate.marks().high() {
                     // all the weight is in the reader's hands: the bound holds,
                     // the arriving item is the one to go
-                    state.meter.dropped.newest.add(weight);
+                    state.drop_arriving(weight);
                     after.evicted.push_back(item);
                     return Ok(Flow::Wait);
                 }
-                state.charge(weight, None);
-                let flow = state.gate.flow();
-                state.push(item, weight);
-                state.wake_reader(&mut after.wakes);
+                let flow = state.admit(item, weight, None);
+                self.deliver(state, &mut after.wakes);
                 Ok(flow)
             }
         }
@@ -164,8 +166,15 @@ impl<T> Core<T> {
     /// the mark.
     fn evict(&self, state: &mut State<T>, all: bool, after: &mut After<T>) {
         while all || state.gate.level() >= state.gate.marks().high() {
+            let Some(front) = state.queue.front() else { break };
+            // the last one gives all that is left, and none more than that: a
+            // scale that changes its mind cannot unbalance the level
+            let weight = if state.queue.len() == 1 {
+                state.queued
+            } else {
+                self.scale.weigh(front).min(state.queued)
+            };
             let Some(item) = state.queue.pop_front() else { break };
-            let weight = self.leaving(&item, state.queue.is_empty(), state.queued);
             state.queued = state.queued.saturating_sub(weight);
             let drops = &mut state.meter.dropped;
             if all {
@@ -176,13 +185,6 @@ impl<T> Core<T> {
             state.refund(weight, None, &mut after.wakes);
             after.evicted.push_back(item);
         }
-    }
-
-    /// What an item that leaves gives back: its weight, but never more than
-    /// is charged, and the last one gives all that is left. So a scale that
-    /// changes its mind cannot unbalance the level.
-    fn leaving(&self, item: &T, last: bool, charged: usize) -> usize {
-        if last { charged } else { self.scale.weigh(item).min(charged) }
     }
 
     /// Moves items from the front of `items` into the tank while it is open:
@@ -199,23 +201,22 @@ impl<T> Core<T> {
         now_ns: Option<u64>,
     ) -> Poll<Result<usize, Cause>> {
         let mut wakes = Wakes::default();
-        let mut state = lock(&self.state);
+        let mut seat = None;
+        let mut state = self.locked();
         if let Some(cause) = state.closed() {
-            if let Some(ticket) = ticket.take() {
-                state.seats.leave(ticket);
-            }
+            seat = ticket.take().and_then(|ticket| state.seats.leave(ticket));
+            drop(state);
+            drop(seat); // a waker's destructor is foreign code
             return Poll::Ready(Err(cause));
         }
         if !state.gate.is_shut() {
-            if let Some(ticket) = ticket.take() {
-                state.seats.leave(ticket);
-            }
+            seat = ticket.take().and_then(|ticket| state.seats.leave(ticket));
             if !items.is_empty() {
                 match (&self.scale, items.uncharged()) {
                     (Scale::One, Some(items)) => Self::publish_counted(&mut state, items, now_ns),
                     _ => self.publish_weighed(&mut state, items, now_ns),
                 }
-                state.wake_reader(&mut wakes);
+                self.deliver(&mut state, &mut wakes);
             }
         }
         let (old, polled) = if state.gate.is_shut() {
@@ -227,7 +228,7 @@ impl<T> Core<T> {
             (None, Poll::Ready(Ok(state.gate.room())))
         };
         drop(state);
-        drop(old); // a waker's destructor is foreign code
+        drop((old, seat)); // a waker's destructor is foreign code
         wakes.wake();
         if items.is_due() {
             items.settle(now_ns); // the tank they came from; its lock, not ours
@@ -247,23 +248,18 @@ impl<T> Core<T> {
         } else {
             state.queue.extend(items.drain(..count));
         }
-        state.queued = state.queued.saturating_add(count);
-        state.meter.written.add_many(count, count);
-        state.charge(count, now_ns);
+        let charged = state.charge(count, now_ns);
+        state.queued = state.queued.saturating_add(charged);
+        state.meter.written.add_many(count, charged);
     }
 
+    /// Whatever the scale does, each item is in one place and paid for.
     fn publish_weighed(&self, state: &mut State<T>, items: &mut Batch<T>, now_ns: Option<u64>) {
-        let (level, high) = (state.gate.level(), state.gate.marks().high());
-        let mut sum: usize = 0;
-        while let Some(item) = items.take() {
-            let weight = self.scale.weigh(&item);
-            state.push(item, weight);
-            sum = sum.saturating_add(weight);
-            if level.saturating_add(sum) >= high {
-                break;
-            }
+        while !state.gate.is_shut() {
+            let Some(weight) = items.peek().map(|item| self.scale.weigh(item)) else { break };
+            let Some(item) = items.take() else { break };
+            let (Flow::Ready | Flow::Wait) = state.admit(item, weight, now_ns);
         }
-        state.charge(sum, now_ns);
     }
 
     /// Waits for an open gate. `ticket` is the waiter's seat, kept between
@@ -273,11 +269,13 @@ impl<T> Core<T> {
         cx: &Context<'_>,
         ticket: &mut Option<u64>,
     ) -> Poll<Result<(), Cause>> {
-        let mut state = lock(&self.state);
+        let state = self.locked();
         let closed = state.closed();
         if closed.is_some() || !state.gate.is_shut() {
+            drop(state);
+            // whoever is let in need not write: the next one is let in as well
             if let Some(ticket) = ticket.take() {
-                state.seats.leave(ticket);
+                self.leave(ticket);
             }
             return Poll::Ready(closed.map_or(Ok(()), Err));
         }
@@ -285,7 +283,7 @@ impl<T> Core<T> {
         Poll::Pending
     }
 
-    fn take_seat(mut state: MutexGuard<'_, State<T>>, cx: &Context<'_>, ticket: &mut Option<u64>) {
+    fn take_seat(mut state: Locked<'_, T>, cx: &Context<'_>, ticket: &mut Option<u64>) {
         let old = state.seats.sit(ticket, cx.waker());
         drop(state);
         drop(old);
@@ -294,36 +292,42 @@ impl<T> Core<T> {
     /// Gives up a wait: the seat is free, and a baton it held goes on.
     pub(crate) fn leave(&self, ticket: u64) {
         let mut wakes = Wakes::default();
-        let mut state = lock(&self.state);
-        if state.seats.leave(ticket) && !state.gate.is_shut() {
+        let mut state = self.locked();
+        let seat = state.seats.leave(ticket);
+        if seat.as_ref().is_some_and(Seat::had_baton) && !state.gate.is_shut() {
             state.wake_next_writer(&mut wakes);
         }
         drop(state);
+        drop(seat); // a waker's destructor is foreign code
         wakes.wake();
     }
 
-    /// Charges `weight` ahead of an item, if the gate is open.
-    pub(crate) fn reserve(&self, weight: usize) -> Option<Flow> {
+    /// Charges `weight` ahead of an item, if the gate is open. Returns what was
+    /// charged.
+    pub(crate) fn reserve(&self, weight: usize) -> Option<usize> {
         let mut wakes = Wakes::default();
-        let mut state = lock(&self.state);
-        if state.gate.is_shut() {
+        let mut state = self.locked();
+        if state.gate.is_shut() || !matches!(state.end, End::Flowing) {
             return None;
         }
-        state.charge(weight, None);
-        let flow = state.gate.flow();
+        let charged = state.charge(weight, None);
         if !state.gate.is_shut() && !state.seats.is_empty() {
             state.wake_next_writer(&mut wakes);
         }
         drop(state);
         wakes.wake();
-        Some(flow)
+        Some(charged)
     }
 
-    /// Puts an item where `reserved` was charged for it.
-    pub(crate) fn redeem(&self, item: T, reserved: usize) -> Result<Flow, WriteError<T>> {
-        let weight = self.scale.weigh(&item);
+    /// Puts an item of this weight where `reserved` was charged for it.
+    pub(crate) fn redeem(
+        &self,
+        item: T,
+        weight: usize,
+        reserved: usize,
+    ) -> Result<Flow, WriteError<T>> {
         let mut wakes = Wakes::default();
-        let mut state = lock(&self.state);
+        let mut state = self.locked();
         let refused = if !matches!(state.end, End::Flowing) {
             Some(Self::closed(&state, item))
         } else if weight > reserved {
@@ -335,7 +339,7 @@ impl<T> Core<T> {
         let left = if refused.is_some() { reserved } else { reserved.saturating_sub(weight) };
         state.refund(left, None, &mut wakes);
         if refused.is_none() {
-            state.wake_reader(&mut wakes);
+            self.deliver(&mut state, &mut wakes);
         }
         let shut = state.gate.is_shut();
         drop(state);
@@ -347,7 +351,7 @@ impl<T> Core<T> {
     }
 
     pub(crate) fn add_writer(&self) {
-        let mut state = lock(&self.state);
+        let mut state = self.locked();
         state.writers = state.writers.saturating_add(1);
     }
 
@@ -355,7 +359,7 @@ impl<T> Core<T> {
     /// of two that leave at once exactly one is the last.
     pub(crate) fn leave_writer(&self, ended: bool) {
         let mut wakes = Wakes::default();
-        let mut state = lock(&self.state);
+        let mut state = self.locked();
         state.writers = state.writers.saturating_sub(1);
         state.abandoned |= !ended;
         if state.writers == 0 && matches!(state.end, End::Flowing) {
@@ -373,7 +377,7 @@ impl<T> Core<T> {
     /// A writer fails the tank at once, for everybody.
     pub(crate) fn fail(&self, cause: Cause) {
         let mut wakes = Wakes::default();
-        let mut state = lock(&self.state);
+        let mut state = self.locked();
         if matches!(state.end, End::Flowing) {
             state.end = End::Failed(cause);
             state.wake_everyone(&mut wakes);
@@ -382,19 +386,30 @@ impl<T> Core<T> {
         wakes.wake();
     }
 
-    /// Waits until the last item has left the reader's hands.
-    pub(crate) fn poll_finished(&self, cx: &Context<'_>) -> Poll<Result<(), Cause>> {
-        let mut state = lock(&self.state);
+    /// Waits until the last item has left the reader's hands. `ticket` is the
+    /// waiter's seat; [`Core::leave_finishing`] must be called for it.
+    pub(crate) fn poll_finished(
+        &self,
+        cx: &Context<'_>,
+        ticket: &mut Option<u64>,
+    ) -> Poll<Result<(), Cause>> {
+        let mut state = self.locked();
         match &state.end {
-            End::Ended if state.gate.level() == 0 => return Poll::Ready(Ok(())),
+            End::Ended if state.inside() == 0 => return Poll::Ready(Ok(())),
             End::Failed(cause) | End::Told(cause) | End::Stopped(cause) => {
                 return Poll::Ready(Err(cause.clone()));
             }
             End::Flowing | End::Ended => {}
         }
-        if !state.finishing.iter().any(|waker| waker.will_wake(cx.waker())) {
-            state.finishing.push(cx.waker().clone());
-        }
+        let old = state.finishing.sit(ticket, cx.waker());
+        drop(state);
+        drop(old);
         Poll::Pending
+    }
+
+    /// Gives up a wait for the end.
+    pub(crate) fn leave_finishing(&self, ticket: u64) {
+        let seat = self.locked().finishing.leave(ticket);
+        drop(seat); // not under the lock
     }
 }

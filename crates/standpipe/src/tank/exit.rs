@@ -5,7 +5,7 @@ use std::mem;
 use std::task::{Context, Poll};
 
 use crate::error::Cause;
-use crate::sync::{Ordering, lock};
+use crate::sync::Ordering;
 use crate::tank::batch::Batch;
 use crate::tank::queue::{Core, End, Wakes};
 
@@ -37,28 +37,21 @@ impl<T> Core<T> {
     ) -> Poll<Taken> {
         let mut wakes = Wakes::default();
         let left = batch.take_left();
-        let mut state = lock(&self.state);
+        let mut state = self.locked();
         if left.items > 0 {
             state.meter.read.add_many(left.items, left.weight);
             state.refund(left.weight, now_ns, &mut wakes);
         }
-        if !state.queue.is_empty() {
-            state.reader_yielded = false;
-            let gate = state.gate;
-            state.meter.reader_began(gate.level());
-            let charged = mem::take(&mut state.queued);
-            let return_at = gate.until_low();
-            batch.fill(&mut state.queue, charged, return_at);
-            drop(state);
-            wakes.wake();
-            return Poll::Ready(Taken::Items);
-        }
-        let end = match &state.end {
-            End::Flowing => None,
-            End::Ended | End::Told(_) | End::Stopped(_) => Some(Taken::End),
-            End::Failed(cause) => Some(Taken::Failed(cause.clone())),
+        let taken = if state.take_into(batch) {
+            Some(Taken::Items)
+        } else {
+            match &state.end {
+                End::Flowing => None,
+                End::Ended | End::Told(_) | End::Stopped(_) => Some(Taken::End),
+                End::Failed(cause) => Some(Taken::Failed(cause.clone())),
+            }
         };
-        if let Some(taken) = end {
+        if let Some(taken) = taken {
             if let Taken::Failed(cause) = &taken {
                 state.end = End::Told(cause.clone());
             }
@@ -66,12 +59,8 @@ impl<T> Core<T> {
             wakes.wake();
             return Poll::Ready(taken);
         }
-        if !state.seats.is_empty() && !state.gate.is_shut() {
-            if mem::replace(&mut state.reader_yielded, true) {
-                state.wake_all_writers(&mut wakes);
-            } else {
-                wakes.push(cx.waker().clone());
-            }
+        if state.let_writers_in(&mut wakes) {
+            wakes.push(cx.waker().clone());
         }
         let old = match &state.reader {
             Some(waker) if waker.will_wake(cx.waker()) => None,
@@ -83,11 +72,23 @@ impl<T> Core<T> {
         Poll::Pending
     }
 
+    /// The same without waiting. Says nothing of an end: whoever does not wait
+    /// cannot tell it from a pause, so it stays to be told.
+    pub(crate) fn take_now(&self, batch: &mut Batch<T>) {
+        let mut wakes = Wakes::default();
+        let mut state = self.locked();
+        if !state.take_into(batch) {
+            state.let_writers_in(&mut wakes);
+        }
+        drop(state);
+        wakes.wake();
+    }
+
     /// Takes back the weight of items that left a batch. Returns how much may
     /// leave before the next return is due.
     pub(crate) fn credit(&self, left: InHand, now_ns: Option<u64>) -> usize {
         let mut wakes = Wakes::default();
-        let mut state = lock(&self.state);
+        let mut state = self.locked();
         state.meter.read.add_many(left.items, left.weight);
         state.refund(left.weight, now_ns, &mut wakes);
         let due = state.gate.until_low();
@@ -99,7 +100,7 @@ impl<T> Core<T> {
     /// Takes back the weight of items that were taken and never handed on.
     pub(crate) fn unread(&self, lost: InHand) {
         let mut wakes = Wakes::default();
-        let mut state = lock(&self.state);
+        let mut state = self.locked();
         state.meter.dropped.unread.add_many(lost.items, lost.weight);
         state.refund(lost.weight, None, &mut wakes);
         drop(state);
@@ -111,7 +112,7 @@ impl<T> Core<T> {
     pub(crate) fn lose(&self, items: &mut Batch<T>) {
         while let Some(item) = items.take() {
             let weight = self.scale.weigh(&item);
-            let mut state = lock(&self.state);
+            let mut state = self.locked();
             state.meter.written.add(weight);
             state.meter.dropped.unread.add(weight);
         }
@@ -120,36 +121,40 @@ impl<T> Core<T> {
     /// Takes back what was reserved and not used.
     pub(crate) fn unreserve(&self, weight: usize) {
         let mut wakes = Wakes::default();
-        let mut state = lock(&self.state);
+        let mut state = self.locked();
         state.refund(weight, None, &mut wakes);
         drop(state);
         wakes.wake();
     }
 
-    /// Charges an item that is put back in front of a batch; returns its
-    /// weight.
-    pub(crate) fn put_back(&self, item: &T) -> usize {
+    /// Charges an item that is put in front of a batch: it is written once
+    /// more. Returns what it was charged and when credit is due.
+    pub(crate) fn put_back(&self, item: &T) -> (usize, usize) {
         let weight = self.scale.weigh(item);
-        lock(&self.state).charge(weight, None);
-        weight
+        let mut state = self.locked();
+        let charged = state.charge(weight, None);
+        state.meter.written.add(charged);
+        (charged, state.gate.until_low())
     }
 
-    /// The reader goes away: what is queued is lost, and counted.
-    pub(crate) fn stop(&self, cause: Cause) {
+    /// The reader goes away: what is queued is lost, and counted, and so is
+    /// what it had `in_hand`.
+    pub(crate) fn stop(&self, cause: Cause, in_hand: InHand) {
         let mut wakes = Wakes::default();
-        let mut state = lock(&self.state);
+        let mut state = self.locked();
         let queue = mem::take(&mut state.queue);
-        let weight = mem::take(&mut state.queued);
-        if !queue.is_empty() {
-            state.meter.dropped.unread.add_many(queue.len(), weight);
-        }
+        let lost = InHand {
+            items: queue.len().saturating_add(in_hand.items),
+            weight: mem::take(&mut state.queued).saturating_add(in_hand.weight),
+        };
+        state.meter.dropped.unread.add_many(lost.items, lost.weight);
         // a reader that leaves after the end, or a failure, changes neither
         match state.end {
             End::Flowing => state.end = End::Stopped(cause),
-            End::Ended if !queue.is_empty() => state.end = End::Stopped(cause),
+            End::Ended if lost.items > 0 => state.end = End::Stopped(cause),
             _ => {}
         }
-        state.refund(weight, None, &mut wakes);
+        state.refund(lost.weight, None, &mut wakes);
         state.wake_everyone(&mut wakes);
         drop(state);
         wakes.wake();
@@ -161,7 +166,7 @@ impl<T> Core<T> {
         self.held.store(held, Ordering::Release);
         if !held {
             let mut wakes = Wakes::default();
-            lock(&self.state).wake_reader(&mut wakes);
+            self.locked().wake_reader(&mut wakes);
             wakes.wake();
         }
     }
@@ -173,7 +178,7 @@ impl<T> Core<T> {
     /// Parks the reader while deliveries are held back. Looks again under the
     /// lock, so that a `resume` in between is not missed.
     pub(crate) fn park_held(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut state = lock(&self.state);
+        let mut state = self.locked();
         if !self.is_held() {
             return Poll::Ready(());
         }

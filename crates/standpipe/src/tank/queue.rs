@@ -6,6 +6,8 @@
 //! that woke it.
 
 use std::collections::VecDeque;
+use std::mem;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc as StdArc;
 use std::task::Waker;
 
@@ -13,10 +15,11 @@ use crate::error::{Cause, CauseKind};
 use crate::gate::{Flow, Gate, Marks, Turn};
 use crate::meter::TankMeter;
 use crate::overflow::Overflow;
-use crate::snapshot::TankSnapshot;
-use crate::sync::{Arc, AtomicBool, Mutex, lock};
+use crate::snapshot::{TankSnapshot, Unit};
+use crate::sync::{Arc, AtomicBool, Mutex, MutexGuard, Ordering, lock};
+use crate::tank::batch::Batch;
 use crate::tank::seats::Seats;
-use crate::weigh::{Scale, Unit};
+use crate::weigh::Scale;
 
 /// What is fixed when a tank is built, and its state.
 pub(crate) struct Core<T> {
@@ -26,7 +29,38 @@ pub(crate) struct Core<T> {
     pub(crate) overflow: Overflow,
     /// Set by `pause`, asked by a reader before each item.
     pub(super) held: AtomicBool,
-    pub(super) state: Mutex<State<T>>,
+    /// Whether the gate is shut, for a reader that looks without the lock.
+    shut: AtomicBool,
+    state: Mutex<State<T>>,
+}
+
+/// The state, locked. Unlocking shows outside whether the gate is shut.
+pub(super) struct Locked<'a, T> {
+    state: MutexGuard<'a, State<T>>,
+    shut: &'a AtomicBool,
+}
+
+impl<T> Deref for Locked<'_, T> {
+    type Target = State<T>;
+
+    fn deref(&self) -> &State<T> {
+        &self.state
+    }
+}
+
+impl<T> DerefMut for Locked<'_, T> {
+    fn deref_mut(&mut self) -> &mut State<T> {
+        &mut self.state
+    }
+}
+
+impl<T> Drop for Locked<'_, T> {
+    fn drop(&mut self) {
+        let shut = self.state.gate.is_shut();
+        if self.shut.load(Ordering::Relaxed) != shut {
+            self.shut.store(shut, Ordering::Relaxed);
+        }
+    }
 }
 
 pub(crate) struct State<T> {
@@ -42,8 +76,8 @@ pub(crate) struct State<T> {
     /// The reader has yielded once to the writers that were notified.
     pub(super) reader_yielded: bool,
     pub(super) seats: Seats,
-    /// Those who wait for the last item to leave.
-    pub(super) finishing: Vec<Waker>,
+    /// Those who wait for the last item to leave, or for an early end.
+    pub(super) finishing: Seats,
     pub(super) meter: TankMeter,
 }
 
@@ -106,7 +140,14 @@ impl<T> State<T> {
         }
     }
 
-    /// Puts an item in the queue, charged with `weight` already or not.
+    /// Items that were taken in and have neither left nor been dropped. Not the
+    /// level: an item may weigh nothing.
+    pub(super) const fn inside(&self) -> u64 {
+        let left = self.meter.read.plus(self.meter.dropped.total());
+        self.meter.written.items.saturating_sub(left.items)
+    }
+
+    /// Puts an item in the queue that was charged with `weight`.
     pub(super) fn push(&mut self, item: T, weight: usize) {
         self.queue.push_back(item);
         self.queued = self.queued.saturating_add(weight);
@@ -116,14 +157,30 @@ impl<T> State<T> {
         }
     }
 
-    /// Charges a weight, with its effects on the meter.
-    pub(super) fn charge(&mut self, weight: usize, now_ns: Option<u64>) {
-        self.meter.before(now_ns, self.gate.level(), self.gate.marks().high());
-        let was_shut = self.gate.is_shut();
+    /// Charges a weight, with its effects on the meter. Returns what has to be
+    /// refunded for it: less than `weight` if the level cannot count so far.
+    #[must_use]
+    pub(super) fn charge(&mut self, weight: usize, now_ns: Option<u64>) -> usize {
+        let (before, was_shut) = (self.gate.level(), self.gate.is_shut());
+        self.meter.before(now_ns, before, self.gate.marks().high());
         if self.gate.admit(weight) == Flow::Wait && !was_shut {
             self.meter.pauses = self.meter.pauses.saturating_add(1);
         }
         self.meter.after(now_ns.is_some(), self.gate.level());
+        self.gate.level().saturating_sub(before)
+    }
+
+    /// Charges an item and puts it in the queue; answers by the level.
+    pub(super) fn admit(&mut self, item: T, weight: usize, now_ns: Option<u64>) -> Flow {
+        let charged = self.charge(weight, now_ns);
+        self.push(item, charged);
+        self.gate.flow()
+    }
+
+    /// Counts an item that was taken from its writer and is not in the queue.
+    pub(super) const fn drop_arriving(&mut self, weight: usize) {
+        self.meter.written.add(weight);
+        self.meter.dropped.newest.add(weight);
     }
 
     /// Returns a weight, with its effects on the meter and on who waits.
@@ -132,10 +189,21 @@ impl<T> State<T> {
         let turn = self.gate.release(weight);
         self.meter.after(now_ns.is_some(), self.gate.level());
         if turn == Turn::Opened {
-            self.wake_next_writer(wakes);
+            self.opened(wakes);
         }
-        if self.gate.level() == 0 && !matches!(self.end, End::Flowing) {
+        if !matches!(self.end, End::Flowing) && self.inside() == 0 {
             self.wake_finishing(wakes);
+        }
+    }
+
+    /// The drain: the next writer may come. If the reader is parked with
+    /// nothing to read, all may: it would not come back to see whether the one
+    /// that was notified ever came.
+    pub(super) fn opened(&mut self, wakes: &mut Wakes) {
+        if self.reader.is_some() && self.queue.is_empty() {
+            self.wake_all_writers(wakes);
+        } else {
+            self.wake_next_writer(wakes);
         }
     }
 
@@ -161,9 +229,36 @@ impl<T> State<T> {
     }
 
     pub(super) fn wake_finishing(&mut self, wakes: &mut Wakes) {
-        for waker in self.finishing.drain(..) {
+        for waker in self.finishing.notify_all() {
             wakes.push(waker);
         }
+    }
+
+    /// Swaps the queue into `batch`, if anything is queued.
+    pub(super) fn take_into(&mut self, batch: &mut Batch<T>) -> bool {
+        if self.queue.is_empty() {
+            return false;
+        }
+        self.reader_yielded = false;
+        let gate = self.gate;
+        self.meter.reader_began(gate.level());
+        let charged = mem::take(&mut self.queued);
+        batch.fill(&mut self.queue, charged, gate.until_low());
+        true
+    }
+
+    /// The reader finds nothing. If writers wait beside the open gate, the one
+    /// that was notified gets one turn (true: the reader has to look again),
+    /// then all are woken.
+    pub(super) fn let_writers_in(&mut self, wakes: &mut Wakes) -> bool {
+        if self.seats.is_empty() || self.gate.is_shut() {
+            return false;
+        }
+        let yielded = mem::replace(&mut self.reader_yielded, true);
+        if yielded {
+            self.wake_all_writers(wakes);
+        }
+        !yielded
     }
 
     /// Everybody has to look again.
@@ -192,21 +287,39 @@ impl<T> Core<T> {
             reader: None,
             reader_yielded: false,
             seats: Seats::default(),
-            finishing: Vec::new(),
+            finishing: Seats::default(),
             meter: TankMeter::default(),
         };
-        Self { name, unit, scale, overflow, held: AtomicBool::new(false), state: Mutex::new(state) }
+        Self {
+            name,
+            unit,
+            scale,
+            overflow,
+            held: AtomicBool::new(false),
+            shut: AtomicBool::new(false),
+            state: Mutex::new(state),
+        }
+    }
+
+    pub(super) fn locked(&self) -> Locked<'_, T> {
+        Locked { state: lock(&self.state), shut: &self.shut }
+    }
+
+    /// Whether the gate is shut, as of the last unlocking that is seen.
+    #[inline]
+    pub(super) fn looks_shut(&self) -> bool {
+        self.shut.load(Ordering::Relaxed)
     }
 
     pub(crate) fn gate(&self) -> Gate {
-        lock(&self.state).gate
+        self.locked().gate
     }
 
     pub(crate) fn set_marks(&self, marks: Marks) {
         let mut wakes = Wakes::default();
-        let mut state = lock(&self.state);
+        let mut state = self.locked();
         match state.gate.set_marks(marks) {
-            Turn::Opened => state.wake_next_writer(&mut wakes),
+            Turn::Opened => state.opened(&mut wakes),
             Turn::Shut => state.meter.pauses = state.meter.pauses.saturating_add(1),
             Turn::Stayed => {}
         }
@@ -215,13 +328,13 @@ impl<T> Core<T> {
     }
 
     pub(crate) fn start_timing(&self, now_ns: u64) {
-        let mut state = lock(&self.state);
+        let mut state = self.locked();
         let level = state.gate.level();
         state.meter.start_timing(now_ns, level);
     }
 
     pub(crate) fn snapshot(&self, now_ns: Option<u64>) -> TankSnapshot {
-        let state = lock(&self.state);
+        let state = self.locked();
         let (gate, meter) = (state.gate, &state.meter);
         let timed = meter.time_weighted(now_ns, gate.level(), gate.marks().high());
         TankSnapshot {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 
-use crate::error::{Cause, CauseKind, WriteError};
+use crate::error::{Cause, CauseKind};
 use crate::gate::Marks;
 use crate::tank::Gauge;
 use crate::tank::batch::Batch;
@@ -80,7 +80,7 @@ impl<T> Readable<T> {
         }
         if !self.batch.is_empty() {
             into.settle(now_ns);
-            std::mem::swap(&mut self.batch, into);
+            self.batch.swap(into);
             return Poll::Ready(Ok(true));
         }
         match ready!(self.core.poll_take(cx, into, now_ns)) {
@@ -92,13 +92,16 @@ impl<T> Readable<T> {
 
     /// Takes the next item if one is there, without waiting.
     ///
-    /// `None` says only that nothing is there now.
+    /// `None` says only that nothing is there now: the end, or the cause of an
+    /// early one, is told by [`next`](Self::next) alone.
     pub fn try_next(&mut self) -> Option<T> {
-        let cx = Context::from_waker(std::task::Waker::noop());
-        match self.poll_item(&cx) {
-            Poll::Ready(Some(Ok(item))) => Some(item),
-            _ => None,
+        if self.core.is_held() {
+            return None;
         }
+        if self.batch.is_empty() {
+            self.core.take_now(&mut self.batch);
+        }
+        self.batch.pop()
     }
 
     /// The poll behind [`next`](Self::next).
@@ -129,11 +132,11 @@ impl<T> Readable<T> {
         self.core.hold(false);
     }
 
-    /// Puts an item back in front. It is charged again, also past the mark:
-    /// the tank may hold one item more than its bound.
+    /// Puts an item back in front. It is charged and counted as written again,
+    /// also past the mark: the tank may hold one item more than its bound.
     pub fn unshift(&mut self, item: T) {
-        let weight = self.core.put_back(&item);
-        self.batch.put_back(item, weight);
+        let (charged, return_at) = self.core.put_back(&item);
+        self.batch.put_back(item, charged, return_at);
     }
 
     /// Moves everything into another tank and ends it, carrying pressure:
@@ -153,35 +156,50 @@ impl<T> Readable<T> {
                 self.stop(cause.clone());
                 return Err(cause);
             }
-            match self.next().await {
-                None => {
+            // the far side may stop while nothing comes
+            let mut broken = to.broken();
+            let next = std::future::poll_fn(|cx| match self.poll_item(cx) {
+                Poll::Ready(next) => Poll::Ready(Ok(next)),
+                Poll::Pending => Pin::new(&mut broken).poll(cx).map(Err),
+            })
+            .await;
+            drop(broken);
+            match next {
+                Ok(None) => {
                     to.end();
                     return Ok(moved);
                 }
-                Some(Err(cause)) => {
+                Ok(Some(Err(cause))) => {
                     to.fail_with(cause.clone());
                     return Err(cause);
                 }
-                Some(Ok(item)) => match to.send(item).await {
+                Ok(Some(Ok(item))) => match to.send(item).await {
                     Ok(()) => moved = moved.saturating_add(1),
-                    Err(WriteError::Closed(item, cause)) => {
-                        self.unshift(item); // so that it is counted as unread
-                        self.stop(cause.clone());
-                        return Err(cause);
-                    }
                     Err(error) => {
-                        let cause = Cause::with_error(CauseKind::Overflowed, error.to_string());
+                        let full = || Cause::new(CauseKind::Overflowed);
+                        let cause = error.cause().cloned().unwrap_or_else(full);
+                        self.unshift(error.into_inner()); // so that it is counted as unread
                         self.stop(cause.clone());
                         return Err(cause);
                     }
                 },
+                Err(cause) => {
+                    self.stop(cause.clone());
+                    return Err(cause);
+                }
             }
         }
     }
 
     /// Wants no more, and says why: the writers get this cause.
-    pub fn stop(self, why: Cause) {
-        self.core.stop(why);
+    pub fn stop(mut self, why: Cause) {
+        self.leave(why);
+    }
+
+    fn leave(&mut self, why: Cause) {
+        let (lost, items) = self.batch.forfeit();
+        self.core.stop(why, lost);
+        drop(items); // their destructors are foreign code: last
     }
 
     /// Weight in the tank, exact from this side.
@@ -216,14 +234,14 @@ impl<T: Send + 'static> Readable<T> {
 
 impl<T> Drop for Readable<T> {
     fn drop(&mut self) {
-        self.core.stop(Cause::new(CauseKind::Stopped));
+        self.leave(Cause::new(CauseKind::Stopped));
     }
 }
 
-impl<T> Stream for Readable<T>
-where
-    T: Unpin,
-{
+/// Items are moved, never pinned.
+impl<T> Unpin for Readable<T> {}
+
+impl<T> Stream for Readable<T> {
     type Item = Result<T, Cause>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {

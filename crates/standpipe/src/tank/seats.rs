@@ -3,10 +3,12 @@
 //! A writer that waits takes a *seat*. The drain notifies the oldest seat
 //! only; a write that leaves the gate open notifies the next one, with at most
 //! one notified at a time: the baton. A woken writer that finds the gate shut
-//! again keeps its seat, hence its turn; one that is dropped passes the baton.
-//! Notifying all would cost wakes per item and starve late comers. A notified
-//! writer may never be polled, so a reader about to park beside an open gate
-//! with seats taken notifies everybody: a waiter owns nothing.
+//! again keeps its seat, hence its turn; one that finds it open, or is dropped,
+//! passes the baton, whether it writes then or not. So beside an open gate
+//! somebody is always notified. Notifying all would cost wakes per item and
+//! starve late comers. A notified writer may never be polled, so a reader that
+//! parks, or is parked, beside an open gate with seats taken notifies
+//! everybody: a waiter owns nothing.
 
 use std::collections::VecDeque;
 use std::task::Waker;
@@ -20,14 +22,15 @@ pub(super) struct Seats {
     next_ticket: u64,
 }
 
-struct Seat {
+pub(super) struct Seat {
     ticket: u64,
     /// Taken when it is woken: then the baton is here.
     waker: Option<Waker>,
 }
 
 impl Seat {
-    const fn is_notified(&self) -> bool {
+    /// Whether whoever sat here had been notified and not come yet.
+    pub(super) const fn had_baton(&self) -> bool {
         self.waker.is_none()
     }
 }
@@ -51,7 +54,7 @@ impl Seats {
         };
         let index = self.find(ticket)?;
         let seat = &mut self.seats[index];
-        if seat.is_notified() {
+        if seat.had_baton() {
             self.notified = self.notified.saturating_sub(1);
         } else if seat.waker.as_ref().is_some_and(|mine| mine.will_wake(waker)) {
             return None;
@@ -59,14 +62,15 @@ impl Seats {
         seat.waker.replace(waker.clone())
     }
 
-    /// Gives a seat up; true if it held the baton.
-    pub(super) fn leave(&mut self, ticket: u64) -> bool {
-        let Some(index) = self.find(ticket) else { return false };
-        let had_baton = self.seats.remove(index).is_some_and(|seat| seat.is_notified());
-        if had_baton {
+    /// Gives a seat up. Its waker is in what is returned, to be dropped without
+    /// a lock.
+    #[must_use]
+    pub(super) fn leave(&mut self, ticket: u64) -> Option<Seat> {
+        let seat = self.seats.remove(self.find(ticket)?)?;
+        if seat.had_baton() {
             self.notified = self.notified.saturating_sub(1);
         }
-        had_baton
+        Some(seat)
     }
 
     /// Hands the baton to the oldest, unless someone has it already.

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use crate::error::{BoxError, Cause, WriteError};
 use crate::gate::{Flow, Marks};
 use crate::overflow::Overflow;
+use crate::snapshot::ratio;
 use crate::tank::Gauge;
 use crate::tank::batch::Batch;
 use crate::tank::queue::Shared;
@@ -111,7 +112,7 @@ impl<T> Writable<T> {
     pub async fn reserve(&self, weight: usize) -> Result<Permit<'_, T>, Cause> {
         loop {
             self.drained().await?;
-            if self.core.reserve(weight).is_some() {
+            if let Some(weight) = self.core.reserve(weight) {
                 return Ok(Permit { core: &self.core, weight });
             }
         }
@@ -151,9 +152,12 @@ impl<T> Writable<T> {
     /// Takes effect at the call. When every clone has ended, the reader gets
     /// what is queued and then the end. The returned [`Finished`] may be
     /// awaited, to know that everything was taken, or dropped.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the end has been said, only the answer is lost.
     pub fn end(mut self) -> Finished<T> {
         self.ended = true;
-        Finished { core: self.core.clone() } // `self` drops, and leaves with the count
+        Finished { core: self.core.clone(), ticket: None } // `self` drops, and leaves with the count
     }
 
     /// Fails the tank for everybody: the reader gets what is queued and then
@@ -180,7 +184,8 @@ impl<T> Writable<T> {
     /// Level divided by the high-water mark: 1.0 is a shut tank.
     #[must_use]
     pub fn occupancy(&self) -> f64 {
-        self.core.snapshot(None).occupancy()
+        let gate = self.core.gate();
+        ratio(gate.level() as u64, gate.marks().high() as u64)
     }
 
     /// The level at which the tank shuts.
@@ -204,6 +209,11 @@ impl<T> Writable<T> {
     #[must_use]
     pub fn overflow(&self) -> Overflow {
         self.core.overflow
+    }
+
+    /// Waits for an early end of the tank, whoever made it.
+    pub(super) const fn broken(&self) -> Broken<'_, T> {
+        Broken { core: &self.core, ticket: None }
     }
 
     pub(crate) fn core(&self) -> &Shared<T> {
@@ -313,8 +323,9 @@ impl<T> Permit<'_, T> {
     /// The item comes back, and the room is free: [`WriteError::Heavier`] if
     /// it weighs more than the permit, [`WriteError::Closed`] with the cause.
     pub fn send(mut self, item: T) -> Result<Flow, WriteError<T>> {
-        let weight = std::mem::take(&mut self.weight);
-        self.core.redeem(item, weight)
+        let weight = self.core.scale.weigh(&item); // first: it may panic
+        let reserved = std::mem::take(&mut self.weight);
+        self.core.redeem(item, weight, reserved)
     }
 
     /// The weight it may carry.
@@ -342,13 +353,50 @@ impl<T> fmt::Debug for Permit<'_, T> {
 /// last item has left the reader's hands.
 pub struct Finished<T> {
     core: Shared<T>,
+    ticket: Option<u64>,
 }
 
 impl<T> Future for Finished<T> {
     type Output = Result<(), Cause>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.core.poll_finished(cx)
+        let this = self.get_mut();
+        this.core.poll_finished(cx, &mut this.ticket)
+    }
+}
+
+impl<T> Drop for Finished<T> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.core.leave_finishing(ticket);
+        }
+    }
+}
+
+/// The wait of [`Writable::broken`].
+pub(super) struct Broken<'a, T> {
+    core: &'a Shared<T>,
+    ticket: Option<u64>,
+}
+
+impl<T> Future for Broken<'_, T> {
+    type Output = Cause;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Cause> {
+        let this = self.get_mut();
+        match this.core.poll_finished(cx, &mut this.ticket) {
+            Poll::Ready(Err(cause)) => Poll::Ready(cause),
+            // a tank with a writer has not ended
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<T> Drop for Broken<'_, T> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.core.leave_finishing(ticket);
+        }
     }
 }
 

@@ -1,0 +1,477 @@
+//! What was typed?
+//!
+//! # Knows / never knows
+//! Knows flags and the shape of the command line. Never knows what they mean together: `plan`
+//! does. Words stay `OsString`, byte for byte.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fmt,
+    os::unix::ffi::OsStrExt,
+    time::Duration,
+};
+
+use crate::size::{self, Amount, Rate, Refusal, Zero};
+
+mod environment;
+mod flag;
+mod help;
+mod split;
+mod word;
+
+pub(crate) use environment::Environment;
+use flag::{Flag, Id};
+pub(crate) use help::{long_help, short_help};
+pub(crate) use word::{nearest, shown};
+
+/// Which display is wanted on stderr.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ViewChoice {
+    /// What suits stderr and the form of the run.
+    #[default]
+    Auto,
+    /// One line, redrawn in place.
+    Line,
+    /// A line each 10 s, for logs.
+    Plain,
+    /// Nothing but errors.
+    None,
+}
+
+/// When to do what needs no asking otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum When {
+    /// When it seems useful; each option says how that is judged.
+    #[default]
+    Auto,
+    /// In any case.
+    Always,
+    /// In no case.
+    Never,
+}
+
+/// Whether the kernel may move the bytes itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Fast {
+    /// Wherever it can.
+    #[default]
+    Auto,
+    /// Nowhere: every tank is in user memory.
+    Never,
+}
+
+/// How a run wants to be shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Display {
+    /// `--view`.
+    pub(crate) view: ViewChoice,
+    /// `--summary`; `Auto` prints it at a terminal and after a failure.
+    pub(crate) summary: When,
+    /// `--color`.
+    pub(crate) color: When,
+    /// `--ascii`.
+    pub(crate) ascii: bool,
+    /// `-q`: errors only.
+    pub(crate) quiet: bool,
+    /// How often `-v` was given.
+    pub(crate) verbose: u8,
+}
+
+/// A command line that cannot be run. Its exit code is 125.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UsageError {
+    /// What is wrong, with the refused value; no `error:` in front, no full stop.
+    pub(crate) what: String,
+    /// Lines that add numbers, each shown indented.
+    pub(crate) details: Vec<String>,
+    /// The cure, no `hint:` in front.
+    pub(crate) hint: Option<String>,
+}
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+/// What was typed for a run; each word on its own, nothing weighed against another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Typed {
+    /// The stages between the ends.
+    pub(crate) form: Form,
+    /// `--from`.
+    pub(crate) from: Option<OsString>,
+    /// `--to`.
+    pub(crate) to: Option<OsString>,
+    /// `--overwrite`.
+    pub(crate) overwrite: bool,
+    /// `--append`.
+    pub(crate) append: bool,
+    /// `--total`.
+    pub(crate) total: Option<Amount>,
+    /// `--memory`.
+    pub(crate) memory: Option<Amount>,
+    /// `--tank`; `None` is `auto`.
+    pub(crate) tank: Option<Amount>,
+    /// `--low`.
+    pub(crate) low: Option<Amount>,
+    /// `--rate`; `None` is `max`.
+    pub(crate) rate: Option<Rate>,
+    /// `--fast`.
+    pub(crate) fast: Fast,
+    /// `--strict`.
+    pub(crate) strict: bool,
+    /// `--timeout`.
+    pub(crate) timeout: Option<Duration>,
+    /// `--stall`.
+    pub(crate) stall: Option<Duration>,
+    /// `--drain`.
+    pub(crate) drain: Option<Duration>,
+    /// `--name`.
+    pub(crate) name: Option<OsString>,
+    /// How it is shown.
+    pub(crate) display: Display,
+}
+
+/// How the stages were given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Not at all: one tank joins the ends.
+    #[default]
+    Filter,
+    /// By `-c`, cut at its pipes; never empty.
+    Shell(Vec<OsString>),
+    /// After `--`; never empty, and no stage is.
+    Argv(Vec<Vec<OsString>>),
+}
+
+/// What is asked of us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// Run a pipeline.
+    Run(Box<Typed>),
+    /// Print the short help to stdout.
+    ShortHelp,
+    /// Print the long help to stdout.
+    LongHelp,
+    /// Print the version to stdout.
+    Version,
+    /// Nothing, alone at a terminal: print the short help to stderr and exit with 125.
+    Nothing,
+}
+
+/// Reads the command line, without the program's own name.
+///
+/// # Errors
+/// If it cannot be understood; with the cure.
+pub(crate) fn parse(
+    argv: impl IntoIterator<Item = OsString>,
+    environment: &Environment,
+) -> Result<Request, UsageError> {
+    let mut reader = Reader::default();
+    let mut argv = argv.into_iter();
+    while let Some(word) = argv.next() {
+        let bytes = word.as_bytes();
+        match bytes {
+            b"--" => {
+                reader.stages(argv.by_ref().collect())?;
+                break;
+            }
+            [b'-', b'-', long @ ..] => reader.long(long, &mut argv)?,
+            [b'-', letters @ ..] if !letters.is_empty() => reader.cluster(letters, &mut argv)?,
+            _ => reader.word(&word)?,
+        }
+        if let Some(request) = reader.asked.take() {
+            return Ok(request);
+        }
+    }
+    let Reader { typed, ran, .. } = reader;
+    let selected = ran || typed.form != Form::Filter || typed.from.is_some() || typed.to.is_some();
+    if selected || !environment.stdin_is_terminal {
+        return Ok(Request::Run(Box::new(typed)));
+    }
+    Ok(Request::Nothing)
+}
+
+impl UsageError {
+    pub(crate) fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { what: what.into(), details: Vec::new(), hint: Some(hint.into()) }
+    }
+}
+
+#[derive(Default)]
+struct Reader {
+    typed: Typed,
+    ran: bool,
+    asked: Option<Request>,
+}
+
+impl Reader {
+    fn long(
+        &mut self,
+        word: &[u8],
+        rest: &mut impl Iterator<Item = OsString>,
+    ) -> Result<(), UsageError> {
+        let (name, glued) = match word.iter().position(|byte| *byte == b'=') {
+            Some(at) => (&word[..at], Some(OsStr::from_bytes(&word[at + 1..]).to_owned())),
+            None => (word, None),
+        };
+        let name = shown(OsStr::from_bytes(name));
+        let Some(flag) = flag::by_long(&name) else { return Err(unknown_flag(&name)) };
+        match (flag.value, glued) {
+            (None, None) => self.set_switch(flag.id, Spelling::Long),
+            (None, Some(_)) => {
+                let what = format!("`--{name}` takes no value");
+                return Err(UsageError::new(what, format!("write `--{name}`")));
+            }
+            (Some(_), Some(value)) => self.set_value(flag, value)?,
+            (Some(_), None) => self.set_value(flag, next_value(flag, rest)?)?,
+        }
+        Ok(())
+    }
+
+    /// Reads `-qv`, `-m64M` and `-m 64M`.
+    fn cluster(
+        &mut self,
+        letters: &[u8],
+        rest: &mut impl Iterator<Item = OsString>,
+    ) -> Result<(), UsageError> {
+        for (at, letter) in letters.iter().enumerate() {
+            let Some(flag) = flag::by_short(char::from(*letter)) else {
+                let word = OsStr::from_bytes(&letters[at..]);
+                let letter: String = shown(word).chars().take(1).collect();
+                let what = format!("unknown option `-{letter}`");
+                return Err(UsageError::new(what, "`standpipe -h` lists the options"));
+            };
+            if flag.value.is_none() {
+                self.set_switch(flag.id, Spelling::Short);
+                continue;
+            }
+            let glued = &letters[at + 1..];
+            let value = if glued.is_empty() {
+                next_value(flag, rest)?
+            } else {
+                OsStr::from_bytes(glued).to_owned()
+            };
+            return self.set_value(flag, value);
+        }
+        Ok(())
+    }
+
+    fn word(&mut self, word: &OsStr) -> Result<(), UsageError> {
+        let text = shown(word);
+        if let Form::Shell(_) = self.typed.form {
+            let what = format!("unexpected word `{text}` after `-c`");
+            return Err(UsageError::new(what, "quote the whole pipeline: `-c 'CMD | CMD'`"));
+        }
+        if text == "run" && !self.ran {
+            self.ran = true;
+            return Ok(());
+        }
+        let what = format!("unknown command `{text}`");
+        let hint = match nearest(&text, ["run"]) {
+            Some(known) => format!("did you mean `{known}`?"),
+            None if text == "-" || text.contains(['/', '.', ':']) => {
+                format!("to read it write `standpipe --from {text}`; a program goes after `--`")
+            }
+            None => format!("to run a program put `--` before it: `standpipe -- {text}`"),
+        };
+        Err(UsageError::new(what, hint))
+    }
+
+    fn stages(&mut self, words: Vec<OsString>) -> Result<(), UsageError> {
+        if let Form::Shell(_) = self.typed.form {
+            return Err(UsageError::new(
+                "stages are given twice, by `-c` and after `--`",
+                "leave out one of them",
+            ));
+        }
+        let mut stages = vec![Vec::new()];
+        for word in words {
+            match word.as_bytes() {
+                b"::" => stages.push(Vec::new()),
+                bytes => {
+                    // `\::` is a lone `::`, `\\::` is `\::`.
+                    let escaped = bytes.strip_suffix(b"::").filter(|slashes| {
+                        !slashes.is_empty() && slashes.iter().all(|byte| *byte == b'\\')
+                    });
+                    let word = escaped.map_or(bytes, |_| &bytes[1..]);
+                    if let Some(stage) = stages.last_mut() {
+                        stage.push(OsStr::from_bytes(word).to_owned());
+                    }
+                }
+            }
+        }
+        if stages.len() == 1 && stages[0].is_empty() {
+            return Err(UsageError::new("no stage follows `--`", "write `-- STAGE [:: STAGE]...`"));
+        }
+        if let Some(empty) = stages.iter().position(Vec::is_empty) {
+            let what = format!("stage {} after `--` is empty", empty + 1);
+            return Err(UsageError::new(
+                what,
+                "a lone `::` separates stages; a literal one is `\\::`",
+            ));
+        }
+        self.typed.form = Form::Argv(stages);
+        Ok(())
+    }
+
+    fn set_switch(&mut self, id: Id, spelling: Spelling) {
+        let typed = &mut self.typed;
+        match id {
+            Id::Overwrite => typed.overwrite = true,
+            Id::Append => typed.append = true,
+            Id::Strict => typed.strict = true,
+            Id::Ascii => typed.display.ascii = true,
+            Id::Quiet => typed.display.quiet = true,
+            Id::Verbose => typed.display.verbose = typed.display.verbose.saturating_add(1),
+            // The first of several wins: `-hV` is asked for help.
+            Id::Help if self.asked.is_none() && spelling == Spelling::Short => {
+                self.asked = Some(Request::ShortHelp);
+            }
+            Id::Help if self.asked.is_none() => self.asked = Some(Request::LongHelp),
+            Id::Version if self.asked.is_none() => self.asked = Some(Request::Version),
+            _ => {}
+        }
+    }
+
+    fn set_value(&mut self, flag: &Flag, value: OsString) -> Result<(), UsageError> {
+        let typed = &mut self.typed;
+        match flag.id {
+            Id::Command => {
+                if typed.form != Form::Filter {
+                    return Err(UsageError::new(
+                        "`-c` is given twice",
+                        "write one pipeline: `-c 'A | B'`",
+                    ));
+                }
+                typed.form = Form::Shell(split::split(&value)?);
+            }
+            Id::From => once(flag, &mut typed.from, value)?,
+            Id::To => once(flag, &mut typed.to, value)?,
+            Id::Total => typed.total = Some(amount(flag, &value, Zero::Refused)?),
+            Id::Memory => typed.memory = Some(amount(flag, &value, Zero::Refused)?),
+            Id::Tank if value == "auto" => typed.tank = None,
+            Id::Tank => typed.tank = Some(amount(flag, &value, Zero::Refused)?),
+            Id::Low => typed.low = Some(amount(flag, &value, Zero::Allowed)?),
+            Id::Rate => typed.rate = read(flag, "rate", &value, size::read_rate)?,
+            Id::Timeout => typed.timeout = Some(time(flag, &value, Zero::Refused)?),
+            Id::Stall => typed.stall = Some(time(flag, &value, Zero::Refused)?),
+            Id::Drain => typed.drain = Some(time(flag, &value, Zero::Allowed)?),
+            Id::Fast => {
+                typed.fast = choice(flag, &value, &[("auto", Fast::Auto), ("never", Fast::Never)])?;
+            }
+            Id::View => typed.display.view = choice(flag, &value, &VIEWS)?,
+            Id::Summary => typed.display.summary = choice(flag, &value, &WHENS)?,
+            Id::Color => typed.display.color = choice(flag, &value, &WHENS)?,
+            Id::Name => typed.name = Some(value),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// How a flag was written: `-h` and `--help` differ.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Spelling {
+    Short,
+    Long,
+}
+
+const VIEWS: [(&str, ViewChoice); 4] = [
+    ("auto", ViewChoice::Auto),
+    ("line", ViewChoice::Line),
+    ("plain", ViewChoice::Plain),
+    ("none", ViewChoice::None),
+];
+
+const WHENS: [(&str, When); 3] =
+    [("auto", When::Auto), ("always", When::Always), ("never", When::Never)];
+
+fn unknown_flag(name: &str) -> UsageError {
+    let known = flag::FLAGS.iter().filter_map(|flag| flag.long);
+    let hint = match nearest(name, known) {
+        Some(known) => format!("did you mean `--{known}`?"),
+        None => "`standpipe --help` lists the options".to_owned(),
+    };
+    UsageError::new(format!("unknown option `--{name}`"), hint)
+}
+
+fn next_value(
+    flag: &Flag,
+    rest: &mut impl Iterator<Item = OsString>,
+) -> Result<OsString, UsageError> {
+    let name = flag.name();
+    let value = flag.value.unwrap_or_default();
+    match rest.next() {
+        None if flag.id == Id::Command => {
+            Err(UsageError::new("`-c` needs a pipeline", "write `-c 'CMD | CMD'`"))
+        }
+        None => Err(UsageError::new(
+            format!("`{name}` needs a value"),
+            format!("write `{name} {value}`"),
+        )),
+        Some(word) if word.as_bytes().starts_with(b"--") && flag.long.is_some() => {
+            let word = shown(&word);
+            let what = format!("`{name}` needs a value, not `{word}`");
+            Err(UsageError::new(what, format!("if it is meant as the value write `{name}={word}`")))
+        }
+        Some(word) => Ok(word),
+    }
+}
+
+fn once(flag: &Flag, field: &mut Option<OsString>, value: OsString) -> Result<(), UsageError> {
+    if let Some(first) = field {
+        let what =
+            format!("`{}` is given twice, `{}` and `{}`", flag.name(), shown(first), shown(&value));
+        return Err(UsageError::new(what, "a pipeline has one end on each side"));
+    }
+    *field = Some(value);
+    Ok(())
+}
+
+fn amount(flag: &Flag, value: &OsStr, zero: Zero) -> Result<Amount, UsageError> {
+    match read(flag, "size", value, |text| size::read_amount(text, zero))? {
+        Amount::Items(_) => Err(invalid(flag, "size", value, "write bytes, e.g. `64KiB`")),
+        Amount::Percent(_) if flag.id == Id::Total => {
+            Err(invalid(flag, "size", value, "write bytes, e.g. `2GiB`"))
+        }
+        amount => Ok(amount),
+    }
+}
+
+fn time(flag: &Flag, value: &OsStr, zero: Zero) -> Result<Duration, UsageError> {
+    read(flag, "time", value, |text| size::read_time(text, zero))
+}
+
+fn read<T>(
+    flag: &Flag,
+    kind: &str,
+    value: &OsStr,
+    read: impl Fn(&str) -> Result<T, Refusal>,
+) -> Result<T, UsageError> {
+    let text = value.to_str().unwrap_or_default();
+    read(text).map_err(|refusal| invalid(flag, kind, value, &refusal.hint))
+}
+
+fn choice<T: Copy>(flag: &Flag, value: &OsStr, known: &[(&str, T)]) -> Result<T, UsageError> {
+    let text = value.to_str().unwrap_or_default();
+    if let Some((_, choice)) = known.iter().find(|(name, _)| *name == text) {
+        return Ok(*choice);
+    }
+    let names = || known.iter().map(|(name, _)| *name);
+    let hint = match nearest(text, names()) {
+        Some(known) => format!("did you mean `{known}`?"),
+        None => format!("write one of `{}`", names().collect::<Vec<_>>().join("`, `")),
+    };
+    Err(invalid(flag, "value", value, &hint))
+}
+
+fn invalid(flag: &Flag, kind: &str, value: &OsStr, hint: &str) -> UsageError {
+    UsageError::new(format!("invalid {kind} `{}` for `{}`", shown(value), flag.name()), hint)
+}
+
+#[cfg(test)]
+mod tests;

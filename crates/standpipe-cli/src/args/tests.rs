@@ -1,0 +1,231 @@
+//! The grammar of the command line, and its refusals.
+
+use super::*;
+
+const TERMINAL: Environment = Environment { stdin_is_terminal: true, memory_limit_bytes: None };
+const PIPED: Environment = Environment { stdin_is_terminal: false, memory_limit_bytes: None };
+
+fn words(line: &[&str]) -> Vec<OsString> {
+    line.iter().map(OsString::from).collect()
+}
+
+#[track_caller]
+fn typed(line: &[&str]) -> Typed {
+    match parse(words(line), &TERMINAL) {
+        Ok(Request::Run(typed)) => *typed,
+        other => panic!("{line:?}: {other:?}"),
+    }
+}
+
+#[track_caller]
+fn refused(line: &[&str], what: &str, hint: &str) {
+    match parse(words(line), &TERMINAL) {
+        Ok(request) => panic!("{line:?}: {request:?}"),
+        Err(error) => {
+            assert_eq!(error.what, what, "{line:?}");
+            let given = error.hint.unwrap_or_default();
+            assert!(given.contains(hint), "{line:?}: {given:?}, expected {hint:?}");
+        }
+    }
+}
+
+fn argv(stages: &[&[&str]]) -> Form {
+    Form::Argv(stages.iter().map(|stage| words(stage)).collect())
+}
+
+#[test]
+fn what_selects_a_run() {
+    let asked = |line: &[&str], environment| parse(words(line), environment);
+    assert_eq!(asked(&[], &TERMINAL), Ok(Request::Nothing));
+    assert_eq!(asked(&["-q"], &TERMINAL), Ok(Request::Nothing));
+    assert!(matches!(asked(&[], &PIPED), Ok(Request::Run(_))));
+    assert_eq!(asked(&["-h"], &PIPED), Ok(Request::ShortHelp));
+    assert_eq!(asked(&["--help"], &TERMINAL), Ok(Request::LongHelp));
+    assert_eq!(asked(&["-V"], &TERMINAL), Ok(Request::Version));
+    assert_eq!(asked(&["--version", "--nonsense"], &TERMINAL), Ok(Request::Version));
+    assert_eq!(asked(&["-qvh"], &TERMINAL), Ok(Request::ShortHelp));
+    for line in [&["run"][..], &["-c", "a"], &["--", "a"], &["-i", "f"], &["-o", "f"]] {
+        typed(line);
+    }
+}
+
+#[test]
+fn stages_after_dashes_are_kept_byte_for_byte() {
+    assert_eq!(typed(&["--", "gzip", "-9"]).form, argv(&[&["gzip", "-9"]]));
+    assert_eq!(
+        typed(&["--", "a", "--help", "::", "b", "|", "::", "c", "--"]).form,
+        argv(&[&["a", "--help"], &["b", "|"], &["c", "--"]])
+    );
+    assert_eq!(
+        typed(&["--", "a", "\\::", "\\\\::", ":::", "x::", "x\\::"]).form,
+        argv(&[&["a", "::", "\\::", ":::", "x::", "x\\::"]])
+    );
+    let bytes = OsStr::from_bytes(b"caf\xe9").to_owned();
+    let line = [OsString::from("--from"), bytes.clone(), "--".into(), bytes.clone()];
+    let Ok(Request::Run(run)) = parse(line, &TERMINAL) else { panic!("a run") };
+    assert_eq!(run.from, Some(bytes.clone()));
+    assert_eq!(run.form, Form::Argv(vec![vec![bytes.clone()]]));
+    let mut glued = OsString::from("--to=");
+    glued.push(&bytes);
+    let Ok(Request::Run(run)) = parse([glued], &TERMINAL) else { panic!("a run") };
+    assert_eq!(run.to, Some(bytes));
+}
+
+#[test]
+fn a_shell_pipeline_is_cut() {
+    assert_eq!(typed(&["-c", "a | b"]).form, Form::Shell(words(&["a", "b"])));
+    assert_eq!(typed(&["-ca|b"]).form, Form::Shell(words(&["a", "b"])));
+    assert_eq!(typed(&["run", "-qc", "a"]).form, Form::Shell(words(&["a"])));
+    assert_eq!(typed(&["-c", "a", "-o", "f"]).to, Some("f".into()));
+}
+
+#[test]
+fn options_are_read() {
+    let run = typed(&[
+        "-i",
+        "-",
+        "-o=x",
+        "--overwrite",
+        "--append",
+        "--total",
+        "2GiB",
+        "-m64M",
+        "-t",
+        "1M",
+        "--low=50%",
+        "-r",
+        "10MB/s",
+        "--fast",
+        "never",
+        "--strict",
+        "--timeout",
+        "1h",
+        "--stall",
+        "30s",
+        "--drain",
+        "0s",
+        "-n",
+        "nightly",
+    ]);
+    assert_eq!(
+        run,
+        Typed {
+            form: Form::Filter,
+            from: Some("-".into()),
+            to: Some("=x".into()),
+            overwrite: true,
+            append: true,
+            total: Some(Amount::Bytes(2 << 30)),
+            memory: Some(Amount::Bytes(64 << 20)),
+            tank: Some(Amount::Bytes(1 << 20)),
+            low: Some(Amount::Percent(50)),
+            rate: Some(Rate { bytes: 10_000_000, per: Duration::from_secs(1) }),
+            fast: Fast::Never,
+            strict: true,
+            timeout: Some(Duration::from_secs(3600)),
+            stall: Some(Duration::from_secs(30)),
+            drain: Some(Duration::ZERO),
+            name: Some("nightly".into()),
+            display: Display::default(),
+        }
+    );
+}
+
+#[test]
+fn display_options_are_read() {
+    let display = typed(&[
+        "run",
+        "--view",
+        "plain",
+        "--summary=always",
+        "--color",
+        "never",
+        "--ascii",
+        "-qvv",
+        "-v",
+    ])
+    .display;
+    assert_eq!(
+        display,
+        Display {
+            view: ViewChoice::Plain,
+            summary: When::Always,
+            color: When::Never,
+            ascii: true,
+            quiet: true,
+            verbose: 3,
+        }
+    );
+    assert_eq!(typed(&["run", "-t", "4M", "-t", "auto"]).tank, None);
+    assert_eq!(typed(&["run", "-r", "max"]).rate, None);
+    assert_eq!(typed(&["run", "-m", "2%"]).memory, Some(Amount::Percent(2)));
+}
+
+#[test]
+fn words_that_are_no_command_are_refused() {
+    refused(
+        &["gzip"],
+        "unknown command `gzip`",
+        "to run a program put `--` before it: `standpipe -- gzip`",
+    );
+    refused(&["rnu"], "unknown command `rnu`", "did you mean `run`?");
+    refused(&["run", "run"], "unknown command `run`", "");
+    refused(&["huge.dat"], "unknown command `huge.dat`", "`standpipe --from huge.dat`");
+    refused(&["a\x1bb"], "unknown command `a\\u{1b}b`", "`--`");
+    refused(&["-c", "a", "b"], "unexpected word `b` after `-c`", "`-c 'CMD | CMD'`");
+}
+
+#[test]
+fn stages_given_wrongly_are_refused() {
+    refused(&["--"], "no stage follows `--`", "`-- STAGE [:: STAGE]...`");
+    refused(&["--", "a", "::"], "stage 2 after `--` is empty", "`\\::`");
+    refused(&["--", "::", "a"], "stage 1 after `--` is empty", "`\\::`");
+    refused(&["-c", "a", "--", "b"], "stages are given twice, by `-c` and after `--`", "leave out");
+    refused(&["-c", "a", "-c", "b"], "`-c` is given twice", "`-c 'A | B'`");
+    refused(&["-c"], "`-c` needs a pipeline", "`-c 'CMD | CMD'`");
+    refused(&["-c", "a && b"], "cannot cut this at its pipes: it contains `&&`", "`::` after `--`");
+}
+
+#[test]
+fn options_given_wrongly_are_refused() {
+    refused(&["--form", "x"], "unknown option `--form`", "did you mean `--from`?");
+    refused(&["--xyzzy"], "unknown option `--xyzzy`", "`standpipe --help`");
+    refused(&["-x"], "unknown option `-x`", "`standpipe -h`");
+    refused(&["-qé"], "unknown option `-é`", "`standpipe -h`");
+    refused(&["--strict=yes"], "`--strict` takes no value", "write `--strict`");
+    refused(&["--from"], "`--from` needs a value", "write `--from END`");
+    refused(&["-i", "--to", "x"], "`--from` needs a value, not `--to`", "`--from=--to`");
+    refused(
+        &["-o", "a", "-o", "b"],
+        "`--to` is given twice, `a` and `b`",
+        "a pipeline has one end on each side",
+    );
+    refused(
+        &["-t", "64kb"],
+        "invalid size `64kb` for `--tank`",
+        "write `64KiB` (65,536 bytes) or `64kB` (64,000 bytes)",
+    );
+    refused(&["-m", "-1"], "invalid size `-1` for `--memory`", "negative");
+    refused(&["-m", "0"], "invalid size `0` for `--memory`", "at least 1");
+    refused(&["-t", "16 items"], "invalid size `16 items` for `--tank`", "write bytes");
+    refused(&["--total", "2%"], "invalid size `2%` for `--total`", "write bytes");
+    refused(&["-r", "10MBps"], "invalid rate `10MBps` for `--rate`", "write `10MB/s`");
+    refused(&["--stall", "5"], "invalid time `5` for `--stall`", "write `5s`");
+    refused(&["--timeout", "0s"], "invalid time `0s` for `--timeout`", "at least");
+    refused(&["--view", "lien"], "invalid value `lien` for `--view`", "did you mean `line`?");
+    refused(&["--view", "x"], "invalid value `x` for `--view`", "`auto`, `line`, `plain`, `none`");
+    refused(&["--fast", "always"], "invalid value `always` for `--fast`", "`auto`, `never`");
+}
+
+#[test]
+fn help_is_as_it_was_read_last() {
+    // A changed help is copied to the snapshots by `STANDPIPE_SNAPSHOTS=write cargo test`.
+    for (name, text) in [("help-short.txt", short_help()), ("help.txt", long_help())] {
+        let path = std::path::Path::new("tests/snapshots").join(name);
+        if std::env::var_os("STANDPIPE_SNAPSHOTS").is_some() {
+            std::fs::write(&path, &text).expect("the snapshot is written");
+        }
+        let snapshot = std::fs::read_to_string(&path).expect("the snapshot is there");
+        assert_eq!(text, snapshot, "{name}");
+    }
+}

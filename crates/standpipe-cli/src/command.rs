@@ -1,0 +1,13 @@
+//! What does each subcommand do?
+//!
+//! # Knows / never knows
+//! Knows all rooms below: it opens ends, starts lines, watches signals and hands numbers to the view. Never knows
+//! how bytes move nor how anything is drawn.
+
+pub(crate) mod run;
+mod figures;
+mod report;
+mod screen;
+mod signals;
+
+pub(crate) use signals::die_of;

@@ -1,0 +1,216 @@
+//! What do the gauges of a line say in the terms of the view?
+//!
+//! Rates and verdicts are differences of totals over a window of the recent past, never averages of gauges. The
+//! window is kept here, a few numbers a half second.
+//!
+//! # Knows / never knows
+//! Knows a plan and a line. Never knows how its numbers are drawn.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use standpipe::diagnose::Times;
+
+use crate::exec::gauge::Reading;
+use crate::exec::line::Line;
+use crate::exec::times::{self, share, since};
+use crate::plan::{Plan, StageKind};
+use crate::view::{Progress, Slowest, StageShares, Summary, TankLevel, Who};
+
+/// A verdict rests on this much of the past,
+const VERDICT: Duration = Duration::from_secs(10);
+/// a rate on this much,
+const RATE: Duration = Duration::from_secs(2);
+/// and the past is kept in steps of this.
+const STEP: Duration = Duration::from_millis(500);
+
+/// The recent past of one run.
+#[derive(Debug, Default)]
+pub(crate) struct Past {
+    moments: VecDeque<Moment>,
+    peak_bytes: u64,
+    total_bytes: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Moment {
+    at: Instant,
+    bytes_in: u64,
+    bytes_out: u64,
+    times: Vec<Times>,
+}
+
+impl Past {
+    /// Begins a run that is expected to move so much.
+    pub(crate) fn new(total_bytes: Option<u64>) -> Self {
+        Self { total_bytes, ..Self::default() }
+    }
+
+    /// Takes note of how things are.
+    pub(crate) fn note(&mut self, line: &Line, at: Instant) {
+        let readings = line.readings();
+        self.peak_bytes = self.peak_bytes.max(readings.iter().map(|tank| tank.level).sum());
+        if self.moments.back().is_some_and(|last| at.saturating_duration_since(last.at) < STEP) {
+            return;
+        }
+        let (bytes_in, bytes_out) = totals(&readings);
+        self.moments.push_back(Moment { at, bytes_in, bytes_out, times: line.times(at) });
+        while self.moments.len() > 1 && at.saturating_duration_since(self.moments[0].at) > VERDICT {
+            self.moments.pop_front();
+        }
+    }
+
+    /// Where the run is.
+    pub(crate) fn progress(
+        &self,
+        plan: &Plan,
+        line: &Line,
+        at: Instant,
+        ran: Duration,
+    ) -> Progress {
+        let readings = line.readings();
+        let (bytes_in, bytes_out) = totals(&readings);
+        let earlier = self
+            .moments
+            .iter()
+            .rev()
+            .find(|moment| at.saturating_duration_since(moment.at) >= RATE);
+        let earlier = earlier.or_else(|| self.moments.front());
+        let rate = |now: u64, then: fn(&Moment) -> u64| {
+            let earlier = earlier?;
+            let seconds = at.saturating_duration_since(earlier.at).as_secs_f64();
+            (seconds > 0.1).then(|| float(now.saturating_sub(then(earlier))) / seconds)
+        };
+        let times = line.times(at);
+        let window: Vec<Times> = match self.moments.front() {
+            Some(first) => times
+                .iter()
+                .zip(&first.times)
+                .map(|(later, earlier)| since(later, earlier))
+                .collect(),
+            None => times,
+        };
+        let level = |(tank, reading): (&crate::plan::TankPlan, &Reading)| TankLevel {
+            id: tank.id.clone(),
+            level_bytes: reading.level,
+            high_bytes: reading.high,
+        };
+        Progress {
+            bytes_in,
+            bytes_out,
+            elapsed: ran,
+            rate_in: rate(bytes_in, |moment| moment.bytes_in),
+            rate_out: rate(bytes_out, |moment| moment.bytes_out),
+            total_bytes: self.total_bytes,
+            tanks: plan.tanks.iter().zip(&readings).map(level).collect(),
+            slowest: slowest(plan, &window, &readings),
+        }
+    }
+
+    /// What the whole run was like.
+    pub(crate) fn summary(&self, plan: &Plan, line: &Line, at: Instant, ran: Duration) -> Summary {
+        let readings = line.readings();
+        let (bytes_in, bytes_out) = totals(&readings);
+        let times = line.times(at);
+        let last = times.len() - 1;
+        let row = |(index, times): (usize, &Times)| {
+            // A side without a tank was not watched, and what was not watched is not known.
+            let command = matches!(plan.stages[index].kind, StageKind::Command(_));
+            let (blind_before, blind_after) = (command && index == 0, command && index == last);
+            StageShares {
+                label: label(plan, index),
+                busy: (!(blind_before && blind_after)).then(|| share(times.busy_ns, times)),
+                paused: (!blind_after).then(|| share(times.paused_ns, times)),
+                starved: (!blind_before).then(|| share(times.starved_ns, times)),
+            }
+        };
+        Summary {
+            bytes_in,
+            bytes_out,
+            elapsed: ran,
+            peak_bytes: (!readings.is_empty()).then_some(self.peak_bytes),
+            memory_bytes: plan.memory_bytes,
+            is_filter: plan.filter,
+            stages: times.iter().enumerate().map(row).collect(),
+            slowest: slowest(plan, &times, &readings),
+        }
+    }
+}
+
+fn slowest(plan: &Plan, times: &[Times], readings: &[Reading]) -> Option<Slowest> {
+    let nobody =
+        || Slowest { who: Who::Nobody, busy: None, confidence: None, why: None, advice: None };
+    let Some(found) = times::slowest(times) else {
+        // Of one stage alone nothing is to be said.
+        return (times.len() > 1).then(nobody);
+    };
+    let stage = found.stage;
+    let at = &times[stage];
+    let (held, full) = readings.first().map_or((0, 0), |tank| (tank.held_ns, tank.full_ns));
+    if plan.rate.is_some() && stage <= 1 && held > full.max(at.busy_ns) {
+        return Some(Slowest {
+            who: Who::Stage("the limit of `--rate`".to_owned()),
+            why: Some(format!("it holds {} back", label(plan, 0))),
+            ..nobody()
+        });
+    }
+    let who = match &plan.stages[stage].kind {
+        StageKind::Source(_) if plan.filter => Who::Input,
+        StageKind::Sink { .. } if plan.filter => Who::Output,
+        _ => Who::Stage(label(plan, stage)),
+    };
+    let above = stage.checked_sub(1);
+    let mut why = Vec::new();
+    if let Some(above) = above.filter(|above| times[*above].paused_ns > 0) {
+        let paused = percent(times[above].paused_ns, &times[above]);
+        why.push(format!("{} is paused {paused}", label(plan, above)));
+    }
+    if let Some(below) = times.get(stage + 1).filter(|below| below.starved_ns > 0) {
+        let starved = percent(below.starved_ns, below);
+        why.push(format!("{} is starved {starved}", label(plan, stage + 1)));
+    }
+    let advice = advice(plan, stage);
+    Some(Slowest {
+        who,
+        busy: Some(share(at.busy_ns, at)),
+        confidence: Some(if found.likely { 0.8 } else { 0.5 }),
+        why: (!why.is_empty()).then(|| why.join(", ")),
+        advice,
+    })
+}
+
+/// What would help, where that is known.
+fn advice(plan: &Plan, stage: usize) -> Option<String> {
+    let label = &plan.stages[stage].label;
+    if !matches!(plan.stages[stage].kind, StageKind::Command(_)) {
+        return None;
+    }
+    let program = label.split_whitespace().next()?;
+    match program.rsplit('/').next()? {
+        "gzip" => Some("a lower level (gzip -1) or more threads (pigz)".to_owned()),
+        "xz" => Some("more threads (xz -T0) or a lower level".to_owned()),
+        "bzip2" => Some("more threads (lbzip2, pbzip2)".to_owned()),
+        "zstd" => Some("more threads (zstd -T0) or a lower level".to_owned()),
+        _ => None,
+    }
+}
+
+fn label(plan: &Plan, stage: usize) -> String {
+    format!("{} {}", plan.stages[stage].id, plan.stages[stage].label)
+}
+
+fn percent(part_ns: u64, times: &Times) -> String {
+    crate::size::percent(share(part_ns, times))
+}
+
+/// What the first stage has put out and the last has taken.
+fn totals(readings: &[Reading]) -> (u64, u64) {
+    let first = readings.first().map_or(0, |tank| tank.bytes_in);
+    let last = readings.last().map_or(0, |tank| tank.bytes_out);
+    (first, last)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate is shown in three digits")]
+fn float(bytes: u64) -> f64 {
+    bytes as f64
+}

@@ -1,0 +1,192 @@
+//! How is the outcome of a run put into words?
+//!
+//! # Knows / never knows
+//! Knows a plan, a line that is over and what was judged. Never knows colours or terminals.
+
+use std::fmt::Write;
+
+use crate::end::{EndError, Finish, reason, shown};
+use crate::exec::line::Line;
+use crate::exec::relay::Outcome;
+use crate::exec::resolve::Missing;
+use crate::exit::{Cause, Exit, Judgement, Status};
+use crate::plan::{EndPlan, Plan, StageKind};
+use crate::size;
+use crate::view::{Report, Severity};
+
+/// A remark that is no failure.
+pub(crate) fn note(what: String) -> Report {
+    Report::new(Severity::Note, what)
+}
+
+/// An end that could not be opened or finished.
+pub(crate) fn end_failed(error: EndError) -> Report {
+    Report { severity: Severity::Error, what: error.what, details: error.details, hint: error.hint }
+}
+
+/// A program that cannot be started, and the exit that means.
+pub(crate) fn missing(plan: &Plan, stage: usize, missing: &Missing) -> (Report, Exit) {
+    let id = &plan.stages[stage].id;
+    let (what, hint, exit) = match missing {
+        Missing::NotFound { word, path: true, .. } => {
+            (format!("{} does not exist (stage {id})", shown(word.as_ref())), None, Exit::NotFound)
+        }
+        Missing::NotFound { word, similar, .. } => {
+            let hint = similar.as_ref().map(|similar| format!("did you mean `{similar}`?"));
+            (
+                format!("{} not found on PATH (stage {id})", shown(word.as_ref())),
+                hint,
+                Exit::NotFound,
+            )
+        }
+        Missing::NotExecutable { path } => {
+            let name = shown(path);
+            let hint = match path.is_dir() {
+                true => "it is a directory;".to_owned(),
+                false => format!("`chmod +x {}` makes it so;", name.trim_matches('`')),
+            };
+            (format!("{name} is not executable (stage {id})"), Some(hint), Exit::NotExecutable)
+        }
+    };
+    let hint = hint.map_or_else(String::new, |hint| hint + " ") + "nothing was started";
+    (Report { severity: Severity::Error, what, details: Vec::new(), hint: Some(hint) }, exit)
+}
+
+/// The stage that failed first by cause.
+pub(crate) fn stage_failed(
+    plan: &Plan,
+    line: &Line,
+    judged: &Judgement,
+    stage: usize,
+    finish: Option<&Finish>,
+) -> Report {
+    let mut details = Vec::new();
+    let before = stage.checked_sub(1).and_then(|tank| line.outcome(tank));
+    let what = match &plan.stages[stage].kind {
+        StageKind::Command(_) => {
+            let words = line.child(stage).and_then(|child| last_words(&child.last_words()));
+            details.extend(words.map(|words| format!("its last words: {words}")));
+            command_failed(plan, line, stage)
+        }
+        StageKind::Source(end) => {
+            let why = match line.outcome(stage) {
+                Some(Outcome::Unreadable(error)) => reason(error),
+                _ => "it ended".to_owned(),
+            };
+            details.push(place(plan, line, stage));
+            format!("cannot read {}: {why}", end_name(end, "stdin"))
+        }
+        StageKind::Sink { end, .. } => {
+            let why = match before {
+                Some(Outcome::Unwritable(error)) => reason(error),
+                Some(Outcome::ReaderGone) => "the other side closed it".to_owned(),
+                _ => "it ended".to_owned(),
+            };
+            let mut place = place(plan, line, stage);
+            if let Some(Finish::Publish(publication)) = finish
+                && let Some(free) = publication.free_bytes()
+            {
+                // Writing to a String cannot fail.
+                write!(place, "; {} free there", size::size(free)).ok();
+            }
+            details.push(place);
+            format!("cannot write {}: {why}", end_name(end, "stdout"))
+        }
+    };
+    details.extend(consequences(plan, line, judged));
+    details.extend(published(finish, line));
+    Report { severity: Severity::Error, what, details, hint: None }
+}
+
+fn command_failed(plan: &Plan, line: &Line, stage: usize) -> String {
+    let mut text = format!("stage {} {}", plan.stages[stage].id, label(plan, stage));
+    // Writing to a String cannot fail.
+    match line.status(stage) {
+        Some(Status::Signal(signal)) => {
+            let name = signal_hook::low_level::signal_name(signal).unwrap_or("an unknown signal");
+            write!(text, " was killed by {name}").ok();
+        }
+        Some(Status::Code(code)) => {
+            write!(text, " exited with code {code}").ok();
+        }
+        _ => text.push_str(" failed"),
+    }
+    let readings = line.readings();
+    let after = readings.get(stage).map(|tank| tank.bytes_in);
+    let before =
+        stage.checked_sub(1).and_then(|tank| readings.get(tank)).map(|tank| tank.bytes_out);
+    if let Some(moved) = after.or(before) {
+        write!(text, " after {}", size::size(moved)).ok();
+    }
+    text
+}
+
+fn place(plan: &Plan, line: &Line, stage: usize) -> String {
+    let readings = line.readings();
+    let moved = readings.get(stage.saturating_sub(1)).map_or(0, |tank| tank.bytes_out);
+    format!("stage {} of {}, after {}", plan.stages[stage].id, plan.stages.len(), size::size(moved))
+}
+
+fn consequences(plan: &Plan, line: &Line, judged: &Judgement) -> Option<String> {
+    let ends = line.ends().iter().zip(&judged.causes);
+    let because = ends.filter(|(end, cause)| !end.status.is_success() && **cause != Cause::Own);
+    let mut after: Vec<usize> = because.map(|(end, _)| end.stage).collect();
+    after.sort_unstable();
+    let ids: Vec<&str> = after.iter().map(|stage| plan.stages[*stage].id.as_str()).collect();
+    let (last, rest) = ids.split_last()?;
+    Some(match rest {
+        [] => format!("stage {last} ended because of it"),
+        rest => format!("stages {} and {last} ended because of it", rest.join(", ")),
+    })
+}
+
+/// What became of the output of a run that failed.
+pub(crate) fn published(finish: Option<&Finish>, line: &Line) -> Option<String> {
+    match finish? {
+        Finish::Tell => None,
+        Finish::Publish(publication) if publication.previous_exists() => {
+            Some(format!("nothing was published; the previous {} is untouched", publication.name()))
+        }
+        Finish::Publish(publication) => Some(format!("{} was not written", publication.name())),
+        Finish::Appended(before) => {
+            let moved = line.readings().last().map_or(0, |tank| tank.bytes_out);
+            let (moved, before) = (size::count(moved), size::count(*before));
+            Some(format!("{moved} bytes were added in place; the file had {before} before"))
+        }
+    }
+}
+
+/// A stage that stopped reading early and ended well.
+pub(crate) fn stopped_early(plan: &Plan, line: &Line, stage: usize, unread: Option<u64>) -> String {
+    let mut text =
+        format!("stage {} {} stopped reading", plan.stages[stage].id, label(plan, stage));
+    let readings = line.readings();
+    if let Some(tank) = stage.checked_sub(1).and_then(|tank| readings.get(tank)) {
+        let took = tank.bytes_in.saturating_sub(unread.unwrap_or(0));
+        // Writing to a String cannot fail.
+        write!(text, " after {} bytes and exited 0", size::count(took)).ok();
+    }
+    if let Some(unread) = unread {
+        write!(text, "; {} bytes were left unread", size::count(unread)).ok();
+    }
+    text
+}
+
+/// A stage as it is named in a sentence.
+pub(crate) fn label(plan: &Plan, stage: usize) -> String {
+    format!("`{}`", plan.stages[stage].label)
+}
+
+/// An end as it is named in a sentence.
+fn end_name(end: &EndPlan, stdio: &str) -> String {
+    match end {
+        EndPlan::Stdio => stdio.to_owned(),
+        other => format!("`{}`", other.label()),
+    }
+}
+
+/// The last line with something in it.
+fn last_words(lines: &[String]) -> Option<String> {
+    let line = lines.iter().rev().find(|line| !line.trim().is_empty())?;
+    Some(line.clone())
+}

@@ -1,0 +1,482 @@
+//! How is a pipeline run from its first byte to its exit code?
+//!
+//! Everything that can be refused is refused before anything starts: outputs are checked, programs looked up, ends
+//! opened. Then one loop watches the line, the signals and the clock; it moves no bytes. When the line is over,
+//! the ends of all stages are judged together, and only a run without a cause publishes its output.
+//!
+//! # Knows / never knows
+//! Knows the order of things. Never knows how bytes move (`exec`), where to (`end`), what it looks like (`view`).
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TryRecvError, sync_channel};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGTSTP, SIGUSR1};
+
+use crate::args::Fast;
+use crate::command::figures::Past;
+use crate::command::report;
+use crate::command::screen::Screen;
+use crate::command::signals::{Inbox, suspend};
+use crate::end::{self, EndError, Finish, Sink, Source};
+use crate::exec::line::{Line, Part, Setup};
+use crate::exec::now;
+use crate::exec::relay::Outcome;
+use crate::exec::resolve::resolve;
+use crate::exec::stdio::stdout_reader_gone;
+use crate::exec::stop::wait;
+use crate::exit::{EarlyStop, Exit, Judgement, Status, judge};
+use crate::plan::{EndPlan, Plan, StageKind};
+use crate::size;
+use crate::view::{Outcome as Ending, Progress, Report, Severity, View};
+
+/// The loop looks around at least this often.
+const LOOK: Duration = Duration::from_millis(250);
+/// Commands that are done may leave somebody who still holds their stderr: this long is listened on.
+const LISTEN: Duration = Duration::from_millis(500);
+/// A pipe that is held after its stage has gone is told of after this long.
+const HELD: Duration = Duration::from_secs(5);
+
+/// Why a run is ended before its data is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    /// A signal came.
+    Signal(i32),
+    /// `--timeout` is over.
+    Timeout,
+    /// `--stall` is over.
+    Stall,
+}
+
+/// Runs a plan; all that is to be said has been said when it returns.
+pub(crate) fn run(plan: &Plan) -> Exit {
+    let screen = Screen::new(plan);
+    let inbox = match Inbox::open() {
+        Ok(inbox) => inbox,
+        Err(error) => {
+            return screen.refuse(EndError::new(format!("cannot handle signals: {error}")));
+        }
+    };
+    let ready = match prepare(plan, &inbox, &screen) {
+        Ok(ready) => ready,
+        Err(exit) => return exit,
+    };
+    let start = now();
+    #[expect(clippy::cast_precision_loss, reason = "a rate beyond 2^53 bytes is no limit")]
+    let rate = plan.rate.map(|rate| rate.bytes as f64 / rate.per.as_secs_f64());
+    let setup = Setup {
+        tanks: &plan.tanks,
+        fast: plan.fast == Fast::Auto,
+        rate,
+        start,
+        bell: Arc::clone(inbox.bell()),
+        hear: {
+            let screen = screen.clone();
+            Arc::new(move |label, line| screen.show(|view| view.child_line(label, line)))
+        },
+    };
+    let line = match Line::start(ready.parts, &setup) {
+        Ok(line) => line,
+        Err(failed) => {
+            let (id, label) = (&plan.stages[failed.stage].id, report::label(plan, failed.stage));
+            let why = end::reason(&failed.error);
+            return screen.refuse(EndError::new(format!("cannot start stage {id} {label}: {why}")));
+        }
+    };
+    if line.cramped && plan.display.verbose > 0 {
+        let what = "some pipes stayed small: the pipe memory of this user is spent";
+        screen.tell(&Report::new(Severity::Warning, what));
+    }
+    let mut run = Run {
+        plan,
+        inbox,
+        line,
+        start,
+        suspended: Duration::ZERO,
+        progress: (0, start),
+        drain_until: None,
+        cut: None,
+        told_held: false,
+        screen,
+        past: Past::new(ready.total),
+    };
+    run.watch();
+    run.settle(ready.finish)
+}
+
+/// What a line is started from.
+struct Ready {
+    parts: Vec<Part>,
+    finish: Option<Finish>,
+    total: Option<u64>,
+}
+
+/// Checks and opens all that the line needs, before any of it is started.
+fn prepare(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Result<Ready, Exit> {
+    for (index, stage) in plan.stages.iter().enumerate() {
+        match &stage.kind {
+            StageKind::Sink { end, publish } => {
+                end::check_sink(end, *publish).map_err(|error| screen.refuse(error))?;
+            }
+            StageKind::Command(line) => resolve(line).map_err(|missing| {
+                let (message, exit) = report::missing(plan, index, &missing);
+                screen.tell(&message);
+                exit
+            })?,
+            StageKind::Source(_) => {}
+        }
+    }
+    let mut ready = Ready { parts: Vec::new(), finish: None, total: plan.total_bytes };
+    for stage in &plan.stages {
+        ready.parts.push(match &stage.kind {
+            StageKind::Command(line) => Part::Command(line.clone(), stage.label.clone()),
+            StageKind::Source(end) => {
+                let source: Source =
+                    patiently(end, end::open_source, inbox).map_err(|stop| stop.exit(screen))?;
+                ready.total = ready.total.or(source.total);
+                Part::Source(source.feed, source.limit)
+            }
+            StageKind::Sink { end, publish } => {
+                let publish = *publish;
+                let sink: Sink = patiently(end, move |end| end::open_sink(end, publish), inbox)
+                    .map_err(|stop| stop.exit(screen))?;
+                ready.finish = Some(sink.finish);
+                Part::Sink(sink.port)
+            }
+        });
+    }
+    Ok(ready)
+}
+
+/// Opens an end. One that waits for a peer does so on a thread of its own, so that signals still reach us; if one
+/// ends us, the thread ends with the process.
+fn patiently<T: Send + 'static>(
+    end: &EndPlan,
+    open: impl FnOnce(&EndPlan) -> Result<T, EndError> + Send + 'static,
+    inbox: &Inbox,
+) -> Result<T, Unopened> {
+    if !end::may_wait(end) {
+        return open(end).map_err(Unopened::Failed);
+    }
+    let (sender, receiver): (SyncSender<Result<T, EndError>>, _) = sync_channel(1);
+    let (end, bell) = (end.clone(), Arc::clone(inbox.bell()));
+    std::thread::spawn(move || {
+        // Nobody waits any more if a signal ended the run.
+        sender.send(open(&end)).ok();
+        bell.ring();
+    });
+    loop {
+        let mut on = [PollFd::from_borrowed_fd(inbox.bell().as_fd(), PollFlags::IN)];
+        wait(&mut on, None).map_err(|error| Unopened::Failed(EndError::new(error.to_string())))?;
+        inbox.bell().hush();
+        for signal in inbox.take() {
+            match signal {
+                SIGINT | SIGHUP | SIGTERM => return Err(Unopened::Signal(signal)),
+                SIGTSTP => suspend(),
+                _ => {}
+            }
+        }
+        match receiver.try_recv() {
+            Ok(opened) => return opened.map_err(Unopened::Failed),
+            Err(TryRecvError::Empty) => {}
+            Err(TryRecvError::Disconnected) => {
+                let what = "an end could not be opened: its thread panicked";
+                return Err(Unopened::Failed(EndError::new(what)));
+            }
+        }
+    }
+}
+
+/// Why an end is not open.
+enum Unopened {
+    Failed(EndError),
+    Signal(i32),
+}
+
+impl Unopened {
+    fn exit(self, screen: &Screen) -> Exit {
+        match self {
+            Self::Failed(error) => screen.refuse(error),
+            Self::Signal(signal) => Exit::Signal(signal),
+        }
+    }
+}
+
+/// A run between its start and its exit.
+struct Run<'plan> {
+    plan: &'plan Plan,
+    inbox: Inbox,
+    line: Line,
+    start: Instant,
+    /// Time we were stopped by SIGTSTP.
+    suspended: Duration,
+    /// Bytes moved, and when that last changed.
+    progress: (u64, Instant),
+    drain_until: Option<Instant>,
+    cut: Option<Cut>,
+    told_held: bool,
+    screen: Screen,
+    past: Past,
+}
+
+impl Run<'_> {
+    /// Watches until the line is over.
+    fn watch(&mut self) {
+        let mut over_since: Option<Instant> = None;
+        loop {
+            if self.line.wait(LOOK).is_err() {
+                self.line.kill();
+            }
+            let over = self.line.look();
+            for signal in self.inbox.take() {
+                self.on_signal(signal, now());
+            }
+            let at = now();
+            if over {
+                // Last words may still be on their way.
+                let since = *over_since.get_or_insert(at);
+                if self.line.is_silent() || at.saturating_duration_since(since) >= LISTEN {
+                    return;
+                }
+            }
+            let moved = self.line.moved();
+            if moved != self.progress.0 {
+                self.progress = (moved, at);
+            }
+            self.past.note(&self.line, at);
+            let progress = self.progress(at);
+            self.screen.show(|view| view.progress(&progress));
+            self.on_time(at);
+            self.name_holder(at);
+        }
+    }
+
+    fn on_signal(&mut self, signal: i32, at: Instant) {
+        match (signal, self.cut) {
+            // Whoever asks twice does not want to wait.
+            (SIGINT, Some(Cut::Signal(SIGINT))) => self.line.kill(),
+            (SIGINT | SIGHUP, _) => {
+                self.cut = Some(Cut::Signal(signal));
+                self.drain_until = None;
+                self.line.abort();
+            }
+            (SIGTERM, None) => {
+                self.cut = Some(Cut::Signal(signal));
+                self.drain_until = Some(at + self.plan.drain);
+                self.line.drain();
+            }
+            (SIGUSR1, _) => {
+                let progress = self.progress(at);
+                self.screen.show(|view| view.status(&progress));
+            }
+            (SIGTSTP, _) => {
+                suspend();
+                let slept = now().saturating_duration_since(at);
+                self.suspended += slept;
+                self.progress.1 += slept;
+                self.drain_until = self.drain_until.map(|until| until + slept);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_time(&mut self, at: Instant) {
+        if self.drain_until.is_some_and(|until| until <= at) {
+            self.drain_until = None;
+            self.line.abort();
+        }
+        if self.cut.is_some() {
+            return;
+        }
+        let idle = at.saturating_duration_since(self.progress.1);
+        if self.plan.timeout.is_some_and(|limit| self.ran(at) >= limit) {
+            self.cut = Some(Cut::Timeout);
+        } else if self.plan.stall.is_some_and(|limit| idle >= limit) {
+            self.cut = Some(Cut::Stall);
+        } else {
+            return;
+        }
+        self.line.abort();
+    }
+
+    /// A stage may be gone and its output still be held, by a process it left behind.
+    fn name_holder(&mut self, at: Instant) {
+        let long = |since| at.saturating_duration_since(since) >= HELD;
+        let held =
+            self.line.held().into_iter().find(|(_, _, since)| !self.told_held && long(*since));
+        if let Some((stage, inode, _)) = held {
+            self.told_held = true;
+            let (id, label) = (&self.plan.stages[stage].id, report::label(self.plan, stage));
+            let holder =
+                holder_of(inode).map_or_else(String::new, |pid| format!(" by process {pid}"));
+            let what =
+                format!("stage {id} {label} has ended, but its output is still held open{holder}");
+            self.screen.tell(&report::note(what));
+        }
+    }
+
+    fn ran(&self, at: Instant) -> Duration {
+        at.saturating_duration_since(self.start).saturating_sub(self.suspended)
+    }
+
+    fn delivered(&self) -> u64 {
+        self.line.readings().last().map_or(0, |tank| tank.bytes_out)
+    }
+
+    fn progress(&self, at: Instant) -> Progress {
+        self.past.progress(self.plan, &self.line, at, self.ran(at))
+    }
+
+    /// Judges the ends and finishes the sink accordingly.
+    fn settle(self, finish: Option<Finish>) -> Exit {
+        let at = now();
+        let early = if self.plan.strict { EarlyStop::Fails } else { EarlyStop::Noted };
+        let judged = judge(self.line.ends(), early);
+        let exit = match self.cut {
+            Some(cut) => self.settle_cut(cut, &judged, finish),
+            None if self.reader_left(&judged) => {
+                self.screen.show(View::close_line);
+                return Exit::Signal(SIGPIPE);
+            }
+            None => self.settle_whole(&judged, finish),
+        };
+        let ending = if exit == Exit::Success { Ending::Succeeded } else { Ending::Failed };
+        let summary = self.past.summary(self.plan, &self.line, at, self.ran(at));
+        self.screen.show(|view| view.summary(&summary, &self.plan.display, ending));
+        exit
+    }
+
+    /// Settles a run that came to its end by itself.
+    fn settle_whole(&self, judged: &Judgement, finish: Option<Finish>) -> Exit {
+        if let Some(stage) = judged.failed {
+            self.reset_sink();
+            self.screen.tell(&report::stage_failed(
+                self.plan,
+                &self.line,
+                judged,
+                stage,
+                finish.as_ref(),
+            ));
+            return judged.exit;
+        }
+        for stop in &judged.stopped_early {
+            let what = report::stopped_early(self.plan, &self.line, stop.stage, stop.unread_bytes);
+            if self.plan.strict {
+                self.reset_sink();
+                let details = report::published(finish.as_ref(), &self.line).into_iter().collect();
+                self.screen.tell(&Report { severity: Severity::Error, what, details, hint: None });
+                return judged.exit;
+            }
+            if !self.plan.display.quiet {
+                self.screen.tell(&report::note(what));
+            }
+        }
+        match self.finish(finish) {
+            Ok(()) => judged.exit,
+            Err(error) => self.screen.refuse(error),
+        }
+    }
+
+    fn settle_cut(&self, cut: Cut, judged: &Judgement, finish: Option<Finish>) -> Exit {
+        let ran = size::time(self.ran(now()));
+        let (severity, what, exit) = match cut {
+            Cut::Timeout => {
+                let limit = self.plan.timeout.map_or_else(String::new, size::time);
+                let what = format!("not done after {limit}, the limit of `--timeout`");
+                (Severity::Error, what, Exit::Timeout)
+            }
+            Cut::Stall => {
+                let limit = self.plan.stall.map_or_else(String::new, size::time);
+                (
+                    Severity::Error,
+                    format!("nothing moved for {limit}, the limit of `--stall`"),
+                    Exit::Timeout,
+                )
+            }
+            Cut::Signal(signal) => {
+                let moved = size::size(self.delivered());
+                (
+                    Severity::Note,
+                    format!("stopped after {ran}; {moved} moved"),
+                    Exit::Signal(signal),
+                )
+            }
+        };
+        // Drained: all that was read has been delivered, and nothing failed but the source we told to end.
+        let drained = cut == Cut::Signal(SIGTERM)
+            && judged.failed.is_none_or(|stage| stage == 0)
+            && self.line.drained();
+        let details = match finish {
+            Some(Finish::Publish(publication)) if drained => {
+                let kept = self.line.sink().map(|port| publication.keep_partial(port));
+                match kept {
+                    Some(Ok(name)) => vec![format!("what came until then is in {name}")],
+                    Some(Err(error)) => vec![error.what],
+                    None => Vec::new(),
+                }
+            }
+            finish => {
+                self.reset_sink();
+                report::published(finish.as_ref(), &self.line).into_iter().collect()
+            }
+        };
+        self.screen.tell(&Report { severity, what, details, hint: None });
+        exit
+    }
+
+    /// Says whether the run ended because nobody reads our stdout any more.
+    fn reader_left(&self, judged: &Judgement) -> bool {
+        let last = self.plan.stages.len() - 1;
+        if judged.failed != Some(last) {
+            return false;
+        }
+        match &self.plan.stages[last].kind {
+            StageKind::Sink { end: EndPlan::Stdio | EndPlan::Fd(1), .. } => {
+                matches!(self.line.outcome(last - 1), Some(Outcome::ReaderGone))
+            }
+            StageKind::Command(_) => {
+                let broken = Some(Status::Signal(SIGPIPE));
+                let status = self.line.status(last);
+                (status == broken || status == Some(Status::Code(141))) && stdout_reader_gone()
+            }
+            _ => false,
+        }
+    }
+
+    /// A peer must not take a cut stream for a whole one.
+    fn reset_sink(&self) {
+        if let Some(port) = self.line.sink() {
+            port.reset();
+        }
+    }
+
+    fn finish(&self, finish: Option<Finish>) -> Result<(), EndError> {
+        let Some(finish) = finish else { return Ok(()) };
+        let Some(port) = self.line.sink() else {
+            return Err(EndError::new("the output was lost"));
+        };
+        let fail = |error: io::Error| {
+            EndError::new(format!("cannot finish the output: {}", end::reason(&error)))
+        };
+        match finish {
+            Finish::Tell => port.finish().map_err(fail),
+            Finish::Appended(_) => end::file::sync(port).map_err(fail),
+            Finish::Publish(publication) => publication.publish(port),
+        }
+    }
+}
+
+/// The process that holds a pipe, other than us.
+fn holder_of(inode: u64) -> Option<u32> {
+    let name = format!("pipe:[{inode}]");
+    let processes = std::fs::read_dir("/proc").ok()?.flatten();
+    let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    numbers.filter(|pid| *pid != std::process::id()).find(|pid| {
+        let open = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        open.map(|fd| std::fs::read_link(fd.path()))
+            .any(|to| to.is_ok_and(|to| to.as_os_str() == name.as_str()))
+    })
+}

@@ -1,0 +1,157 @@
+//! Where do bytes come from, and where do they go?
+//!
+//! Opening an end gives the line a port. What has to happen after the last byte (flush, publish under the final
+//! name, tell the peer) is kept beside it as a [`Finish`], because only the whole run knows whether it succeeded.
+//!
+//! # Knows / never knows
+//! Knows a scheme a file. Never knows pipelines: `command` opens ends and finishes them.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use crate::end::file::Publication;
+use crate::exec::copy::Feed;
+use crate::exec::port::Port;
+use crate::plan::{EndPlan, Publish};
+
+pub(crate) mod tcp;
+pub(crate) mod unix;
+pub(crate) mod synth;
+pub(crate) mod file;
+pub(crate) mod fd;
+
+/// An end that could not be opened or finished.
+#[derive(Debug)]
+pub(crate) struct EndError {
+    /// What went wrong, with the name in backticks; no `error:` in front.
+    pub(crate) what: String,
+    /// Lines that add detail.
+    pub(crate) details: Vec<String>,
+    /// The cure.
+    pub(crate) hint: Option<String>,
+}
+
+impl EndError {
+    /// One line and nothing else.
+    pub(crate) fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), details: Vec::new(), hint: None }
+    }
+
+    /// Adds the cure.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// A source that is open.
+#[derive(Debug)]
+pub(crate) struct Source {
+    /// What is read.
+    pub(crate) feed: Feed,
+    /// How many bytes are read at most.
+    pub(crate) limit: Option<u64>,
+    /// How many bytes there will be, if that is known.
+    pub(crate) total: Option<u64>,
+}
+
+/// A sink that is open.
+#[derive(Debug)]
+pub(crate) struct Sink {
+    /// What is written.
+    pub(crate) port: Port,
+    /// What remains to be done after the last byte.
+    pub(crate) finish: Finish,
+}
+
+/// What remains to be done with a sink after the last byte.
+#[derive(Debug)]
+pub(crate) enum Finish {
+    /// The port is told that no more comes.
+    Tell,
+    /// A file gets its final name.
+    Publish(Publication),
+    /// Bytes were added to a file in place; the length it had before.
+    Appended(u64),
+}
+
+/// Refuses what can be refused before anything is opened or waited for.
+///
+/// # Errors
+/// The file exists and is not to be replaced; it is a directory; its directory is missing.
+pub(crate) fn check_sink(end: &EndPlan, publish: Publish) -> Result<(), EndError> {
+    match end {
+        EndPlan::File(path) => file::check(path, publish),
+        _ => Ok(()),
+    }
+}
+
+/// Opens a source. May wait for a peer, for as long as that takes.
+///
+/// # Errors
+/// Why it cannot be read.
+pub(crate) fn open_source(end: &EndPlan) -> Result<Source, EndError> {
+    let port = |port| Source { feed: Feed::Port(port), limit: None, total: None };
+    match end {
+        EndPlan::Stdio => fd::input().map(port),
+        EndPlan::Fd(number) => fd::number(*number, fd::Side::Read).map(port),
+        EndPlan::File(path) => file::open(path),
+        EndPlan::Tcp { host, port: number } => tcp::connect(host, *number).map(port),
+        EndPlan::TcpListen(address) => tcp::accept(*address).map(port),
+        EndPlan::Unix(path) => unix::connect(path).map(port),
+        EndPlan::Null => synth::zeros(Some(0)),
+        EndPlan::Zero { bytes } => synth::zeros(*bytes),
+        EndPlan::Random { bytes, seed } => Ok(synth::random(*bytes, *seed)),
+    }
+}
+
+/// Opens a sink. May wait for a peer, for as long as that takes.
+///
+/// # Errors
+/// Why it cannot be written.
+pub(crate) fn open_sink(end: &EndPlan, publish: Publish) -> Result<Sink, EndError> {
+    let tell = |port| Sink { port, finish: Finish::Tell };
+    match end {
+        EndPlan::Stdio => fd::output().map(tell),
+        EndPlan::Fd(number) => fd::number(*number, fd::Side::Write).map(tell),
+        EndPlan::File(path) => file::create(path, publish),
+        EndPlan::Tcp { host, port } => tcp::connect(host, *port).map(tell),
+        EndPlan::TcpListen(address) => tcp::accept(*address).map(tell),
+        EndPlan::Unix(path) => unix::connect(path).map(tell),
+        EndPlan::Null | EndPlan::Zero { .. } | EndPlan::Random { .. } => synth::nothing().map(tell),
+    }
+}
+
+/// Says whether opening it may take long: it waits for somebody.
+pub(crate) fn may_wait(end: &EndPlan) -> bool {
+    match end {
+        EndPlan::Tcp { .. } | EndPlan::TcpListen(_) | EndPlan::Unix(_) => true,
+        EndPlan::File(path) => file::is_fifo(path),
+        _ => false,
+    }
+}
+
+/// A name as it is shown: in backticks, control characters escaped.
+pub(crate) fn shown(path: &Path) -> String {
+    format!("`{}`", crate::args::shown(path))
+}
+
+/// What the system said, in lower case and without its number.
+pub(crate) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = match error.raw_os_error() {
+        Some(code) => text.strip_suffix(&format!(" (os error {code})")).unwrap_or(&text),
+        None => &text,
+    };
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) if !text.starts_with("I/O") => first.to_lowercase().chain(letters).collect(),
+        _ => text.to_owned(),
+    }
+}
+
+fn own(fd: impl Into<OwnedFd>, what: &str) -> Result<Port, EndError> {
+    Port::own(fd.into())
+        .map_err(|error| EndError::new(format!("cannot use {what}: {}", reason(&error))))
+}

@@ -1,0 +1,80 @@
+//! How are descriptors used that were open at start?
+//!
+//! They are copied, and their shared description is left as it is. Our own stdin is then replaced by `/dev/null`,
+//! for a second read end of the same pipe would keep its writer from ever seeing that the reader has gone.
+//!
+//! # Knows / never knows
+//! Knows the numbers 0, 1 and those named on the command line. Never knows what lies behind them.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{OFlags, fcntl_getfl};
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+
+use crate::end::{EndError, reason};
+use crate::exec::port::Port;
+use crate::exec::stdio::{Stream, was_closed};
+
+/// Which way a descriptor must be open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// Bytes come from it.
+    Read,
+    /// Bytes go to it.
+    Write,
+}
+
+/// Our stdin as a source; nobody else of us reads it from now on.
+pub(crate) fn input() -> Result<Port, EndError> {
+    if was_closed(Stream::In) {
+        return Err(EndError::new("cannot read stdin: it is closed"));
+    }
+    let copy = io::stdin().as_fd().try_clone_to_owned();
+    let port = copy.and_then(|fd| checked(fd, Side::Read)).map_err(|error| {
+        let error = EndError::new(format!("cannot read stdin: {}", reason(&error)));
+        error.hint("give a file with `--from`, or put a producer before `standpipe` with `|`")
+    })?;
+    crate::exec::stdio::let_go_of_stdin();
+    Ok(port)
+}
+
+/// Our stdout as a sink.
+pub(crate) fn output() -> Result<Port, EndError> {
+    if was_closed(Stream::Out) {
+        return Err(EndError::new("cannot write stdout: it is closed"));
+    }
+    let copy = io::stdout().as_fd().try_clone_to_owned();
+    copy.and_then(|fd| checked(fd, Side::Write))
+        .map_err(|error| EndError::new(format!("cannot write stdout: {}", reason(&error))))
+}
+
+/// The descriptor `fd:NUMBER`.
+pub(crate) fn number(number: i32, side: Side) -> Result<Port, EndError> {
+    match (number, side) {
+        (0, Side::Read) => return input(),
+        (1, Side::Write) => return output(),
+        _ => {}
+    }
+    // Asked of the kernel by number, for a number alone is not known to be a descriptor.
+    let copy = pidfd_open(getpid(), PidfdFlags::empty())
+        .and_then(|own| pidfd_getfd(own, number, PidfdGetfdFlags::empty()))
+        .map_err(io::Error::from);
+    copy.and_then(|fd| checked(fd, side)).map_err(|error| {
+        let verb = if side == Side::Read { "read" } else { "write" };
+        EndError::new(format!("cannot {verb} `fd:{number}`: {}", reason(&error))).hint(format!(
+            "open it in the shell, as in `{number}{}FILE`",
+            if side == Side::Read { '<' } else { '>' }
+        ))
+    })
+}
+
+fn checked(fd: OwnedFd, side: Side) -> io::Result<Port> {
+    let mode = fcntl_getfl(&fd)? & OFlags::ACCMODE;
+    let fits = mode == OFlags::RDWR || (mode == OFlags::RDONLY) == (side == Side::Read);
+    if !fits {
+        let way = if side == Side::Read { "reading" } else { "writing" };
+        return Err(io::Error::other(format!("it is not open for {way}")));
+    }
+    Port::inherited(fd)
+}

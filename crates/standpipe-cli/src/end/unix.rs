@@ -1,0 +1,18 @@
+//! How do bytes come and go over a Unix stream socket?
+//!
+//! # Knows / never knows
+//! Knows a path. Never knows what the peer is.
+
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use crate::end::{EndError, own, reason, shown};
+use crate::exec::port::Port;
+
+/// Connects.
+pub(crate) fn connect(path: &Path) -> Result<Port, EndError> {
+    let name = shown(path);
+    let stream = UnixStream::connect(path)
+        .map_err(|error| EndError::new(format!("cannot connect to {name}: {}", reason(&error))))?;
+    own(stream, &name)
+}

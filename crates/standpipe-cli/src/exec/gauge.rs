@@ -1,0 +1,157 @@
+//! What has one tank seen?
+//!
+//! Plain counters in atomics, each with one writer, the pump of the tank; anybody reads them at any time. None
+//! ever goes back. Waits that are still open are counted too, because the pump adds to them as it waits.
+//!
+//! # Knows / never knows
+//! Knows numbers. Never knows pipes, stages or verdicts: `exec/times` turns the gauges on both sides of a stage
+//! into its shares.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// The counters of one tank.
+#[derive(Debug, Default)]
+pub(crate) struct Gauge {
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    empty_ns: AtomicU64,
+    full_ns: AtomicU64,
+    held_ns: AtomicU64,
+    pauses: AtomicU64,
+    level: AtomicU64,
+    high: AtomicU64,
+    shut: AtomicBool,
+    copies: AtomicBool,
+    ended_ns: AtomicU64,
+    reader_gone_ns: AtomicU64,
+    unread: AtomicU64,
+}
+
+/// A reading of a [`Gauge`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reading {
+    /// Bytes that entered the tank.
+    pub(crate) bytes_in: u64,
+    /// Bytes that left it.
+    pub(crate) bytes_out: u64,
+    /// Time the stage after it found nothing, in nanoseconds.
+    pub(crate) empty_ns: u64,
+    /// Time the stage before it had to wait, in nanoseconds.
+    pub(crate) full_ns: u64,
+    /// Time a rate limit held the bytes back, in nanoseconds.
+    pub(crate) held_ns: u64,
+    /// How often it became full.
+    pub(crate) pauses: u64,
+    /// Bytes in it when last looked at.
+    pub(crate) level: u64,
+    /// High-water mark in bytes.
+    pub(crate) high: u64,
+    /// Full when last looked at.
+    pub(crate) shut: bool,
+    /// The bytes pass through this process instead of being spliced.
+    pub(crate) copies: bool,
+    /// When the data ended, in nanoseconds since the start of the run, if it has.
+    pub(crate) ended_ns: Option<u64>,
+    /// When the reader was found gone, in nanoseconds since the start of the run, if it was.
+    pub(crate) reader_gone_ns: Option<u64>,
+    /// Bytes that a reader who left did not take.
+    pub(crate) unread: Option<u64>,
+}
+
+impl Gauge {
+    /// Reads all counters. They are not of one instant: each is right by itself.
+    pub(crate) fn read(&self) -> Reading {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let when = |counter: &AtomicU64| match counter.load(Ordering::Acquire) {
+            0 => None,
+            stamp => Some(stamp - 1),
+        };
+        Reading {
+            bytes_out: get(&self.bytes_out),
+            bytes_in: get(&self.bytes_in),
+            empty_ns: get(&self.empty_ns),
+            full_ns: get(&self.full_ns),
+            held_ns: get(&self.held_ns),
+            pauses: get(&self.pauses),
+            level: get(&self.level),
+            high: get(&self.high),
+            shut: self.shut.load(Ordering::Relaxed),
+            copies: self.copies.load(Ordering::Relaxed),
+            ended_ns: when(&self.ended_ns),
+            reader_gone_ns: when(&self.reader_gone_ns),
+            unread: when(&self.unread),
+        }
+    }
+
+    /// Bytes that have left the tank, the measure of progress.
+    pub(crate) fn moved(&self) -> u64 {
+        self.bytes_out.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add_in(&self, bytes: u64) {
+        add(&self.bytes_in, bytes);
+    }
+
+    pub(crate) fn add_out(&self, bytes: u64) {
+        add(&self.bytes_out, bytes);
+    }
+
+    pub(crate) fn add_empty(&self, ns: u64) {
+        add(&self.empty_ns, ns);
+    }
+
+    pub(crate) fn add_full(&self, ns: u64) {
+        add(&self.full_ns, ns);
+    }
+
+    pub(crate) fn add_held(&self, ns: u64) {
+        add(&self.held_ns, ns);
+    }
+
+    /// Notes what the level is, and whether the writer has to wait.
+    pub(crate) fn set_level(&self, level: u64) {
+        self.level.store(level, Ordering::Relaxed);
+    }
+
+    /// Notes whether the writer has to wait; the change to full is a pause.
+    pub(crate) fn set_shut(&self, shut: bool) {
+        if shut && !self.shut.load(Ordering::Relaxed) {
+            add(&self.pauses, 1);
+        }
+        self.shut.store(shut, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_high(&self, high: u64) {
+        self.high.store(high, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_copies(&self) {
+        self.copies.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that the data ended, `ns` after the start of the run; only the first time counts.
+    pub(crate) fn set_ended(&self, ns: u64) {
+        stamp(&self.ended_ns, ns);
+    }
+
+    /// Notes how much a reader who left did not take.
+    pub(crate) fn set_unread(&self, bytes: u64) {
+        stamp(&self.unread, bytes);
+    }
+
+    /// Notes that the reader was found gone. The pump says so before it lets go of its input, so that a writer
+    /// that dies of it is always seen to die later.
+    pub(crate) fn set_reader_gone(&self, ns: u64) {
+        stamp(&self.reader_gone_ns, ns);
+    }
+}
+
+/// Adds with a plain store: the counter has one writer.
+fn add(counter: &AtomicU64, by: u64) {
+    counter.store(counter.load(Ordering::Relaxed) + by, Ordering::Relaxed);
+}
+
+fn stamp(counter: &AtomicU64, ns: u64) {
+    // Failing means that an earlier stamp stands, which is what is wanted.
+    counter.compare_exchange(0, ns + 1, Ordering::AcqRel, Ordering::Acquire).ok();
+}

@@ -1,0 +1,524 @@
+//! How are stages joined to a line, and how does its end come about?
+//!
+//! A line is built from both sides of every tank: a pipe for each command that stands there, the port of an end
+//! otherwise, and a pump between. Then it only has to be looked at: [`Line::look`] reaps what ended, in an order
+//! that cannot blame the wrong one, and stops what a failure has left without purpose.
+//!
+//! ```text
+//! end ==port==> pump --pipe--> command --pipe--> pump --pipe--> command --pipe--> pump ==port==> end
+//!               \__ tank 1>2 __/       \________ tank 2>3 _________/      \_ tank 3>4 _/
+//! ```
+//!
+//! # Knows / never knows
+//! Knows commands, pumps, pipes. Never knows schemes, names of files, or what is printed: `command` does.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::process::Signal;
+use standpipe::diagnose::Times;
+
+use crate::exec::bucket::{Bucket, Ration};
+use crate::exec::child::{Child, Hear, Streams};
+use crate::exec::copy::Feed;
+use crate::exec::gauge::{Gauge, Reading};
+use crate::exec::port::{Port, inode, pipe};
+use crate::exec::relay::{Outcome, Tank};
+use crate::exec::stdio::let_go_of_stdin;
+use crate::exec::stop::{Bell, Order, Stop, wait};
+use crate::exec::times::between;
+use crate::exec::{nanos, now};
+use crate::exit::{StageEnd, Status};
+use crate::plan::{CommandLine, TankPlan};
+
+/// The most pipe memory one run takes: an unprivileged user has 64 MiB in all, and past it every new pipe of that
+/// user shrinks to 8 KiB.
+const PIPE_BUDGET: usize = 16 << 20;
+/// The most one pipe may hold.
+const PIPE_MOST: u64 = 1 << 20;
+/// What a pipe has by itself.
+const PIPE_PLAIN: usize = 64 << 10;
+/// A stage above a failure that does not write, and so does not notice, is told after this long.
+const NOTICE: Duration = Duration::from_millis(500);
+/// A stage that was told to end and did not is killed after this long.
+const MERCY: Duration = Duration::from_secs(2);
+/// A pipe that ended and a process that has not: this long is waited for the process, to get their order right.
+const ORDER: Duration = Duration::from_millis(50);
+
+/// One stage to be joined.
+#[derive(Debug)]
+pub(crate) enum Part {
+    /// Where the bytes come from, and how many at most.
+    Source(Feed, Option<u64>),
+    /// A command, and the label that its stderr is known by.
+    Command(CommandLine, String),
+    /// Where the bytes go.
+    Sink(Port),
+}
+
+/// How a line is to be built.
+pub(crate) struct Setup<'run> {
+    /// One per tank, upstream first.
+    pub(crate) tanks: &'run [TankPlan],
+    /// Whether the kernel may move the bytes.
+    pub(crate) fast: bool,
+    /// Limit of the source in bytes per second.
+    pub(crate) rate: Option<f64>,
+    /// When the run began.
+    pub(crate) start: Instant,
+    /// Rung when something ended.
+    pub(crate) bell: Arc<Bell>,
+    /// Who hears the commands' stderr.
+    pub(crate) hear: Hear,
+}
+
+impl Setup<'_> {
+    /// Says whether the kernel may hold what is in a tank: it has no low-water mark, and two pipes hold so much.
+    fn kernel(&self, tank: usize) -> bool {
+        let marks = &self.tanks[tank];
+        self.fast && marks.low_bytes.is_none() && marks.high_bytes <= 2 * PIPE_MOST
+    }
+}
+
+/// A line that runs.
+#[derive(Debug)]
+pub(crate) struct Line {
+    stages: Vec<Stage>,
+    tanks: Vec<Pump>,
+    bell: Arc<Bell>,
+    start: Instant,
+    /// Ends of stages in the order they were seen.
+    ends: Vec<StageEnd>,
+    /// Some pipe stayed smaller than planned, because the kernel or the budget said so.
+    pub(crate) cramped: bool,
+}
+
+#[derive(Debug)]
+struct Stage {
+    child: Option<Child>,
+    ended: Option<Instant>,
+    /// When to say TERM, and then KILL.
+    term_at: Option<Instant>,
+    kill_at: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Pump {
+    gauge: Arc<Gauge>,
+    stop: Stop,
+    thread: Option<JoinHandle<(Outcome, Option<Port>)>>,
+    /// The thread's result; the port is there if the tank leads to a sink.
+    done: Option<(Outcome, Option<Port>)>,
+    /// Inode of the pipe that is read, by which a process that still holds it is found.
+    inode: u64,
+}
+
+/// A line that could not be started, and which stage was to blame.
+#[derive(Debug)]
+pub(crate) struct StartError {
+    /// Its index.
+    pub(crate) stage: usize,
+    /// What the system said.
+    pub(crate) error: io::Error,
+}
+
+impl Line {
+    /// Joins `parts` and starts all of it.
+    ///
+    /// # Errors
+    /// The first stage that would not start; those started before it are killed.
+    pub(crate) fn start(parts: Vec<Part>, setup: &Setup<'_>) -> Result<Self, StartError> {
+        let mut line = Self {
+            stages: Vec::with_capacity(parts.len()),
+            tanks: Vec::with_capacity(setup.tanks.len()),
+            bell: Arc::clone(&setup.bell),
+            start: setup.start,
+            ends: Vec::new(),
+            cramped: false,
+        };
+        let mut seams = Seams { setup, upper: None, joints: Vec::new(), spent: 0, cramped: false };
+        let mut parts = parts.into_iter().peekable();
+        while let Some(part) = parts.next() {
+            let stage = line.stages.len();
+            let fail = |error| StartError { stage, error };
+            let next = match parts.peek() {
+                None => Next::Nothing,
+                Some(Part::Command(..)) => Next::Command,
+                Some(_) => Next::End,
+            };
+            let child = match part {
+                Part::Source(feed, limit) => {
+                    seams.source(feed, limit);
+                    None
+                }
+                Part::Sink(port) => {
+                    seams.sink(stage, port);
+                    None
+                }
+                Part::Command(command, label) => {
+                    let streams = seams.command(stage, next).map_err(fail)?;
+                    let child = Child::start(&command, &label, streams, &setup.hear, &setup.bell);
+                    Some(child.map_err(fail)?)
+                }
+            };
+            if stage == 0 && child.is_some() {
+                // It has its own; a second read end would keep the writer from seeing it go.
+                let_go_of_stdin();
+            }
+            line.stages.push(Stage { child, ended: None, term_at: None, kill_at: None });
+        }
+        line.cramped = seams.cramped;
+        for (tank, joint) in seams.joints.into_iter().enumerate() {
+            let pump = line.pump(tank, joint, setup);
+            line.tanks.push(pump.map_err(|error| StartError { stage: tank, error })?);
+        }
+        Ok(line)
+    }
+
+    fn pump(&self, tank: usize, joint: Joint, setup: &Setup<'_>) -> io::Result<Pump> {
+        let Joint { from, limit, to } = joint;
+        let gauge = Arc::new(Gauge::default());
+        let stop = Stop::new()?;
+        let inode = from.port().map_or(0, |port| inode(port.as_fd()));
+        let rate = setup.rate.filter(|_| tank == 0).map(|rate| Bucket::new(rate, now()));
+        let tank = Tank {
+            from,
+            to,
+            gauge: Arc::clone(&gauge),
+            stop: stop.clone(),
+            start: self.start,
+            ration: Ration { rate, left: limit },
+            kernel: setup.kernel(tank),
+            marks: setup.tanks[tank].clone(),
+            keep: self.stages.get(tank + 1).is_some_and(|stage| stage.child.is_none()),
+        };
+        let bell = Arc::clone(&self.bell);
+        let thread = std::thread::Builder::new()
+            .name("pump".to_owned())
+            .stack_size(256 << 10)
+            .spawn(move || {
+                let done = tank.pump();
+                bell.ring();
+                done
+            })?;
+        Ok(Pump { gauge, stop, thread: Some(thread), done: None, inode })
+    }
+
+    /// Waits until something may have ended, the bell rings, or the time is up.
+    ///
+    /// # Errors
+    /// Those of `poll`.
+    pub(crate) fn wait(&self, timeout: Duration) -> io::Result<()> {
+        let mut on = vec![PollFd::from_borrowed_fd(self.bell.as_fd(), PollFlags::IN)];
+        let living = self.stages.iter().filter_map(|stage| stage.child.as_ref());
+        on.extend(
+            living
+                .filter(|child| child.status().is_none())
+                .map(|child| PollFd::from_borrowed_fd(child.pidfd(), PollFlags::IN)),
+        );
+        wait(&mut on, Some(timeout)).map(|_| ())
+    }
+
+    /// Looks what has ended and does what follows from it: true if the line is over.
+    pub(crate) fn look(&mut self) -> bool {
+        self.bell.hush();
+        for stage in 0..self.stages.len() {
+            self.reap(stage);
+        }
+        for tank in 0..self.tanks.len() {
+            self.collect(tank);
+        }
+        let at = now();
+        for stage in &mut self.stages {
+            let Some(child) = &stage.child else { continue };
+            if stage.term_at.is_some_and(|when| when <= at) {
+                stage.term_at = None;
+                stage.kill_at.get_or_insert(at + MERCY);
+                child.signal(Signal::TERM);
+            }
+            if stage.kill_at.is_some_and(|when| when <= at) {
+                stage.kill_at = None;
+                child.signal(Signal::KILL);
+            }
+        }
+        self.stages.iter().all(|stage| stage.ended.is_some())
+            && self.tanks.iter().all(|tank| tank.done.is_some())
+    }
+
+    /// Reaps a command. The order of ends decides who is to blame, so a failure is noted only after the ends of
+    /// those above it whose output has ended: they came first, whichever the kernel told of first.
+    fn reap(&mut self, stage: usize) {
+        let member = &mut self.stages[stage];
+        let living = member.child.as_mut().filter(|_| member.ended.is_none());
+        let Some(status) = living.and_then(Child::reap) else { return };
+        if !status.is_success() {
+            for above in 0..stage {
+                let reading = self.tanks[above].gauge.read();
+                let due = self.stages[above].ended.is_none()
+                    && reading.ended_ns.is_some()
+                    && reading.reader_gone_ns.is_none();
+                if due && let Some(child) = &self.stages[above].child {
+                    let mut on = [PollFd::from_borrowed_fd(child.pidfd(), PollFlags::IN)];
+                    // If it lives on, it is not the first.
+                    drop(wait(&mut on, Some(ORDER)));
+                    self.reap(above);
+                }
+            }
+        }
+        self.end(stage, status);
+    }
+
+    /// Takes the result of a pump that has ended, and with it the end of the ends beside it.
+    fn collect(&mut self, tank: usize) {
+        let pump = &mut self.tanks[tank];
+        if pump.done.is_some() || !pump.thread.as_ref().is_some_and(JoinHandle::is_finished) {
+            return;
+        }
+        let joined = pump.thread.take().map(JoinHandle::join);
+        let broken = || (Outcome::Unwritable(io::Error::other("the pump panicked")), None);
+        let done = joined.and_then(Result::ok).unwrap_or_else(broken);
+        let (source, sink) = match &done.0 {
+            Outcome::Unreadable(_) => (Status::EndFailed, Status::EndDone),
+            Outcome::Unwritable(_) | Outcome::ReaderGone => (Status::EndDone, Status::EndFailed),
+            Outcome::Ended | Outcome::Aborted => (Status::EndDone, Status::EndDone),
+        };
+        pump.done = Some(done);
+        if self.stages[tank + 1].child.is_none() {
+            self.end(tank + 1, sink);
+        }
+        if self.stages[tank].child.is_none() {
+            self.end(tank, source);
+        }
+    }
+
+    fn end(&mut self, stage: usize, status: Status) {
+        if self.stages[stage].ended.is_some() {
+            return;
+        }
+        let at = now();
+        self.stages[stage].ended = Some(at);
+        let gone = self.tanks.get(stage).and_then(|tank| tank.gauge.read().reader_gone_ns);
+        let unread = stage.checked_sub(1).and_then(|tank| self.tanks[tank].gauge.read().unread);
+        let end = StageEnd {
+            stage,
+            status,
+            downstream_gone_before: gone.map(|_| stage + 1),
+            unread_bytes: unread,
+        };
+        self.ends.push(end);
+        if !status.is_success() && gone.is_none() {
+            self.stop_above(stage, at);
+        }
+    }
+
+    /// A failure leaves all above it without purpose.
+    fn stop_above(&mut self, stage: usize, at: Instant) {
+        let since = nanos(at.saturating_duration_since(self.start));
+        for (stage, tank) in self.stages[..stage].iter_mut().zip(&self.tanks) {
+            tank.gauge.set_reader_gone(since);
+            tank.stop.raise(Order::Abort);
+            if stage.ended.is_none() {
+                stage.term_at.get_or_insert(at + NOTICE);
+            }
+        }
+    }
+
+    /// Stops the source and lets the rest run dry.
+    pub(crate) fn drain(&self) {
+        match &self.stages[0].child {
+            Some(child) => child.signal(Signal::TERM),
+            None => self.tanks[0].stop.raise(Order::Drain),
+        }
+    }
+
+    /// Tells all to end now; what does not is killed two seconds later.
+    pub(crate) fn abort(&mut self) {
+        let at = now();
+        for tank in &self.tanks {
+            tank.stop.raise(Order::Abort);
+        }
+        for stage in &mut self.stages {
+            stage.term_at = Some(at);
+        }
+        self.look();
+    }
+
+    /// Kills all commands at once.
+    pub(crate) fn kill(&self) {
+        for child in self.stages.iter().filter_map(|stage| stage.child.as_ref()) {
+            child.signal(Signal::KILL);
+        }
+    }
+
+    /// The ends so far, in the order they were seen.
+    pub(crate) fn ends(&self) -> &[StageEnd] {
+        &self.ends
+    }
+
+    /// What each tank counts, upstream first.
+    pub(crate) fn readings(&self) -> Vec<Reading> {
+        self.tanks.iter().map(|tank| tank.gauge.read()).collect()
+    }
+
+    /// Where each stage's time went until `at`.
+    pub(crate) fn times(&self, at: Instant) -> Vec<Times> {
+        let readings = self.readings();
+        let times = |(index, stage): (usize, &Stage)| {
+            let until = stage.ended.unwrap_or(at);
+            let before = index.checked_sub(1).and_then(|tank| readings.get(tank));
+            let ran_ns = nanos(until.saturating_duration_since(self.start));
+            between(ran_ns, before, readings.get(index))
+        };
+        self.stages.iter().enumerate().map(times).collect()
+    }
+
+    /// Bytes moved so far, in all tanks: the measure of progress.
+    pub(crate) fn moved(&self) -> u64 {
+        self.tanks.iter().map(|tank| tank.gauge.moved()).sum()
+    }
+
+    /// How `stage` ended, if it has.
+    pub(crate) fn status(&self, stage: usize) -> Option<Status> {
+        self.ends.iter().find(|end| end.stage == stage).map(|end| end.status)
+    }
+
+    /// The command at `stage`, if it is one.
+    pub(crate) fn child(&self, stage: usize) -> Option<&Child> {
+        self.stages[stage].child.as_ref()
+    }
+
+    /// Says whether all that was written to stderr has been heard.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.stages.iter().filter_map(|stage| stage.child.as_ref()).all(Child::is_silent)
+    }
+
+    /// The result of the pump of `tank`, once it is done.
+    pub(crate) fn outcome(&self, tank: usize) -> Option<&Outcome> {
+        self.tanks.get(tank)?.done.as_ref().map(|(outcome, _)| outcome)
+    }
+
+    /// The port of the sink, once the line is over.
+    pub(crate) fn sink(&self) -> Option<&Port> {
+        self.tanks.last()?.done.as_ref()?.1.as_ref()
+    }
+
+    /// Says whether every tank was emptied to its last byte, with nobody gone and nothing let go.
+    pub(crate) fn drained(&self) -> bool {
+        self.tanks.iter().all(|tank| matches!(&tank.done, Some((Outcome::Ended, _))))
+    }
+
+    /// Commands that ended although their output has not: each with the inode of the pipe and since when.
+    pub(crate) fn held(&self) -> Vec<(usize, u64, Instant)> {
+        let held = |(index, (stage, tank)): (usize, (&Stage, &Pump))| {
+            let since = stage.ended.filter(|_| stage.child.is_some() && tank.done.is_none())?;
+            tank.gauge.read().ended_ns.is_none().then_some((index, tank.inode, since))
+        };
+        self.stages.iter().zip(&self.tanks).enumerate().filter_map(held).collect()
+    }
+}
+
+/// Nothing that was started outlives its line. One that is over has nobody left to kill.
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// What stands behind a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Nothing,
+    Command,
+    End,
+}
+
+/// The two sides of a tank that is not pumped yet.
+struct Joint {
+    from: Feed,
+    limit: Option<u64>,
+    to: Port,
+}
+
+/// The tanks of a line while it is joined, upstream first.
+struct Seams<'run> {
+    setup: &'run Setup<'run>,
+    /// The upper side of the tank whose lower side comes next.
+    upper: Option<(Feed, Option<u64>)>,
+    joints: Vec<Joint>,
+    /// Pipe memory taken so far.
+    spent: usize,
+    cramped: bool,
+}
+
+impl Seams<'_> {
+    fn source(&mut self, feed: Feed, limit: Option<u64>) {
+        if let Some(port) = feed.port() {
+            self.grow(port, 0, true);
+        }
+        self.upper = Some((feed, limit));
+    }
+
+    fn sink(&mut self, stage: usize, port: Port) {
+        let above = self.upper.as_ref().and_then(|(from, _)| from.port());
+        let two = above.is_some_and(|above| above.capacity() > 0);
+        self.grow(&port, stage - 1, two);
+        self.joints.extend(self.upper.take().map(|(from, limit)| Joint { from, limit, to: port }));
+    }
+
+    /// Makes the pipes on both sides of a command, where there are tanks.
+    fn command(&mut self, stage: usize, next: Next) -> io::Result<Streams> {
+        let mut streams = Streams { stdin: None, stdout: None };
+        if let Some((from, limit)) = self.upper.take() {
+            let (read, write) = pipe()?;
+            let to = Port::own(write)?;
+            let two = from.port().is_some_and(|port| port.capacity() > 0);
+            self.size(&to, stage - 1, two);
+            streams.stdin = Some(read);
+            self.joints.push(Joint { from, limit, to });
+        }
+        if next != Next::Nothing {
+            let (read, write) = pipe()?;
+            let from = Port::own(read)?;
+            self.size(&from, stage, next == Next::Command);
+            streams.stdout = Some(write);
+            self.upper = Some((Feed::Port(from), None));
+        }
+        Ok(streams)
+    }
+
+    /// Gives a pipe of ours its share of the tank, within the budget.
+    fn size(&mut self, port: &Port, tank: usize, two: bool) {
+        let want = self.share(tank, two);
+        self.cramped |= !(self.spend(want) && port.resize(want));
+    }
+
+    /// Gives a pipe of others at least its share: it is theirs, so it is never made smaller.
+    fn grow(&mut self, port: &Port, tank: usize, two: bool) {
+        let has = port.capacity();
+        if has > 0 && has < self.share(tank, two) as u64 {
+            self.size(port, tank, two);
+        }
+    }
+
+    fn share(&self, tank: usize, two: bool) -> usize {
+        let mark = self.setup.tanks[tank].high_bytes;
+        let share = match (self.setup.kernel(tank), two) {
+            (true, true) => (mark / 2).min(PIPE_MOST),
+            (true, false) => mark.min(PIPE_MOST),
+            // The rest of the mark is in user memory.
+            (false, _) => (mark / 4).min(PIPE_PLAIN as u64),
+        };
+        let share = share.max(4096);
+        usize::try_from(share).map_or(PIPE_PLAIN, |share| 1 << share.ilog2())
+    }
+
+    fn spend(&mut self, want: usize) -> bool {
+        let fits = want <= PIPE_PLAIN || self.spent + want <= PIPE_BUDGET;
+        self.spent += if fits { want } else { 0 };
+        fits
+    }
+}

@@ -1,0 +1,257 @@
+//! How do bytes get from one descriptor to the next without being touched?
+//!
+//! One thread per tank, between our end of the pipe before it and our end of the pipe after it. It splices until
+//! the kernel says it would block, then waits for the one side that is to blame. If the kernel will not splice
+//! what it was given, even in the middle, `exec/copy` goes on at the same byte.
+//!
+//! ```text
+//! gzip -6 --> [pipe] --> relay --> [pipe] --> wc -c
+//!             \____________ one tank _____________/
+//! ```
+//!
+//! The tank's writer is the stage before, its reader the stage after. The relay keeps no other end of either
+//! pipe: so the end of data and a reader that left travel through it as through a pipe.
+//!
+//! # Knows / never knows
+//! Knows two ports, a gauge and a stop. Never knows what stands before or behind them.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustix::io::Errno;
+use rustix::pipe::{SpliceFlags, splice};
+
+use crate::exec::bucket::{Allowed, Ration};
+use crate::exec::copy::{self, Feed};
+use crate::exec::gauge::Gauge;
+use crate::exec::now;
+use crate::exec::port::{Kind, Port};
+use crate::exec::stop::{Order, Stop};
+use crate::exec::store::Store;
+use crate::exec::vigil::{For, Vigil, Wake, is_dry};
+use crate::plan::TankPlan;
+
+/// The most that one splice is asked to move: what one pipe can hold.
+const AT_ONCE: usize = 1 << 20;
+
+/// How a pump came to its end.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The input ended, or was told to, and every byte of it was delivered.
+    Ended,
+    /// Whoever read the output is gone.
+    ReaderGone,
+    /// It was told to let go.
+    Aborted,
+    /// Reading failed.
+    Unreadable(io::Error),
+    /// Writing failed.
+    Unwritable(io::Error),
+}
+
+impl Outcome {
+    /// Of a write to `to` that failed.
+    pub(crate) fn of_write(error: io::Error, to: &Port) -> Self {
+        let gone =
+            matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
+        if gone && to.kind() != Kind::File { Self::ReaderGone } else { Self::Unwritable(error) }
+    }
+}
+
+/// What one tank is made of; [`Tank::pump`] runs it.
+#[derive(Debug)]
+pub(crate) struct Tank {
+    /// Where the bytes come from.
+    pub(crate) from: Feed,
+    /// Where they go.
+    pub(crate) to: Port,
+    /// Its counters.
+    pub(crate) gauge: Arc<Gauge>,
+    /// How it is stopped.
+    pub(crate) stop: Stop,
+    /// When the run began.
+    pub(crate) start: Instant,
+    /// How many bytes to move, and how fast.
+    pub(crate) ration: Ration,
+    /// Its marks.
+    pub(crate) marks: TankPlan,
+    /// Whether the kernel may hold and move the bytes.
+    pub(crate) kernel: bool,
+    /// Whether the output is handed back: that of a sink, to be finished or published. A command's input is
+    /// closed at once, for that is its end of data.
+    pub(crate) keep: bool,
+}
+
+/// What the pumps share while they run.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    pub(crate) to: Port,
+    pub(crate) vigil: Vigil,
+    pub(crate) ration: Ration,
+}
+
+/// How a way of moving bytes came to its end.
+pub(crate) enum Way {
+    /// The tank is done.
+    Done(Outcome),
+    /// The kernel refuses to go on.
+    Refused,
+    /// The kernel cannot do it at all.
+    Other,
+}
+
+impl Tank {
+    /// Moves bytes until the end of data, the end of the reader, an order or an error; then lets go of the input.
+    pub(crate) fn pump(self) -> (Outcome, Option<Port>) {
+        let vigil = Vigil::new(Arc::clone(&self.gauge), self.stop.clone(), self.start);
+        let mut flow = Flow { to: self.to, vigil, ration: self.ration };
+        let from = self.from;
+        self.gauge.set_high(from.port().map_or(0, Port::capacity) + flow.to.capacity());
+        let way = match from.port() {
+            Some(port) if self.kernel && port.splices_to(&flow.to) => flow.splice(port),
+            Some(port)
+                if self.kernel && port.kind() == Kind::File && flow.to.kind() == Kind::File =>
+            {
+                flow.copy_range(port)
+            }
+            _ => Way::Other,
+        };
+        let outcome = match way {
+            Way::Done(outcome) => outcome,
+            Way::Refused => {
+                self.gauge.set_copies();
+                copy::run(&mut flow, &from)
+            }
+            Way::Other => {
+                self.gauge.set_copies();
+                let (gauge, stop) = (&self.gauge, &self.stop);
+                let store = Store { from: &from, to: &flow.to, gauge, stop, marks: &self.marks };
+                store.run(std::mem::take(&mut flow.ration))
+            }
+        };
+        if matches!(outcome, Outcome::ReaderGone | Outcome::Unwritable(_)) {
+            // What lies in the first pipe has entered the tank too.
+            let behind = from.port().map_or(0, Port::level);
+            flow.vigil.gauge().add_in(behind);
+            flow.vigil.gauge().set_unread(behind + flow.to.level());
+            flow.vigil.gauge().set_reader_gone(flow.vigil.since_start());
+        }
+        flow.vigil.end();
+        drop(from);
+        (outcome, self.keep.then_some(flow.to))
+    }
+}
+
+impl Flow {
+    /// How much may be moved now: `Err` if the tank is done instead. Waits out the rate limit.
+    pub(crate) fn allowance(&mut self, most: usize) -> Result<usize, Outcome> {
+        if self.vigil.order() != Order::Go {
+            return Err(match self.vigil.order() {
+                Order::Abort => Outcome::Aborted,
+                _ => Outcome::Ended,
+            });
+        }
+        loop {
+            let wait = match self.ration.allow(most, now()) {
+                Allowed::Bytes(bytes) => return Ok(bytes),
+                Allowed::Nothing => return Err(Outcome::Ended),
+                Allowed::After(wait) => wait,
+            };
+            match self.vigil.hold(wait, &self.to) {
+                Ok(Wake::Ready | Wake::Told(Order::Go)) => {}
+                Ok(Wake::ReaderGone) => return Err(Outcome::ReaderGone),
+                Ok(Wake::Told(Order::Drain)) => return Err(Outcome::Ended),
+                Ok(Wake::Told(Order::Abort)) => return Err(Outcome::Aborted),
+                Err(error) => return Err(Outcome::Unreadable(error)),
+            }
+        }
+    }
+
+    /// Counts bytes that passed.
+    pub(crate) fn passed(&mut self, bytes: usize) {
+        let count = bytes as u64;
+        self.vigil.gauge().add_in(count);
+        self.vigil.gauge().add_out(count);
+        self.ration.spend(bytes);
+    }
+
+    fn splice(&mut self, from: &Port) -> Way {
+        let blocking = match (from.kind(), self.to.kind()) {
+            (Kind::File, _) => Some(For::Input),
+            (_, Kind::File) => Some(For::Room),
+            _ => None,
+        };
+        loop {
+            let want = match self.allowance(AT_ONCE) {
+                Ok(want) => want,
+                Err(outcome) => return Way::Done(outcome),
+            };
+            let began = blocking.map(|_| now());
+            let moved =
+                splice(from, None, &self.to, None, want, SpliceFlags::NONBLOCK | SpliceFlags::MOVE);
+            if let (Some(what), Some(began)) = (blocking, began)
+                && moved.is_ok()
+            {
+                self.vigil.called(what, began, from, &self.to);
+            }
+            match moved {
+                Ok(0) => return Way::Done(Outcome::Ended),
+                Ok(bytes) => self.passed(bytes),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    let what = if is_dry(from) { For::Input } else { For::Room };
+                    match self.wait(what, Some(from)) {
+                        Ok(()) => {}
+                        Err(outcome) => return Way::Done(outcome),
+                    }
+                }
+                Err(Errno::INVAL | Errno::NOSYS | Errno::XDEV | Errno::OPNOTSUPP | Errno::PERM) => {
+                    return Way::Refused;
+                }
+                Err(error) => {
+                    return Way::Done(self.blame(from.kind() == Kind::Pipe, error.into()));
+                }
+            }
+        }
+    }
+
+    fn copy_range(&mut self, from: &Port) -> Way {
+        loop {
+            let want = match self.allowance(AT_ONCE * 8) {
+                Ok(want) => want,
+                Err(outcome) => return Way::Done(outcome),
+            };
+            match rustix::fs::copy_file_range(from, None, &self.to, None, want) {
+                Ok(0) => break,
+                Ok(bytes) => self.passed(bytes),
+                Err(Errno::INTR) => {}
+                Err(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => break,
+                Err(_) => break,
+            }
+        }
+        // Zero is also what files without a length say (those of /proc), and an error may belong to either side:
+        // plain reads and writes tell which.
+        Way::Refused
+    }
+
+    /// Waits; `Err` if the tank is done instead.
+    pub(crate) fn wait(&mut self, what: For, from: Option<&Port>) -> Result<(), Outcome> {
+        match self.vigil.wait(what, from, &self.to) {
+            Ok(Wake::Ready | Wake::Told(Order::Go)) => Ok(()),
+            Ok(Wake::ReaderGone) => Err(Outcome::ReaderGone),
+            Ok(Wake::Told(Order::Abort)) => Err(Outcome::Aborted),
+            Ok(Wake::Told(Order::Drain)) => Err(Outcome::Ended),
+            Err(error) => Err(Outcome::Unreadable(error)),
+        }
+    }
+
+    /// One of two sides failed; a pipe to read from cannot.
+    fn blame(&self, from_pipe: bool, error: io::Error) -> Outcome {
+        let write = Outcome::of_write(error, &self.to);
+        match write {
+            Outcome::Unwritable(error) if !from_pipe => Outcome::Unreadable(error),
+            write => write,
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! How do our own streams stand, and who else uses them?
+//!
+//! A stream that was closed at start is filled with `/dev/null` before `main` runs, and a copy into it would end
+//! well and be lost. That filling is the one way a stream comes to be `/dev/null` open for reading *and* writing
+//! under a shell, which opens it one way; so that is what tells.
+//!
+//! # Knows / never knows
+//! Knows descriptors 0 and 1. Never knows which stage uses them.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::{OFlags, fcntl_getfl};
+
+use crate::exec::port::{Kind, kind_of};
+use crate::exec::stop::reader_gone;
+
+/// One of our own streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    /// Descriptor 0.
+    In,
+    /// Descriptor 1.
+    Out,
+}
+
+/// Says whether the stream was closed when we were started.
+pub(crate) fn was_closed(stream: Stream) -> bool {
+    match stream {
+        Stream::In => filled(io::stdin().as_fd()),
+        Stream::Out => filled(io::stdout().as_fd()),
+    }
+}
+
+/// Says whether nobody reads our stdout any more.
+pub(crate) fn stdout_reader_gone() -> bool {
+    matches!(kind_of(io::stdout().as_fd()), Ok(Kind::Pipe | Kind::SharedSocket))
+        && reader_gone(io::stdout().as_fd())
+}
+
+/// Replaces our stdin by `/dev/null`, if it is a pipe or socket: its writer must see when the one who reads it has
+/// gone, and that is no longer us.
+pub(crate) fn let_go_of_stdin() {
+    let stdin = io::stdin();
+    if matches!(kind_of(stdin.as_fd()), Ok(Kind::Pipe | Kind::SharedSocket))
+        && let Ok(null) = std::fs::File::open("/dev/null")
+    {
+        // Failing leaves a spare read end, which costs the writer a late SIGPIPE and nothing else.
+        rustix::stdio::dup2_stdin(&null).ok();
+    }
+}
+
+fn filled(fd: BorrowedFd<'_>) -> bool {
+    let mode = fcntl_getfl(fd).map(|flags| flags & OFlags::ACCMODE);
+    matches!(kind_of(fd), Ok(Kind::Null)) && mode == Ok(OFlags::RDWR)
+}

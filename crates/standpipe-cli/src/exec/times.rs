@@ -1,0 +1,75 @@
+//! How did each stage spend its time, and which one holds up the line?
+//!
+//! A stage cannot be asked, but the tanks on its two sides can: it is starved while the tank before it is empty,
+//! paused while the tank after it is full, and busy otherwise. The three add up to the time it ran.
+//!
+//! # Knows / never knows
+//! Knows gauges. Never knows how the bytes went, so that the same numbers give the same verdict on every path; nor
+//! the rule of the verdict: that is the library's.
+
+use standpipe::diagnose::{self, Times};
+
+use crate::exec::gauge::Reading;
+
+/// The time of a stage that ran for `ran_ns` between these tanks; `None` where it has none.
+pub(crate) fn between(ran_ns: u64, before: Option<&Reading>, after: Option<&Reading>) -> Times {
+    let paused_ns = after.map_or(0, |tank| tank.full_ns.saturating_add(tank.held_ns)).min(ran_ns);
+    let starved_ns = before.map_or(0, |tank| tank.empty_ns).min(ran_ns - paused_ns);
+    Times { busy_ns: ran_ns - paused_ns - starved_ns, paused_ns, starved_ns }
+}
+
+/// What `later` has more than `earlier`.
+pub(crate) fn since(later: &Times, earlier: &Times) -> Times {
+    Times {
+        busy_ns: later.busy_ns.saturating_sub(earlier.busy_ns),
+        paused_ns: later.paused_ns.saturating_sub(earlier.paused_ns),
+        starved_ns: later.starved_ns.saturating_sub(earlier.starved_ns),
+    }
+}
+
+/// The share of `part` in the time a stage ran, 0 to 1.
+#[expect(clippy::cast_precision_loss, reason = "a share is shown in percent")]
+pub(crate) fn share(part_ns: u64, times: &Times) -> f64 {
+    let all = times.busy_ns + times.paused_ns + times.starved_ns;
+    part_ns as f64 / all as f64
+}
+
+/// The stage that holds up the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slowest {
+    /// Its index, upstream first.
+    pub(crate) stage: usize,
+    /// It is also the busiest.
+    pub(crate) likely: bool,
+}
+
+/// Names the slowest stage of a line, `None` if nobody waited for anybody.
+pub(crate) fn slowest(line: &[Times]) -> Option<Slowest> {
+    let stage = diagnose::slowest(line)?;
+    let busiest = line.iter().map(|times| times.busy_ns).max();
+    Some(Slowest { stage, likely: Some(line[stage].busy_ns) == busiest })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_add_up_even_if_both_tanks_hold_a_stage_up() {
+        let before = Reading { empty_ns: 80, ..Reading::default() };
+        let after = Reading { full_ns: 50, ..Reading::default() };
+        let times = between(100, Some(&before), Some(&after));
+        assert_eq!(times, Times { busy_ns: 0, paused_ns: 50, starved_ns: 50 });
+        let times = between(100, Some(&before), None);
+        assert_eq!(times, Times { busy_ns: 20, paused_ns: 0, starved_ns: 80 });
+        assert!((share(times.starved_ns, &times) - 0.8).abs() < 1e-9);
+    }
+
+    #[test]
+    fn agreement_with_the_busiest_makes_it_likely() {
+        let times = |busy_ns, paused_ns, starved_ns| Times { busy_ns, paused_ns, starved_ns };
+        let line = [times(2, 98, 0), times(100, 0, 0), times(1, 0, 99)];
+        assert_eq!(slowest(&line), Some(Slowest { stage: 1, likely: true }));
+        assert_eq!(slowest(&[times(100, 0, 0), times(100, 0, 0)]), None, "nobody waited");
+    }
+}

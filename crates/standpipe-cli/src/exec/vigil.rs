@@ -1,0 +1,238 @@
+//! Who is being waited for, and what does the other side look like meanwhile?
+//!
+//! While a pump waits for its input and the output is empty, the stage after the tank is starved. While it waits
+//! for room and the input is full, the stage before is paused. What the other side looks like is sampled on a
+//! clock of its own: a tick that falls into a wait decides what all waiting since the last tick counts for.
+//! Long waits are seen more often than short ones in just the right proportion, and the price does not depend on
+//! how many waits there are. An open wait is counted as it lasts, for a tick ends the poll.
+//!
+//! # Knows / never knows
+//! Knows one input, one output, their gauge. Never knows how bytes are moved: `exec/relay` and `exec/copy` do.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags};
+
+use crate::exec::gauge::Gauge;
+use crate::exec::port::{Kind, Port};
+use crate::exec::stop::{Order, Stop, ready, wait};
+use crate::exec::{nanos, now};
+
+/// Ticks come this often at first, so that a short run is judged too,
+const EARLY_TICK: Duration = Duration::from_millis(2);
+/// and then this often,
+const TICK: Duration = Duration::from_millis(10);
+/// unless nothing has moved for many of them.
+const IDLE_TICK: Duration = Duration::from_millis(100);
+
+/// What a pump waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum For {
+    /// Bytes in the input.
+    Input,
+    /// Room in the output.
+    Room,
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// What was waited for may be there.
+    Ready,
+    /// An order came.
+    Told(Order),
+    /// Nobody reads the output any more.
+    ReaderGone,
+}
+
+/// The watch a pump keeps over the two sides of its tank.
+#[derive(Debug)]
+pub(crate) struct Vigil {
+    gauge: Arc<Gauge>,
+    stop: Stop,
+    start: Instant,
+    next_tick: Instant,
+    quiet_ticks: u32,
+    waited_input: Duration,
+    waited_room: Duration,
+}
+
+impl Vigil {
+    /// Begins at the start of the run.
+    pub(crate) fn new(gauge: Arc<Gauge>, stop: Stop, start: Instant) -> Self {
+        Self {
+            gauge,
+            stop,
+            start,
+            next_tick: start + EARLY_TICK,
+            quiet_ticks: 0,
+            waited_input: Duration::ZERO,
+            waited_room: Duration::ZERO,
+        }
+    }
+
+    /// The counters of the tank.
+    pub(crate) fn gauge(&self) -> &Gauge {
+        &self.gauge
+    }
+
+    /// The order as it stands; a plain load.
+    pub(crate) fn order(&self) -> Order {
+        self.stop.order()
+    }
+
+    /// Nanoseconds since the start of the run.
+    pub(crate) fn since_start(&self) -> u64 {
+        nanos(now().saturating_duration_since(self.start))
+    }
+
+    /// Waits until `what` may be there, an order comes, or the reader leaves.
+    ///
+    /// # Errors
+    /// Those of `poll`.
+    pub(crate) fn wait(&mut self, what: For, from: Option<&Port>, to: &Port) -> io::Result<Wake> {
+        let order = self.stop.heed();
+        if order == Order::Abort || (order == Order::Drain && what == For::Input) {
+            return Ok(Wake::Told(order));
+        }
+        let mut since = now();
+        self.aim(since);
+        self.gauge.set_level(from.map_or(0, Port::level) + to.level());
+        loop {
+            // One side only, or a pipe that is ready for the other thing would end every poll at once. Asking for
+            // no event still tells of an output that nobody reads any more.
+            let (side, events) = match (what, from) {
+                (For::Input, Some(from)) => (from, PollFlags::IN),
+                _ => (to, PollFlags::OUT),
+            };
+            let mut on = [
+                PollFd::from_borrowed_fd(self.stop.as_fd(), PollFlags::IN),
+                PollFd::from_borrowed_fd(side.as_fd(), events),
+                PollFd::from_borrowed_fd(to.as_fd(), PollFlags::empty()),
+            ];
+            wait(&mut on, Some(self.next_tick.saturating_duration_since(since)))?;
+            let [told, side, output] = on.map(|polled| polled.revents());
+            let at = now();
+            let waited = at.saturating_duration_since(since);
+            since = at;
+            match what {
+                For::Input => self.waited_input += waited,
+                For::Room => self.waited_room += waited,
+            }
+            if at >= self.next_tick {
+                self.tick(what, from, to, at);
+            }
+            if told.intersects(PollFlags::IN) {
+                match self.stop.heed() {
+                    Order::Go => {}
+                    Order::Drain if what == For::Room => {}
+                    order => return Ok(Wake::Told(order)),
+                }
+            }
+            if output.intersects(PollFlags::ERR) && matches!(to.kind(), Kind::Pipe | Kind::Device) {
+                return Ok(Wake::ReaderGone);
+            }
+            if !side.is_empty() {
+                self.quiet_ticks = 0;
+                return Ok(Wake::Ready);
+            }
+        }
+    }
+
+    /// Waits out a rate limit.
+    pub(crate) fn hold(&self, time: Duration, to: &Port) -> io::Result<Wake> {
+        let begin = now();
+        let mut on = [
+            PollFd::from_borrowed_fd(self.stop.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(to.as_fd(), PollFlags::empty()),
+        ];
+        wait(&mut on, Some(time))?;
+        let [told, output] = on.map(|polled| polled.revents());
+        let held = nanos(now().saturating_duration_since(begin));
+        self.gauge.add_held(held);
+        if to.level() == 0 {
+            self.gauge.add_empty(held);
+        }
+        if told.intersects(PollFlags::IN) {
+            return Ok(Wake::Told(self.stop.heed()));
+        }
+        if output.intersects(PollFlags::ERR) && to.kind() == Kind::Pipe {
+            return Ok(Wake::ReaderGone);
+        }
+        Ok(Wake::Ready)
+    }
+
+    /// Counts a call that blocked in the file `what` names. The stage on the other side of the tank waited for it
+    /// if its pipe was empty before the call, or is full after it.
+    pub(crate) fn called(&mut self, what: For, began: Instant, from: &Port, to: &Port) {
+        let at = now();
+        let took = at.saturating_duration_since(began);
+        match what {
+            For::Input => self.waited_input += took,
+            For::Room => self.waited_room += took,
+        }
+        if at >= self.next_tick {
+            self.tick(what, Some(from), to, at);
+        }
+    }
+
+    /// Counts what no tick has decided, and notes that the data ended.
+    pub(crate) fn end(&mut self) {
+        self.gauge.add_empty(nanos(std::mem::take(&mut self.waited_input)));
+        self.gauge.add_full(nanos(std::mem::take(&mut self.waited_room)));
+        self.gauge.set_level(0);
+        self.gauge.set_shut(false);
+        self.gauge.set_ended(self.since_start());
+    }
+
+    /// A tick that passed unseen is void: it fell between two waits.
+    fn aim(&mut self, at: Instant) {
+        if self.next_tick <= at {
+            self.next_tick = at + self.period(at);
+        }
+    }
+
+    fn period(&self, at: Instant) -> Duration {
+        if at.saturating_duration_since(self.start) < Duration::from_millis(500) {
+            EARLY_TICK
+        } else if self.quiet_ticks > 200 {
+            IDLE_TICK
+        } else {
+            TICK
+        }
+    }
+
+    fn tick(&mut self, what: For, from: Option<&Port>, to: &Port, at: Instant) {
+        match what {
+            For::Input => {
+                let empty = to.level() == 0;
+                let waited = nanos(self.waited_input);
+                self.gauge.add_empty(if empty { waited } else { 0 });
+                self.waited_input = Duration::ZERO;
+                self.gauge.set_shut(false);
+            }
+            For::Room => {
+                let full = from.is_none_or(Port::is_full);
+                let waited = nanos(self.waited_room);
+                self.gauge.add_full(if full { waited } else { 0 });
+                self.waited_room = Duration::ZERO;
+                self.gauge.set_shut(full);
+            }
+        }
+        self.gauge.set_level(from.map_or(0, Port::level) + to.level());
+        self.quiet_ticks = self.quiet_ticks.saturating_add(1);
+        self.next_tick = at + self.period(at);
+    }
+}
+
+/// Says whether `from` has nothing to read right now.
+pub(crate) fn is_dry(from: &Port) -> bool {
+    match from.kind() {
+        Kind::Pipe => from.level() == 0,
+        Kind::File | Kind::Null => false,
+        _ => !ready(from.as_fd(), PollFlags::IN),
+    }
+}

@@ -1,0 +1,174 @@
+//! What will be built?
+//!
+//! A plan is the command line made sense of: validated, complete and inert. Nothing is opened,
+//! started or resolved by making one, so everything that can be refused without touching the
+//! outside is refused here.
+//!
+//! ```text
+//! stages[0] -> tanks[0] -> stages[1] -> tanks[1] -> stages[2]
+//! ```
+//!
+//! # Knows / never knows
+//! Knows the names of the schemes and what belongs together. Never knows the code behind a
+//! scheme: `end` does.
+
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
+
+use crate::{
+    args::{Display, Fast},
+    size::Rate,
+};
+
+mod build;
+mod ends;
+mod memory;
+
+/// One run, ready to be built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// `--name`, escaped for showing.
+    pub(crate) name: Option<String>,
+    /// At least one, upstream first. A source can only be the first, a sink only the last. A
+    /// command that is first inherits stdin, a command that is last inherits stdout.
+    pub(crate) stages: Vec<StagePlan>,
+    /// `tanks[i]` stands between `stages[i]` and `stages[i + 1]`.
+    pub(crate) tanks: Vec<TankPlan>,
+    /// Limit for all tanks together.
+    pub(crate) memory_bytes: u64,
+    /// What `--tank` asked for; `tanks` holds what came of it.
+    pub(crate) tank: TankSize,
+    /// What `--low` asked for; without it a tank may be a kernel tank.
+    pub(crate) low: Option<LowMark>,
+    /// Limit of the source.
+    pub(crate) rate: Option<Rate>,
+    /// Expected input, for percent and ETA.
+    pub(crate) total_bytes: Option<u64>,
+    /// Whether a stage that stops reading early is a failure.
+    pub(crate) strict: bool,
+    /// Whether kernel tanks are allowed.
+    pub(crate) fast: Fast,
+    /// Fail after this long.
+    pub(crate) timeout: Option<Duration>,
+    /// Fail when nothing moves for this long.
+    pub(crate) stall: Option<Duration>,
+    /// How long SIGTERM lets the tanks empty.
+    pub(crate) drain: Duration,
+    /// How it is shown.
+    pub(crate) display: Display,
+    /// Whether this is a filter: no stage but the two ends.
+    pub(crate) filter: bool,
+}
+
+/// One stage of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StagePlan {
+    /// `1`, `2` …, upstream first.
+    pub(crate) id: String,
+    /// What a reader recognizes it by: control and bidi characters are escaped.
+    pub(crate) label: String,
+    /// What it is.
+    pub(crate) kind: StageKind,
+}
+
+/// What a stage is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum StageKind {
+    /// An external program.
+    Command(CommandLine),
+    /// The end bytes come from.
+    Source(EndPlan),
+    /// The end bytes go to.
+    Sink {
+        /// Where to.
+        end: EndPlan,
+        /// What becomes of an existing file there.
+        publish: Publish,
+    },
+}
+
+/// How a program is started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CommandLine {
+    /// `sh -c TEXT`.
+    Shell(OsString),
+    /// A program and its arguments, never empty.
+    Argv(Vec<OsString>),
+}
+
+/// What becomes of a file that is already there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Publish {
+    /// It stays, and the run is refused.
+    #[default]
+    Refuse,
+    /// It is replaced when the run has succeeded.
+    Overwrite,
+    /// The bytes are added to it in place.
+    Append,
+}
+
+/// Where bytes come from or go to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum EndPlan {
+    /// Our own stdin or stdout.
+    Stdio,
+    /// A descriptor that is open at start.
+    Fd(i32),
+    /// A file, device or FIFO; any bytes.
+    File(PathBuf),
+    /// A connection we make.
+    Tcp {
+        /// A name or an address, without brackets.
+        host: String,
+        /// Never 0.
+        port: u16,
+    },
+    /// A connection we wait for.
+    TcpListen(SocketAddr),
+    /// A Unix stream socket.
+    Unix(PathBuf),
+    /// No bytes; takes all.
+    Null,
+    /// So many zero bytes; as a sink it takes all.
+    Zero {
+        /// `None`: without end.
+        bytes: Option<u64>,
+    },
+    /// So many bytes that do not compress.
+    Random {
+        /// `None`: without end.
+        bytes: Option<u64>,
+        /// Equal seeds give equal bytes.
+        seed: u64,
+    },
+}
+
+/// One tank of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TankPlan {
+    /// `1>2`.
+    pub(crate) id: String,
+    /// High-water mark, kernel pipes included.
+    pub(crate) high_bytes: u64,
+    /// Low-water mark; `None` when none was asked for.
+    pub(crate) low_bytes: Option<u64>,
+}
+
+/// The size asked for each tank.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum TankSize {
+    /// 1 MiB, or less if `--memory` has no room for that.
+    #[default]
+    Auto,
+    /// As much as this.
+    Bytes(u64),
+}
+
+/// The low-water mark asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LowMark {
+    /// A level.
+    Bytes(u64),
+    /// Percent of the high-water mark.
+    Percent(u8),
+}

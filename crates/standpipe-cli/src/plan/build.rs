@@ -1,0 +1,214 @@
+//! How do typed words become a plan?
+
+use std::{ffi::OsString, os::unix::ffi::OsStrExt, time::Duration};
+
+use crate::{
+    args::{Environment, Form, Typed, UsageError, shown},
+    size::Amount,
+};
+
+use super::{
+    CommandLine, EndPlan, LowMark, Plan, Publish, StageKind, StagePlan, TankSize,
+    ends::{self, Side, shown_uri},
+    memory,
+};
+
+const MEMORY_BYTES: u64 = 64 << 20;
+const DRAIN: Duration = Duration::from_secs(10);
+
+impl Plan {
+    /// Makes sense of a command line.
+    ///
+    /// # Errors
+    /// If it contradicts itself, names no end, or its tanks do not fit into the memory.
+    pub(crate) fn new(typed: Typed, environment: &Environment) -> Result<Self, UsageError> {
+        let publish = publish(&typed)?;
+        let name = typed.name.as_ref().map(shown);
+        let kinds = kinds(typed.form, typed.from, typed.to, publish)?;
+        let filter = !kinds.iter().any(|kind| matches!(kind, StageKind::Command(_)));
+        let bytes = |amount, flag| bytes(amount, flag, environment);
+        let memory_bytes = match typed.memory {
+            None => MEMORY_BYTES,
+            Some(amount) => bytes(amount, "--memory")?,
+        };
+        let tank = match typed.tank {
+            None => TankSize::Auto,
+            Some(amount) => TankSize::Bytes(bytes(amount, "--tank")?),
+        };
+        let low = typed.low.map(|amount| match amount {
+            Amount::Percent(percent) => LowMark::Percent(percent),
+            Amount::Bytes(bytes) | Amount::Items(bytes) => LowMark::Bytes(bytes),
+        });
+        let tanks = memory::tanks(kinds.len() - 1, memory_bytes, tank, low)?;
+        let stage = |(at, kind): (usize, StageKind)| StagePlan {
+            id: (at + 1).to_string(),
+            label: label(&kind),
+            kind,
+        };
+        Ok(Self {
+            name,
+            stages: kinds.into_iter().enumerate().map(stage).collect(),
+            tanks,
+            memory_bytes,
+            tank,
+            low,
+            rate: typed.rate,
+            total_bytes: typed.total.and_then(|total| match total {
+                Amount::Bytes(bytes) => Some(bytes),
+                Amount::Percent(_) | Amount::Items(_) => None,
+            }),
+            strict: typed.strict,
+            fast: typed.fast,
+            timeout: typed.timeout,
+            stall: typed.stall,
+            drain: typed.drain.unwrap_or(DRAIN),
+            display: typed.display,
+            filter,
+        })
+    }
+}
+
+fn publish(typed: &Typed) -> Result<Publish, UsageError> {
+    match (typed.overwrite, typed.append) {
+        (false, false) => Ok(Publish::Refuse),
+        (true, false) => Ok(Publish::Overwrite),
+        (false, true) => Ok(Publish::Append),
+        (true, true) => Err(UsageError::new(
+            "`--overwrite` and `--append` contradict each other",
+            "leave out one of them",
+        )),
+    }
+}
+
+fn bytes(amount: Amount, flag: &str, environment: &Environment) -> Result<u64, UsageError> {
+    match (amount, environment.memory_limit_bytes) {
+        (Amount::Percent(percent), Some(limit)) => Ok((limit / 100 * u64::from(percent)).max(1)),
+        (Amount::Percent(percent), None) => Err(UsageError::new(
+            format!("invalid size `{percent}%` for `{flag}`: the memory here is unknown"),
+            "write bytes, e.g. `64M`",
+        )),
+        (Amount::Bytes(bytes) | Amount::Items(bytes), _) => Ok(bytes),
+    }
+}
+
+/// Puts the stages in order, ends included.
+fn kinds(
+    form: Form,
+    from: Option<OsString>,
+    to: Option<OsString>,
+    publish: Publish,
+) -> Result<Vec<StageKind>, UsageError> {
+    let given = (from.is_some(), to.is_some());
+    let mut source = from.map(|word| ends::read(&word, Side::From)).transpose()?;
+    let mut sink = to.map(|word| ends::read(&word, Side::To)).transpose()?;
+    let mut commands = Vec::new();
+    match form {
+        Form::Filter => {}
+        Form::Shell(pieces) => commands.extend(pieces.into_iter().map(CommandLine::Shell)),
+        Form::Argv(stages) => {
+            let last = stages.len() - 1;
+            for (at, words) in stages.into_iter().enumerate() {
+                let [word] = words.as_slice() else {
+                    commands.push(command(at, words)?);
+                    continue;
+                };
+                if !ends::has_scheme(word) {
+                    commands.push(command(at, words)?);
+                } else if at == 0 && !(last == 0 && given.0) {
+                    refuse_second(given.0, at, word, "--from")?;
+                    source = Some(ends::read(word, Side::From)?);
+                } else if at == last {
+                    refuse_second(given.1, at, word, "--to")?;
+                    sink = Some(ends::read(word, Side::To)?);
+                } else {
+                    let what =
+                        format!("stage {} `{}` is an end in the middle", at + 1, shown_uri(word));
+                    return Err(UsageError::new(what, "an end is the first or the last stage"));
+                }
+            }
+        }
+    }
+    if commands.is_empty() {
+        source = source.or(Some(EndPlan::Stdio));
+        sink = sink.or(Some(EndPlan::Stdio));
+    }
+    check_publish(source.as_ref(), sink.as_ref(), publish)?;
+    let commands = commands.into_iter().map(StageKind::Command);
+    let source = source.map(StageKind::Source);
+    let sink = sink.map(|end| StageKind::Sink { end, publish });
+    Ok(source.into_iter().chain(commands).chain(sink).collect())
+}
+
+fn command(at: usize, words: Vec<OsString>) -> Result<CommandLine, UsageError> {
+    let program = words.first().map(|word| word.as_bytes()).unwrap_or_default();
+    if program.is_empty() {
+        let what = format!("the program of stage {} is empty", at + 1);
+        return Err(UsageError::new(what, "write its name or path"));
+    }
+    if program.starts_with(b"@") {
+        let word = shown(&words[0]);
+        return Err(UsageError::new(
+            format!("stage {} begins with `{word}`: names with `@` are reserved", at + 1),
+            format!("to run a program of that name write its path: `./{word}`"),
+        ));
+    }
+    Ok(CommandLine::Argv(words))
+}
+
+fn refuse_second(given: bool, at: usize, word: &OsString, flag: &str) -> Result<(), UsageError> {
+    if !given {
+        return Ok(());
+    }
+    let what = format!("stage {} `{}` is an end, and `{flag}` is another", at + 1, shown_uri(word));
+    Err(UsageError::new(what, "leave out one of them"))
+}
+
+fn check_publish(
+    source: Option<&EndPlan>,
+    sink: Option<&EndPlan>,
+    publish: Publish,
+) -> Result<(), UsageError> {
+    let flag = match publish {
+        Publish::Refuse => return Ok(()),
+        Publish::Overwrite => "--overwrite",
+        Publish::Append => "--append",
+    };
+    match sink {
+        Some(EndPlan::File(path)) => {
+            let same = matches!(source, Some(EndPlan::File(read)) if read == path);
+            if same && publish == Publish::Append {
+                let what = format!("`{}` is read and appended to at once", shown(path));
+                return Err(UsageError::new(what, "write to another file"));
+            }
+            Ok(())
+        }
+        Some(end) => Err(UsageError::new(
+            format!("`{flag}` is for a file, not for `{}`", end.label()),
+            format!("leave out `{flag}`"),
+        )),
+        None => Err(UsageError::new(
+            format!("`{flag}` needs `--to`"),
+            "write `--to FILE`; what a command writes itself is its own affair",
+        )),
+    }
+}
+
+fn label(kind: &StageKind) -> String {
+    match kind {
+        StageKind::Command(CommandLine::Shell(text)) => shown_uri(text),
+        StageKind::Command(CommandLine::Argv(words)) => {
+            let words = words.iter().map(|word| {
+                let plain = !word.is_empty()
+                    && !word.as_bytes().iter().any(|byte| b" \t\n\"'|&;<>()$`\\".contains(byte));
+                if plain { shown_uri(word) } else { format!("'{}'", shown_uri(word)) }
+            });
+            words.collect::<Vec<_>>().join(" ")
+        }
+        StageKind::Source(EndPlan::Stdio) => "stdin".to_owned(),
+        StageKind::Sink { end: EndPlan::Stdio, .. } => "stdout".to_owned(),
+        StageKind::Source(end) | StageKind::Sink { end, .. } => end.label(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,238 @@
+//! How is it shown?
+//!
+//! Renderers are pure: numbers in, text out, so every screen is a golden test. [`View`] alone
+//! writes them, to stderr; a stderr that is gone changes nothing but what is seen.
+//!
+//! # Knows / never knows
+//! Knows numbers and labels, in its own small structs. Never knows stages, ends or processes: the
+//! room above fills the structs in. Whatever text comes in, control and bidi characters go out
+//! escaped.
+
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+
+use crate::args::{Display, When};
+
+mod error;
+mod line;
+mod plain;
+mod summary;
+mod terminal;
+
+pub(crate) use error::{Report, Severity};
+pub(crate) use summary::{StageShares, Summary};
+pub(crate) use terminal::{Shape, Style, Terminal};
+
+/// Columns of a summary that no terminal shows.
+const LOG_COLUMNS: usize = 200;
+/// How often a log gets a line.
+const PLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// Where a run is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Progress {
+    /// Bytes the first stage has put out.
+    pub(crate) bytes_in: u64,
+    /// Bytes the last stage has taken.
+    pub(crate) bytes_out: u64,
+    /// Running time, without what was suspended.
+    pub(crate) elapsed: Duration,
+    /// Bytes per second, of late.
+    pub(crate) rate_in: Option<f64>,
+    /// Bytes per second, of late.
+    pub(crate) rate_out: Option<f64>,
+    /// Expected `bytes_in`.
+    pub(crate) total_bytes: Option<u64>,
+    /// One per tank, upstream first.
+    pub(crate) tanks: Vec<TankLevel>,
+    /// The verdict; `None` while there is none.
+    pub(crate) slowest: Option<Slowest>,
+}
+
+/// How full a tank is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TankLevel {
+    /// `1>2`.
+    pub(crate) id: String,
+    /// Bytes in it.
+    pub(crate) level_bytes: u64,
+    /// The level at which it shuts.
+    pub(crate) high_bytes: u64,
+}
+
+impl TankLevel {
+    /// Gives the percent of the high-water mark; 100 is paused.
+    fn percent(&self) -> Option<u64> {
+        let percent = u128::from(self.level_bytes) * 100 / u128::from(self.high_bytes.max(1));
+        u64::try_from(percent).ok().filter(|_| self.high_bytes > 0)
+    }
+}
+
+/// Which stage is slow, and how sure that is.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Slowest {
+    /// Who.
+    pub(crate) who: Who,
+    /// Its busy share, 0 to 1.
+    pub(crate) busy: Option<f64>,
+    /// How sure, 0 to 1.
+    pub(crate) confidence: Option<f64>,
+    /// The evidence: `1 cat is paused 96% (tank 1>2 98% full)`.
+    pub(crate) why: Option<String>,
+    /// What would help.
+    pub(crate) advice: Option<String>,
+}
+
+/// What is slow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// What a filter reads from.
+    Input,
+    /// What a filter writes to.
+    Output,
+    /// A stage, as `2 gzip -6`.
+    Stage(String),
+    /// No single stage: they are about equally slow.
+    Nobody,
+}
+
+/// The display of one run.
+#[derive(Debug)]
+pub(crate) struct View<W> {
+    out: W,
+    terminal: Terminal,
+    /// `--name`, in front of log lines.
+    name: String,
+    /// Whether the cursor stands behind a line that is to be redrawn.
+    line_is_open: bool,
+    next_plain: Duration,
+}
+
+impl View<io::Stderr> {
+    /// Makes the display on stderr.
+    pub(crate) fn on_stderr(display: &Display, name: Option<&str>) -> Self {
+        Self::new(io::stderr(), Terminal::look(display), name)
+    }
+}
+
+impl<W: Write> View<W> {
+    /// Makes a display on `out`, which `terminal` describes.
+    pub(crate) fn new(out: W, terminal: Terminal, name: Option<&str>) -> Self {
+        let name = name.unwrap_or("standpipe").to_owned();
+        Self { out, terminal, name, line_is_open: false, next_plain: PLAIN_EVERY }
+    }
+
+    /// Shows where the run is. Called more often than anybody reads: a log gets a line each 10 s.
+    pub(crate) fn progress(&mut self, progress: &Progress) {
+        match self.terminal.shape {
+            Shape::Nothing => {}
+            Shape::Line => {
+                let line = line::render(progress, self.terminal.columns, self.terminal.style);
+                self.write(&format!("\r{line}\x1b[K"));
+                self.line_is_open = true;
+            }
+            Shape::Plain if progress.elapsed >= self.next_plain => {
+                while self.next_plain <= progress.elapsed {
+                    self.next_plain += PLAIN_EVERY;
+                }
+                self.status(progress);
+            }
+            Shape::Plain => {}
+        }
+    }
+
+    /// Shows where the run is as one line of its own, whatever the view: what SIGUSR1 asks for.
+    pub(crate) fn status(&mut self, progress: &Progress) {
+        let line = plain::render(progress, &self.name, self.terminal.style);
+        self.close_line();
+        self.write(&format!("{line}\n"));
+    }
+
+    /// Shows a line a command wrote to its stderr, above what is redrawn.
+    pub(crate) fn child_line(&mut self, label: &str, line: &[u8]) {
+        let style = self.terminal.style;
+        let text = style.safe_bytes(line);
+        self.erase_line();
+        self.write(&format!("{}| {text}\n", style.safe(label)));
+    }
+
+    /// Shows an error, a warning or a note.
+    pub(crate) fn report(&mut self, report: &Report) {
+        let text = report.render(self.terminal.style);
+        self.erase_line();
+        self.write(&text);
+    }
+
+    /// Ends the display, and shows the summary if it is wanted.
+    pub(crate) fn summary(&mut self, summary: &Summary, display: &Display, outcome: Outcome) {
+        self.close_line();
+        let wanted = match display.summary {
+            When::Always => true,
+            When::Never => false,
+            When::Auto if display.quiet => false,
+            When::Auto => {
+                outcome == Outcome::Failed || self.terminal.is_terminal || !summary.is_filter
+            }
+        };
+        if wanted {
+            // a log has no edge to cut a line at
+            let columns =
+                if self.terminal.is_terminal { self.terminal.columns } else { LOG_COLUMNS };
+            let text = summary.render(columns, self.terminal.style);
+            self.write(&text);
+        }
+    }
+
+    /// Ends the line that is redrawn, its last state stays.
+    pub(crate) fn close_line(&mut self) {
+        if std::mem::take(&mut self.line_is_open) {
+            self.write("\n");
+        }
+    }
+
+    /// Removes the line that is redrawn; the next progress draws it below.
+    fn erase_line(&mut self) {
+        if std::mem::take(&mut self.line_is_open) {
+            self.write("\r\x1b[K");
+        }
+    }
+
+    /// Writes all at once. A display that fails must not fail the run.
+    fn write(&mut self, text: &str) {
+        self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).ok();
+    }
+}
+
+/// How a run ended, as far as the summary cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// All data was delivered.
+    Succeeded,
+    /// It was not.
+    Failed,
+}
+
+/// Prints what was asked for, help or version, to stdout.
+///
+/// # Errors
+/// If stdout does not take it; a reader that left is an error too, which the caller forgives.
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// Prints text that is ours to stderr: the short help nobody asked for.
+pub(crate) fn print_on_stderr(text: &str) {
+    io::stderr().write_all(text.as_bytes()).ok();
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown in three digits")]
+fn float(number: u64) -> f64 {
+    number as f64
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! How did a run go?
+//!
+//! The answer first, in words; then why, what to try, and the numbers:
+//!
+//! ```text
+//! SLOWEST: 2 zstd -19, busy 99%
+//!   why: 1 pg_dump shop is paused 91% (tank 1>2 98% full)
+//!   try: fewer levels (zstd -9)
+//! 349 MiB in, 93.0 MiB out, 0:01:29, in 3.9 MiB/s, out 1.0 MiB/s
+//! tanks held at most 9.20 MiB of 64 MiB
+//!     stage            busy  paused  starved
+//!     1 pg_dump shop     7%     91%       2%
+//!   > 2 zstd -19        99%      0%       1%
+//! ```
+
+use std::time::Duration;
+
+use crate::size;
+
+use super::{Slowest, Style, Who, float, terminal, terminal::Paint};
+
+/// What a run was like.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Summary {
+    /// Bytes the first stage has put out.
+    pub(crate) bytes_in: u64,
+    /// Bytes the last stage has taken.
+    pub(crate) bytes_out: u64,
+    /// Running time, without what was suspended.
+    pub(crate) elapsed: Duration,
+    /// The most all tanks have held together.
+    pub(crate) peak_bytes: Option<u64>,
+    /// What they were allowed.
+    pub(crate) memory_bytes: u64,
+    /// Whether it was a filter, one part of somebody's own pipe: it keeps quiet in a script.
+    pub(crate) is_filter: bool,
+    /// One per stage, upstream first.
+    pub(crate) stages: Vec<StageShares>,
+    /// The verdict.
+    pub(crate) slowest: Option<Slowest>,
+}
+
+/// Where the time of a stage went; shares of 0 to 1.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct StageShares {
+    /// `2 gzip -6`.
+    pub(crate) label: String,
+    /// Working.
+    pub(crate) busy: Option<f64>,
+    /// Waiting to write.
+    pub(crate) paused: Option<f64>,
+    /// Waiting to read.
+    pub(crate) starved: Option<f64>,
+}
+
+/// Columns of the three shares and the mark.
+const SHARES: usize = 2 + 6 + 8 + 9;
+
+impl Summary {
+    /// Writes the summary for so many columns, its last newline included.
+    pub(crate) fn render(&self, columns: usize, style: Style) -> String {
+        let mut lines = Vec::new();
+        if let Some(slowest) = &self.slowest {
+            verdict(slowest, style, &mut lines);
+        }
+        lines.extend(self.numbers());
+        if !self.stages.is_empty() {
+            self.table(columns, style, &mut lines);
+        }
+        let mut text = String::new();
+        for (at, line) in lines.iter().enumerate() {
+            let line = terminal::cut(line, columns);
+            let is_verdict = at == 0 && self.slowest.is_some();
+            text += &if is_verdict { style.paint(Paint::Strong, line) } else { line.to_owned() };
+            text.push('\n');
+        }
+        text
+    }
+
+    fn numbers(&self) -> [String; 2] {
+        let rate = |bytes| size::rate(float(bytes) / self.elapsed.as_secs_f64());
+        let peak = self.peak_bytes.map_or_else(|| "-".to_owned(), size::size);
+        let moved = format!(
+            "{} in, {} out, {}, in {}, out {}",
+            size::size(self.bytes_in),
+            size::size(self.bytes_out),
+            size::clock(self.elapsed),
+            rate(self.bytes_in),
+            rate(self.bytes_out),
+        );
+        [moved, format!("tanks held at most {peak} of {}", size::mark(self.memory_bytes))]
+    }
+
+    fn table(&self, columns: usize, style: Style, lines: &mut Vec<String>) {
+        let labels: Vec<String> =
+            self.stages.iter().map(|stage| style.safe(&stage.label)).collect();
+        let longest = labels.iter().map(|label| terminal::columns(label)).max().unwrap_or(0);
+        let width = longest.max(5).min(columns.saturating_sub(SHARES + 2).max(5));
+        let row = |mark: &str, label: &str, shares: [&str; 3]| {
+            let label = terminal::cut(label, width);
+            let padding = " ".repeat(width - terminal::columns(label));
+            let [busy, paused, starved] = shares;
+            format!("{mark:>3} {label}{padding}{busy:>6}{paused:>8}{starved:>9}")
+        };
+        lines.push(row("", "stage", ["busy", "paused", "starved"]));
+        let slow = match self.slowest.as_ref().map(|slowest| &slowest.who) {
+            Some(Who::Stage(label)) => Some(label),
+            _ => None,
+        };
+        let share = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), size::percent);
+        for (stage, label) in self.stages.iter().zip(&labels) {
+            let mark = match slow {
+                Some(slow) if *slow == stage.label => {
+                    if style.ascii {
+                        ">"
+                    } else {
+                        "▶"
+                    }
+                }
+                _ => "",
+            };
+            let shares = [share(stage.busy), share(stage.paused), share(stage.starved)];
+            lines.push(row(mark, label, [&shares[0], &shares[1], &shares[2]]));
+        }
+    }
+}
+
+fn verdict(slowest: &Slowest, style: Style, lines: &mut Vec<String>) {
+    let who = match &slowest.who {
+        Who::Input => "the input".to_owned(),
+        Who::Output => "the output".to_owned(),
+        Who::Stage(label) => style.safe(label),
+        Who::Nobody => "no single stage".to_owned(),
+    };
+    let busy = match slowest.busy {
+        Some(share) if share.is_finite() => format!(", busy {}", size::percent(share)),
+        _ => String::new(),
+    };
+    let sure = match slowest.confidence {
+        Some(share) if share < 0.6 => ", unsure",
+        _ => "",
+    };
+    lines.push(format!("SLOWEST: {who}{busy}{sure}"));
+    lines.extend(slowest.why.as_ref().map(|why| format!("  why: {}", style.safe(why))));
+    lines.extend(slowest.advice.as_ref().map(|advice| format!("  try: {}", style.safe(advice))));
+}
