@@ -42,6 +42,7 @@ use crate::tank::{Measure, Tank};
 mod crew;
 mod drive;
 mod monitor;
+mod operators;
 mod outcome;
 mod segment;
 
