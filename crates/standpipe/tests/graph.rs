@@ -403,7 +403,7 @@ fn a_full_branch_does_what_its_tank_says() {
                 let error = trunk.unwrap_err();
                 assert!(error.to_string().contains("branch 0 is full"), "{error}");
                 assert!(kept.is_err(), "a trunk that failed fails its branches");
-                assert_eq!((got, end), (vec![0, 1], Some(CauseKind::Failed)));
+                assert_eq!((got, end), (vec![0, 1], Some(CauseKind::Overflowed)));
                 return;
             }
             assert_eq!(trunk.unwrap().done, 6);
