@@ -206,11 +206,31 @@ impl<T> Batch<T> {
         self.return_at = return_at;
     }
 
+    /// Hands up to `most` items to `into`, of the same tank and empty, and
+    /// their charge with them.
+    pub(crate) fn give(&mut self, most: usize, into: &mut Self) {
+        into.return_at = self.return_at;
+        for _ in 0..most {
+            let Some(item) = self.items.pop_front() else { break };
+            let weight = match &self.home {
+                _ if self.counted => 1,
+                // the last one takes all that is left: see `Core::leaving`
+                Some(home) if !self.items.is_empty() => home.scale.weigh(&item).min(self.charged),
+                _ => self.charged,
+            };
+            self.charged = self.charged.saturating_sub(weight);
+            into.charged = into.charged.saturating_add(weight);
+            into.items.push_back(item);
+        }
+    }
+
     /// Puts a charged item in front.
     pub(crate) fn put_back(&mut self, item: T, weight: usize) {
         self.items.push_front(item);
         self.charged = self.charged.saturating_add(weight);
-        self.return_at = self.return_at.saturating_add(weight);
+        if self.return_at > 0 {
+            self.return_at = self.return_at.saturating_add(weight);
+        }
     }
 
     /// The bare queue, if its items are charged to no tank.

@@ -364,6 +364,7 @@ impl<T> Core<T> {
             } else {
                 End::Ended
             };
+            self.uncork_all();
             state.wake_everyone(&mut wakes);
         }
         drop(state);
@@ -376,6 +377,7 @@ impl<T> Core<T> {
         let mut state = lock(&self.state);
         if matches!(state.end, End::Flowing) {
             state.end = End::Failed(cause);
+            self.uncork_all();
             state.wake_everyone(&mut wakes);
         }
         drop(state);

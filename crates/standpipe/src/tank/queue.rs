@@ -14,7 +14,7 @@ use crate::gate::{Flow, Gate, Marks, Turn};
 use crate::meter::TankMeter;
 use crate::overflow::Overflow;
 use crate::snapshot::TankSnapshot;
-use crate::sync::{Arc, AtomicBool, Mutex, lock};
+use crate::sync::{Arc, AtomicUsize, Mutex, lock};
 use crate::tank::seats::Seats;
 use crate::weigh::{Scale, Unit};
 
@@ -24,8 +24,9 @@ pub(crate) struct Core<T> {
     pub(crate) unit: Unit,
     pub(crate) scale: Scale<T>,
     pub(crate) overflow: Overflow,
-    /// Set by `pause`, asked by a reader before each item.
-    pub(super) held: AtomicBool,
+    /// Asked by a reader before each item: 1 is set by `pause`, and every
+    /// guard of `cork` adds 2.
+    pub(super) held: AtomicUsize,
     pub(super) state: Mutex<State<T>>,
 }
 
@@ -45,6 +46,8 @@ pub(crate) struct State<T> {
     /// Those who wait for the last item to leave.
     pub(super) finishing: Vec<Waker>,
     pub(super) meter: TankMeter,
+    /// Credit comes back per item, and a drain wakes every writer: Node's.
+    pub(super) exact: bool,
 }
 
 /// How far the data has come.
@@ -132,11 +135,20 @@ impl<T> State<T> {
         let turn = self.gate.release(weight);
         self.meter.after(now_ns.is_some(), self.gate.level());
         if turn == Turn::Opened {
-            self.wake_next_writer(wakes);
+            if self.exact {
+                self.wake_all_writers(wakes);
+            } else {
+                self.wake_next_writer(wakes);
+            }
         }
         if self.gate.level() == 0 && !matches!(self.end, End::Flowing) {
             self.wake_finishing(wakes);
         }
+    }
+
+    /// How much may leave a batch before its credit has to come back.
+    pub(super) const fn return_at(&self) -> usize {
+        if self.exact { 0 } else { self.gate.until_low() }
     }
 
     pub(super) fn wake_reader(&mut self, wakes: &mut Wakes) {
@@ -194,8 +206,14 @@ impl<T> Core<T> {
             seats: Seats::default(),
             finishing: Vec::new(),
             meter: TankMeter::default(),
+            exact: false,
         };
-        Self { name, unit, scale, overflow, held: AtomicBool::new(false), state: Mutex::new(state) }
+        Self { name, unit, scale, overflow, held: AtomicUsize::new(0), state: Mutex::new(state) }
+    }
+
+    /// See [`State::exact`].
+    pub(crate) fn set_exact(&self) {
+        lock(&self.state).exact = true;
     }
 
     pub(crate) fn gate(&self) -> Gate {

@@ -66,6 +66,60 @@ impl<T> Readable<T> {
         std::future::poll_fn(|cx| self.poll_next_batch(cx, into, None)).await
     }
 
+    /// The same, but takes at most `most` items, and always at least one: for a
+    /// sink that works on one item, or a bounded number, at a time.
+    ///
+    /// What it leaves stays in order and charged, and may still be held back by
+    /// [`pause`](Self::pause) or a writer's cork.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: until it is ready, `into` is as it was.
+    ///
+    /// # Errors
+    /// The cause, once, after everything that was queued.
+    ///
+    /// # Panics
+    /// If `into` holds items of another tank, or of none.
+    ///
+    /// # Examples
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// use standpipe::{Batch, Tank};
+    ///
+    /// let (writable, mut readable) = Tank::items(8).node().build();
+    /// for item in [1, 2, 3] {
+    ///     writable.send(item).await?;
+    /// }
+    /// let mut batch = Batch::new();
+    /// readable.next_batch_of(2, &mut batch).await?;
+    /// assert_eq!((batch.len(), writable.level()), (2, 3)); // still charged
+    /// assert_eq!((batch.pop(), writable.level()), (Some(1), 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn next_batch_of(&mut self, most: usize, into: &mut Batch<T>) -> Result<bool, Cause> {
+        into.belong(&self.core);
+        if !into.is_empty() {
+            return Ok(true);
+        }
+        std::future::poll_fn(|cx| {
+            into.settle(None);
+            if self.core.is_held() {
+                ready!(self.core.park_held(cx));
+            }
+            if self.batch.is_empty() {
+                match ready!(self.core.poll_take(cx, &mut self.batch, None)) {
+                    Taken::Items => {}
+                    Taken::End => return Poll::Ready(Ok(false)),
+                    Taken::Failed(cause) => return Poll::Ready(Err(cause)),
+                }
+            }
+            self.batch.give(most.max(1), into);
+            Poll::Ready(Ok(true))
+        })
+        .await
+    }
+
     /// The poll behind [`next_batch`](Self::next_batch). Returns the credit of
     /// what left `into`, at `now_ns`.
     pub(crate) fn poll_next_batch(
@@ -194,6 +248,14 @@ impl<T> Readable<T> {
     #[must_use]
     pub fn high_water_mark(&self) -> usize {
         self.core.gate().marks().high()
+    }
+
+    /// Whether every writer has ended cleanly: what is left is all there will
+    /// be. For parsers that read ahead with [`try_next`](Self::try_next), whose
+    /// `None` does not tell the end from a pause.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.core.has_ended()
     }
 
     /// Changes both marks, live.
