@@ -40,7 +40,7 @@ mod writable;
 
 pub use batch::{Batch, Drain};
 pub use cork::Corked;
-pub use readable::{Next, Readable};
+pub use readable::{Next, PipeError, Readable};
 pub use writable::{Drained, Finished, Permit, Sending, Writable};
 
 /// High-water mark of a default tank of bytes: 16 KiB, as in Node.
@@ -226,7 +226,8 @@ impl<M> Tank<M> {
     ///
     /// The low-water mark is 0, so a drain comes only when everything has left;
     /// writes past the mark are taken ([`Overflow::Grow`]) and answered by the
-    /// level; a drain lets all waiters in at once; the level is exact after
+    /// level; a drain lets in everyone who waits, also when the first of them
+    /// shuts the tank again; the level is exact after
     /// every item, at the cost of a lock per item; and a high-water mark of 0
     /// is allowed, at which every write is answered
     /// [`Flow::Wait`](crate::gate::Flow::Wait).

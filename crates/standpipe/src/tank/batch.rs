@@ -129,6 +129,31 @@ impl<T> Batch<T> {
         Some(item)
     }
 
+    /// Takes the first item, or what `split` leaves of it: what that splits off
+    /// stays in front. Returns the credit at once.
+    pub(crate) fn take_part(&mut self, split: impl FnOnce(&mut T) -> Option<T>) -> Option<T> {
+        let mut item = self.items.pop_front()?;
+        let rest = split(&mut item);
+        match (&self.home, rest) {
+            (Some(home), Some(rest)) => {
+                if !self.counted {
+                    let weight = home.scale.weigh(&item).min(self.charged);
+                    self.charged = self.charged.saturating_sub(weight);
+                    self.earned.weight = self.earned.weight.saturating_add(weight);
+                }
+                self.items.push_front(rest); // an item until its last part leaves
+            }
+            (None, Some(rest)) => self.items.push_front(rest),
+            (_, None) if !self.counted => self.earn(&item),
+            (_, None) => {}
+        }
+        let left = self.take_left();
+        if let Some(home) = &self.home {
+            self.return_at = home.credit(left, None);
+        }
+        Some(item)
+    }
+
     /// Adds up what an item that leaves gives back.
     fn earn(&mut self, item: &T) {
         let Some(home) = &self.home else { return };

@@ -275,7 +275,10 @@ impl<T> Core<T> {
     ) -> Poll<Result<(), Cause>> {
         let mut state = lock(&self.state);
         let closed = state.closed();
-        if closed.is_some() || !state.gate.is_shut() {
+        // Node's drain lets in everyone who waited for it, also when the first
+        // of them shuts the tank again
+        let let_in = state.exact && ticket.is_some_and(|ticket| state.seats.is_notified(ticket));
+        if closed.is_some() || let_in || !state.gate.is_shut() {
             if let Some(ticket) = ticket.take() {
                 state.seats.leave(ticket);
             }

@@ -59,6 +59,11 @@ impl Seats {
         seat.waker.replace(waker.clone())
     }
 
+    /// Whether a seat was called.
+    pub(super) fn is_notified(&self, ticket: u64) -> bool {
+        self.find(ticket).is_some_and(|index| self.seats[index].is_notified())
+    }
+
     /// Gives a seat up; true if it held the baton.
     pub(super) fn leave(&mut self, ticket: u64) -> bool {
         let Some(index) = self.find(ticket) else { return false };
