@@ -199,10 +199,8 @@ pub struct Member {
 }
 
 impl Member {
-    /// Ends this member with an error. The first cause stays; a [`stop`]
-    /// without one takes it.
-    ///
-    /// [`stop`]: Self::stop
+    /// Ends this member with an error. A no-op if it is over: the first end
+    /// stays.
     pub fn fail(&self, error: impl Into<BoxError>) {
         self.fail_with(Cause::failed(error));
     }
@@ -229,14 +227,10 @@ impl Member {
         let mut inner = lock(&self.group.inner);
         if let Some(seat) = inner.seats.get_mut(self.index) {
             let cause = cause.map(|cause| cause.at(seat.id.clone()));
-            match &mut seat.state {
-                State::Open => {
-                    seat.state = State::Over(cause);
-                    seat.done = done;
-                    wakers.append(&mut seat.watchers);
-                }
-                State::Over(late @ None) if !seat.done => *late = cause,
-                State::Over(_) | State::Closed => {}
+            if matches!(seat.state, State::Open) {
+                seat.state = State::Over(cause);
+                seat.done = done;
+                wakers.append(&mut seat.watchers);
             }
         }
         drop(inner);
@@ -275,18 +269,29 @@ impl Member {
 
     /// Says that the cleanup is over. Only now its cause reaches the others.
     pub fn closed(&self) {
+        self.close(None);
+    }
+
+    /// Says that the cleanup is over and failed. That is this member's cause if
+    /// it has none yet.
+    pub fn closed_with(&self, error: impl Into<BoxError>) {
+        self.close(Some(Cause::failed(error)));
+    }
+
+    fn close(&self, late: Option<Cause>) {
         let mut wakers = Vec::new();
         let mut inner = lock(&self.group.inner);
         let Some(seat) = inner.seats.get_mut(self.index) else { return };
         let cause = match std::mem::replace(&mut seat.state, State::Closed) {
             State::Closed => return,
-            State::Over(None) if seat.done => None,
+            State::Over(Some(cause)) => Some(cause),
+            State::Over(None) if seat.done => late,
             State::Open | State::Over(None) => {
-                Some(Cause::new(CauseKind::Abandoned).at(seat.id.clone()))
+                late.or_else(|| Some(Cause::new(CauseKind::Abandoned)))
             }
-            State::Over(cause) => cause,
         };
         if let Some(cause) = cause {
+            let cause = cause.at(seat.id.clone());
             inner.first.get_or_insert_with(|| cause.clone());
             inner.fell(&cause, Some(self.index), &mut wakers);
         }
@@ -355,6 +360,18 @@ mod tests {
         assert_eq!(now(b.over()).unwrap().unwrap().kind(), CauseKind::Abandoned);
         b.closed();
         assert!(now(group.outcome()).unwrap().is_err());
+    }
+
+    #[test]
+    fn a_cleanup_that_fails_is_a_cause_where_there_is_none() {
+        let group = Group::new();
+        let (a, b) = (group.join("a"), group.join("b"));
+        a.stop();
+        a.closed_with("unlink failed");
+        assert_eq!(now(b.over()).unwrap().unwrap().to_string(), "stage 0 `a`: unlink failed");
+        b.closed_with("not the first");
+        let cause = now(group.outcome()).unwrap().unwrap_err();
+        assert_eq!(cause.to_string(), "stage 0 `a`: unlink failed");
     }
 
     #[test]
