@@ -28,18 +28,21 @@ struct Destination {
     /// Kept when it is removed, or the destination would see it abandoned.
     door: RefCell<Option<Writable<Chunk>>>,
     removed: Cell<bool>,
+    /// In a pipeline a destination that is destroyed stays until it has closed,
+    /// which ends the source, too; what is written until then is lost.
+    stays: bool,
 }
 
 impl Destination {
     fn is_there(&self) -> bool {
-        !self.removed.get() && !self.node.is_over()
+        !self.removed.get() && (self.stays || !self.node.is_over())
     }
 }
 
 impl Edge {
     /// Joins `from` to each of `to`. The first edge into a node has its door,
     /// the others a clone.
-    pub(crate) fn new(from: &Rc<Node>, to: &[Rc<Node>]) -> Rc<Self> {
+    pub(crate) fn new(from: &Rc<Node>, to: &[Rc<Node>], is_pipeline: bool) -> Rc<Self> {
         let destination = |node: &Rc<Node>| {
             node.sources.borrow_mut().push(Rc::downgrade(from));
             from.destinations.borrow_mut().push(Rc::downgrade(node));
@@ -48,6 +51,7 @@ impl Edge {
                 node: node.clone(),
                 door: RefCell::new(node.input.borrow().clone()),
                 removed: Cell::new(false),
+                stays: is_pipeline,
             }
         };
         let to = to.iter().map(destination).collect();
@@ -72,7 +76,7 @@ impl Edge {
                 match door.write(chunk.clone()) {
                     Ok(Flow::Ready) => {}
                     Ok(Flow::Wait) => waited.push(destination),
-                    Err(_) => destination.removed.set(true),
+                    Err(_) => destination.removed.set(!destination.stays),
                 }
             }
             self.from.see_spent();
@@ -130,10 +134,12 @@ impl Edge {
             let mut drained = pin!(door.drained());
             poll_fn(|cx| {
                 self.signal.watch(cx);
-                if destination.is_there() {
-                    drained.as_mut().poll(cx).map(drop)
-                } else {
-                    Poll::Ready(())
+                if !destination.is_there() {
+                    return Poll::Ready(());
+                }
+                match drained.as_mut().poll(cx) {
+                    Poll::Ready(Err(_)) if destination.stays => Poll::Pending,
+                    polled => polled.map(drop),
                 }
             })
             .await;

@@ -301,14 +301,17 @@ impl Node {
             self.world.sleep(self.k, Slot::Destroy, self.spec.destroy_delay).await;
             self.io("destroyed");
         }
-        let error = why.as_ref().map(name_of).or(unopened);
+        let error = why.as_ref().map(name_of).or_else(|| unopened.clone());
         if let Some(name) = &error {
             self.emit("", format!("error:{name}"));
         }
         *self.error.borrow_mut() = error;
         self.emit("", "close");
         self.closed.set(true);
-        self.member.closed();
+        match unopened {
+            Some(name) => self.member.closed_with(name),
+            None => self.member.closed(),
+        }
         self.signal.ring();
     }
 

@@ -396,6 +396,7 @@ impl<'a> Run<'a> {
 /// Pipes each node into the next.
 fn wire(scenario: &Scenario, nodes: &[Rc<Node>]) -> Vec<Rc<Edge>> {
     let mut edges = Vec::new();
+    let falls = scenario.kind == Kind::Pipeline;
     match (scenario.kind, nodes) {
         (Kind::Pipe | Kind::Pipeline, _) => {
             let is_sink = |node: &&Rc<Node>| node.spec.typ == Type::Sink;
@@ -403,13 +404,15 @@ fn wire(scenario: &Scenario, nodes: &[Rc<Node>]) -> Vec<Rc<Edge>> {
             let (heads, sinks) = nodes.split_at(first_sink);
             for pair in heads.windows(2) {
                 if let [from, to] = pair {
-                    edges.push(Edge::new(from, std::slice::from_ref(to)));
+                    edges.push(Edge::new(from, std::slice::from_ref(to), falls));
                 }
             }
-            edges.extend(heads.last().map(|from| Edge::new(from, sinks)));
+            edges.extend(heads.last().map(|from| Edge::new(from, sinks, falls)));
         }
         (Kind::Merge, [sources @ .., sink]) => {
-            edges.extend(sources.iter().map(|from| Edge::new(from, std::slice::from_ref(sink))));
+            edges.extend(
+                sources.iter().map(|from| Edge::new(from, std::slice::from_ref(sink), falls)),
+            );
         }
         _ => return edges,
     }

@@ -178,9 +178,9 @@ pub(crate) fn read(node: &Node, taken: &Taken, n: Option<u64>) -> Value {
     }
 }
 
-fn bytes_in(parts: &[Data]) -> usize {
+fn bytes_in<'a>(parts: impl IntoIterator<Item = &'a Data>) -> usize {
     let len = |part: &Data| if let Data::Bytes(bytes) = part { bytes.len() } else { 0 };
-    parts.iter().map(len).sum()
+    parts.into_iter().map(len).sum()
 }
 
 /// One item, or `n` bytes (all without a number); nothing if there is not
@@ -203,14 +203,15 @@ fn take(node: &Node, n: Option<u64>) -> Vec<Data> {
     };
     let mut parts = Vec::new();
     while left > 0 {
-        let Some(chunk) = readable.try_next() else { break };
-        let Data::Bytes(mut bytes) = chunk.data else { break };
-        if bytes.len() > left {
-            let rest = bytes.split_off(left);
-            readable.unshift(Chunk::new(Data::Bytes(rest)));
-        }
-        left = left.saturating_sub(bytes.len());
-        parts.push(Data::Bytes(bytes));
+        let split = |chunk: &mut Chunk| match &mut chunk.data {
+            Data::Bytes(bytes) if bytes.len() > left => {
+                Some(Chunk::new(Data::Bytes(bytes.split_off(left))))
+            }
+            _ => None,
+        };
+        let Some(chunk) = readable.try_next_part(split) else { break };
+        left = left.saturating_sub(bytes_in([&chunk.data]));
+        parts.push(chunk.data);
     }
     parts
 }
