@@ -29,6 +29,11 @@ impl Chunk {
         Self::new(if items { Data::Item(v) } else { Data::Bytes(vec![low(v); len(v)].into()) })
     }
 
+    /// No bytes at all: a tank would hold it, a readable half of Node does not.
+    pub(crate) fn is_nothing(&self) -> bool {
+        matches!(&self.data, Data::Bytes(bytes) if bytes.is_empty())
+    }
+
     /// Its number in traces: the length, or the item itself.
     pub(crate) fn v(&self) -> u64 {
         match &self.data {

@@ -30,7 +30,7 @@ use std::process::ExitCode;
 mod data;
 mod edge;
 mod node;
-mod run;
+pub(crate) mod run;
 mod scenario;
 mod script;
 mod world;
@@ -74,15 +74,29 @@ pub(crate) fn run_files(args: &[String], out: &mut dyn Write) -> Result<(), Stri
     }
     for file in files {
         let text = std::fs::read(file).map_err(|error| format!("{file}: {error}"))?;
-        for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
-            let malformed = |reason: String| format!("{file}:{number}: {reason}");
-            let line = std::str::from_utf8(line).map_err(|error| malformed(error.to_string()))?;
-            if line.trim().is_empty() {
-                continue;
-            }
-            let scenario = scenario::Scenario::parse(line).map_err(malformed)?;
-            run::run(&scenario, level, out).map_err(|error| error.to_string())?;
+        run_text(file, &text, level, out)?;
+    }
+    Ok(())
+}
+
+/// Runs the scenarios in `text`, the content of `file`.
+///
+/// # Errors
+/// As [`run_files`].
+pub(crate) fn run_text(
+    file: &str,
+    text: &[u8],
+    level: run::Level,
+    out: &mut dyn Write,
+) -> Result<(), String> {
+    for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
+        let malformed = |reason: String| format!("{file}:{number}: {reason}");
+        let line = std::str::from_utf8(line).map_err(|error| malformed(error.to_string()))?;
+        if line.trim().is_empty() {
+            continue;
         }
+        let scenario = scenario::Scenario::parse(line).map_err(malformed)?;
+        run::run(&scenario, level, out).map_err(|error| error.to_string())?;
     }
     Ok(())
 }

@@ -64,6 +64,8 @@ pub(crate) struct Node {
     pub(crate) error: RefCell<Option<String>>,
     /// Somebody wants to read.
     pub(crate) wanted: Cell<bool>,
+    /// The script reads it, op by op.
+    pub(crate) by_hand: Cell<bool>,
     /// Somebody read by hand in this step.
     pub(crate) read_now: Cell<bool>,
     /// Corks after the end, when there is no writer left to cork with.
@@ -127,6 +129,7 @@ impl Node {
             closed: Cell::new(false),
             error: RefCell::new(None),
             wanted: Cell::new(is_chain),
+            by_hand: Cell::new(false),
             read_now: Cell::new(false),
             late_corks: Cell::new(0),
             acks: RefCell::default(),
@@ -175,6 +178,14 @@ impl Node {
     pub(crate) fn owes_drain(&self) -> bool {
         let shut = self.write_gauge.as_ref().is_some_and(|gauge| gauge.gate().is_shut());
         shut && !self.ended.get() && !self.is_over()
+    }
+
+    /// Whether the readable half is at its mark, and not empty.
+    pub(crate) fn owes_room(&self) -> bool {
+        self.read_gauge.as_ref().is_some_and(|gauge| {
+            let gate = gauge.gate();
+            gate.level() > 0 && gate.level() >= gate.marks().high()
+        })
     }
 
     /// Whether its drains are of no account: all that feeds it is spent.
@@ -370,6 +381,10 @@ impl Node {
         let mut maker = Maker::default();
         let mut index: u64 = 0;
         while out.drained().await.is_ok() {
+            if self.spec.read_mark == 0 && self.by_hand.get() {
+                // no reading ahead: asked for by a read that finds nothing
+                self.signal.until(|| self.wanted.take()).await;
+            }
             self.io("req");
             let chunk = self.spec.chunks.get(len(index));
             if chunk.is_none() && !self.spec.ends && self.spec.fail_at != Some(index) {
@@ -494,6 +509,9 @@ impl Node {
 /// Pushes an output: never refused. How it is answered is for the wait that
 /// follows.
 fn put(out: &Writable<Chunk>, chunk: Chunk) {
+    if chunk.is_nothing() {
+        return;
+    }
     match out.write(chunk) {
         Ok(Flow::Ready | Flow::Wait) | Err(_) => {}
     }

@@ -124,6 +124,9 @@ impl<'a> Run<'a> {
                 *result.borrow_mut() = Some(name);
             });
         }
+        if let [node] = self.nodes.as_slice() {
+            node.by_hand.set(self.scenario.consumer.mode == Mode::Manual);
+        }
         if let [node] = self.nodes.as_slice()
             && self.scenario.consumer.mode != Mode::Manual
             && node.spec.typ != Type::Sink

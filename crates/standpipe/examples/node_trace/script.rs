@@ -151,6 +151,9 @@ pub(crate) fn push(hands: &mut Hands, node: &Node, v: Option<u64>) -> bool {
         node.fail("PUSH_AFTER_EOF");
         return false;
     };
+    if chunk.is_nothing() {
+        return !node.owes_room();
+    }
     out.write(chunk).is_ok_and(|flow| flow == Flow::Ready)
 }
 
@@ -161,14 +164,19 @@ pub(crate) fn unshift(node: &Node, v: u64) -> bool {
     if node.is_over() {
         return false;
     }
-    readable.unshift(Chunk::made_up(node.spec.read_items, v));
+    let chunk = Chunk::made_up(node.spec.read_items, v);
+    if !chunk.is_nothing() {
+        readable.unshift(chunk);
+    }
     !readable.has_ended() && readable.level() < readable.high_water_mark()
 }
 
 /// A read by hand: what was taken, as traces have it.
 pub(crate) fn read(node: &Node, taken: &Taken, n: Option<u64>) -> Value {
     let parts = take(node, n);
-    node.want();
+    if parts.is_empty() || node.spec.read_mark > 0 {
+        node.want();
+    }
     node.read_now.set(true);
     let Some(first) = parts.first() else { return Value::Null };
     taken.0.borrow_mut().add(&parts);
