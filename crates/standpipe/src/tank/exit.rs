@@ -202,6 +202,11 @@ impl<T> Core<T> {
         self.held.load(Ordering::Acquire) != 0
     }
 
+    /// Whether something is queued.
+    pub(crate) fn has_items(&self) -> bool {
+        !lock(&self.state).queue.is_empty()
+    }
+
     /// Whether the writers have ended: what is queued is all there will be.
     pub(crate) fn has_ended(&self) -> bool {
         matches!(lock(&self.state).end, End::Ended)

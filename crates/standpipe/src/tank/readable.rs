@@ -146,8 +146,12 @@ impl<T> Readable<T> {
 
     /// Takes the next item if one is there, without waiting.
     ///
-    /// `None` says only that nothing is there now.
+    /// `None` says only that nothing is there now; a cause is left for
+    /// [`next`](Self::next) to tell.
     pub fn try_next(&mut self) -> Option<T> {
+        if self.batch.is_empty() && !self.core.has_items() {
+            return None;
+        }
         let cx = Context::from_waker(std::task::Waker::noop());
         match self.poll_item(&cx) {
             Poll::Ready(Some(Ok(item))) => Some(item),
@@ -180,6 +184,9 @@ impl<T> Readable<T> {
             return None;
         }
         if self.batch.is_empty() {
+            if !self.core.has_items() {
+                return None;
+            }
             let cx = Context::from_waker(std::task::Waker::noop());
             match self.core.poll_take(&cx, &mut self.batch, None) {
                 Poll::Ready(Taken::Items) => {}

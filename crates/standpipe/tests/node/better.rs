@@ -246,6 +246,7 @@ fn r54_next_tells_the_cause_after_the_items() {
     drop(writable);
     let len = |item: Option<Result<Vec<u8>, Cause>>| item.unwrap().unwrap().len();
     assert_eq!((len(now(readable.next()).unwrap()), len(now(readable.next()).unwrap())), (1, 2));
+    assert_eq!(readable.try_next(), None, "a look takes no cause away");
     let cause = now(readable.next()).unwrap().unwrap().unwrap_err();
     assert_eq!(cause.kind(), CauseKind::Abandoned);
 }
