@@ -29,7 +29,7 @@ struct Destination {
     door: RefCell<Option<Writable<Chunk>>>,
     removed: Cell<bool>,
     /// In a pipeline a destination that is destroyed stays until it has closed,
-    /// which ends the source, too; what is written until then is lost.
+    /// which ends the source, too: one chunk is lost and then waited for.
     stays: bool,
 }
 
@@ -76,7 +76,8 @@ impl Edge {
                 match door.write(chunk.clone()) {
                     Ok(Flow::Ready) => {}
                     Ok(Flow::Wait) => waited.push(destination),
-                    Err(_) => destination.removed.set(!destination.stays),
+                    Err(_) if destination.stays => waited.push(destination),
+                    Err(_) => destination.removed.set(true),
                 }
             }
             self.from.see_spent();

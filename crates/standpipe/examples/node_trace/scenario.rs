@@ -288,9 +288,10 @@ impl NodeSpec {
         };
         let items = node.flag("obj", false)?;
         let push_mode = match node.get("mode").map(Value::as_str) {
-            None => false,
             Some(Some("push")) if typ == Type::Source => true,
-            _ => return Err(format!("unknown mode of node {index}")),
+            Some(_) if typ != Type::Source => false, // not a key of theirs
+            None => false,
+            Some(_) => return Err(format!("unknown mode of node {index}")),
         };
         let delays = node.numbers("delays")?.unwrap_or_else(|| vec![1]);
         Ok(Self {
