@@ -110,6 +110,15 @@ impl Marks {
         Self::new(high, high >> 1)
     }
 
+    /// Marks as in Node, where a high-water mark of 0 is allowed: every write
+    /// is answered [`Flow::Wait`].
+    pub(crate) const fn node(high: usize, low: usize) -> Result<Self, MarksError> {
+        if high == 0 && low == 0 {
+            return Ok(Self { high, low });
+        }
+        Self::new(high, low)
+    }
+
     /// The level at which a gate shuts.
     #[must_use]
     pub const fn high(self) -> usize {

@@ -275,7 +275,10 @@ impl<T> Core<T> {
     ) -> Poll<Result<(), Cause>> {
         let state = lock(&self.state);
         let closed = state.closed();
-        if closed.is_some() || !state.gate.is_shut() {
+        // Node's drain lets in everyone who waited for it, also when the first
+        // of them shuts the tank again
+        let let_in = state.exact && ticket.is_some_and(|ticket| state.seats.is_notified(ticket));
+        if closed.is_some() || let_in || !state.gate.is_shut() {
             drop(state);
             // whoever is let in need not write: the next one is let in as well
             if let Some(ticket) = ticket.take() {
@@ -372,6 +375,7 @@ impl<T> Core<T> {
             } else {
                 End::Ended
             };
+            self.uncork_all();
             state.wake_everyone(&mut wakes);
         }
         drop(state);
@@ -384,6 +388,7 @@ impl<T> Core<T> {
         let mut state = lock(&self.state);
         if matches!(state.end, End::Flowing) {
             state.end = End::Failed(cause);
+            self.uncork_all();
             state.wake_everyone(&mut wakes);
         }
         drop(state);

@@ -9,6 +9,11 @@ use crate::sync::{Ordering, lock};
 use crate::tank::batch::Batch;
 use crate::tank::queue::{Core, End, Wakes};
 
+/// In `held`: the reader paused itself.
+const PAUSED: usize = 1;
+/// In `held`: one cork.
+const CORK: usize = 2;
+
 /// Items in a batch, or that left one, and what they were charged with.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct InHand {
@@ -91,7 +96,7 @@ impl<T> Core<T> {
         let mut state = lock(&self.state);
         state.meter.read.add_many(left.items, left.weight);
         state.refund(left.weight, now_ns, &mut wakes);
-        let due = state.gate.until_open();
+        let due = state.return_at();
         drop(state);
         wakes.wake();
         due
@@ -134,7 +139,7 @@ impl<T> Core<T> {
         let mut state = lock(&self.state);
         let charged = state.charge(weight, None);
         state.meter.written.add(charged);
-        (charged, state.gate.until_open())
+        (charged, state.return_at())
     }
 
     /// The reader goes away: what is queued is lost, and counted, and so is
@@ -163,16 +168,48 @@ impl<T> Core<T> {
 
     /// Holds deliveries back, or lets them go on.
     pub(crate) fn hold(&self, held: bool) {
-        self.held.store(held, Ordering::Release);
-        if !held {
-            let mut wakes = Wakes::default();
-            lock(&self.state).wake_reader(&mut wakes);
-            wakes.wake();
+        if held {
+            self.held.fetch_or(PAUSED, Ordering::AcqRel);
+        } else {
+            self.held.fetch_and(!PAUSED, Ordering::AcqRel);
+            self.let_go();
         }
     }
 
+    /// A writer holds the reader back, once more.
+    pub(crate) fn cork(&self) {
+        self.held.fetch_add(CORK, Ordering::AcqRel);
+    }
+
+    /// Undoes one [`cork`](Self::cork), if the end has not undone it.
+    pub(crate) fn uncork(&self) {
+        let held = self.held.fetch_update(Ordering::AcqRel, Ordering::Acquire, |held| {
+            Some(if held >= CORK { held.wrapping_sub(CORK) } else { held })
+        });
+        if held.is_ok_and(|before| before < CORK << 1) {
+            self.let_go();
+        }
+    }
+
+    /// Undoes all corks: no writer is left that could.
+    pub(super) fn uncork_all(&self) {
+        self.held.fetch_and(PAUSED, Ordering::AcqRel);
+    }
+
+    /// The reader looks again.
+    fn let_go(&self) {
+        let mut wakes = Wakes::default();
+        lock(&self.state).wake_reader(&mut wakes);
+        wakes.wake();
+    }
+
     pub(crate) fn is_held(&self) -> bool {
-        self.held.load(Ordering::Acquire)
+        self.held.load(Ordering::Acquire) != 0
+    }
+
+    /// Whether the writers have ended: what is queued is all there will be.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(lock(&self.state).end, End::Ended)
     }
 
     /// Parks the reader while deliveries are held back. Looks again under the

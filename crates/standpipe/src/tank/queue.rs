@@ -15,7 +15,7 @@ use crate::gate::{Flow, Gate, Marks, Turn};
 use crate::meter::TankMeter;
 use crate::overflow::Overflow;
 use crate::snapshot::{TankSnapshot, Unit};
-use crate::sync::{Arc, AtomicBool, Mutex, lock};
+use crate::sync::{Arc, AtomicUsize, Mutex, lock};
 use crate::tank::batch::Batch;
 use crate::tank::seats::Seats;
 use crate::weigh::Scale;
@@ -26,8 +26,9 @@ pub(crate) struct Core<T> {
     pub(crate) unit: Unit,
     pub(crate) scale: Scale<T>,
     pub(crate) overflow: Overflow,
-    /// Set by `pause`, asked by a reader before each item.
-    pub(super) held: AtomicBool,
+    /// Asked by a reader before each item: 1 is set by `pause`, and every
+    /// guard of `cork` adds 2.
+    pub(super) held: AtomicUsize,
     pub(super) state: Mutex<State<T>>,
 }
 
@@ -47,6 +48,8 @@ pub(crate) struct State<T> {
     /// Those who wait for the last item to leave, or for an early end.
     pub(super) finishing: Seats,
     pub(super) meter: TankMeter,
+    /// Credit comes back per item, and a drain wakes every writer: Node's.
+    pub(super) exact: bool,
 }
 
 /// How far the data has come.
@@ -168,11 +171,16 @@ impl<T> State<T> {
     /// nothing to read, all may: it would not come back to see whether the one
     /// that was notified ever came.
     pub(super) fn opened(&mut self, wakes: &mut Wakes) {
-        if self.reader.is_some() && self.queue.is_empty() {
+        if self.exact || (self.reader.is_some() && self.queue.is_empty()) {
             self.wake_all_writers(wakes);
         } else {
             self.wake_next_writer(wakes);
         }
+    }
+
+    /// How much may leave a batch before its credit has to come back.
+    pub(super) const fn return_at(&self) -> usize {
+        if self.exact { 0 } else { self.gate.until_open() }
     }
 
     /// Whether a write has nobody to wake.
@@ -216,7 +224,8 @@ impl<T> State<T> {
         let gate = self.gate;
         self.meter.reader_began(gate.level());
         let charged = mem::take(&mut self.queued);
-        batch.fill(&mut self.queue, charged, gate.until_open());
+        let return_at = self.return_at();
+        batch.fill(&mut self.queue, charged, return_at);
         true
     }
 
@@ -262,8 +271,14 @@ impl<T> Core<T> {
             seats: Seats::default(),
             finishing: Seats::default(),
             meter: TankMeter::default(),
+            exact: false,
         };
-        Self { name, unit, scale, overflow, held: AtomicBool::new(false), state: Mutex::new(state) }
+        Self { name, unit, scale, overflow, held: AtomicUsize::new(0), state: Mutex::new(state) }
+    }
+
+    /// See [`State::exact`].
+    pub(crate) fn set_exact(&self) {
+        lock(&self.state).exact = true;
     }
 
     pub(crate) fn gate(&self) -> Gate {
