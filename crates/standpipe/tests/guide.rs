@@ -54,7 +54,11 @@ examples! {
     async_producer: "../examples/guide_async_producer.rs",
     good_producer: "../examples/guide_good_producer.rs",
     ignored_backpressure: "../examples/guide_ignored_backpressure.rs",
+    manual_pipe: "../examples/guide_manual_pipe.rs",
     monitored_writable: "../examples/guide_monitored_writable.rs",
+    pipe: "../examples/guide_pipe.rs",
+    pipeline: "../examples/guide_pipeline.rs",
+    tuning: "../examples/guide_tuning.rs",
     write_states: "../examples/guide_write_states.rs",
 }
 
