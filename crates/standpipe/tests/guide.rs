@@ -52,13 +52,19 @@ macro_rules! examples {
 
 examples! {
     async_producer: "../examples/guide_async_producer.rs",
+    backpressure_monitor: "../examples/guide_backpressure_monitor.rs",
+    fast_read_slow_write: "../examples/guide_fast_read_slow_write.rs",
     good_producer: "../examples/guide_good_producer.rs",
     ignored_backpressure: "../examples/guide_ignored_backpressure.rs",
     manual_pipe: "../examples/guide_manual_pipe.rs",
     monitored_writable: "../examples/guide_monitored_writable.rs",
     pipe: "../examples/guide_pipe.rs",
     pipeline: "../examples/guide_pipeline.rs",
+    smart_readable: "../examples/guide_smart_readable.rs",
+    speed_mismatch: "../examples/guide_speed_mismatch.rs",
+    transform_bottleneck: "../examples/guide_transform_bottleneck.rs",
     tuning: "../examples/guide_tuning.rs",
+    two_producers: "../examples/guide_two_producers.rs",
     write_states: "../examples/guide_write_states.rs",
 }
 
