@@ -53,6 +53,7 @@ macro_rules! examples {
 examples! {
     async_producer: "../examples/guide_async_producer.rs",
     backpressure_monitor: "../examples/guide_backpressure_monitor.rs",
+    debugging_tools: "../examples/guide_debugging_tools.rs",
     fast_read_slow_write: "../examples/guide_fast_read_slow_write.rs",
     good_producer: "../examples/guide_good_producer.rs",
     ignored_backpressure: "../examples/guide_ignored_backpressure.rs",
@@ -60,6 +61,9 @@ examples! {
     monitored_writable: "../examples/guide_monitored_writable.rs",
     pipe: "../examples/guide_pipe.rs",
     pipeline: "../examples/guide_pipeline.rs",
+    production_monitoring: "../examples/guide_production_monitoring.rs",
+    quick_reference: "../examples/guide_quick_reference.rs",
+    rate_limiter: "../examples/guide_rate_limiter.rs",
     smart_readable: "../examples/guide_smart_readable.rs",
     speed_mismatch: "../examples/guide_speed_mismatch.rs",
     transform_bottleneck: "../examples/guide_transform_bottleneck.rs",
