@@ -172,8 +172,11 @@ impl<W: Write> View<W> {
             When::Always => true,
             When::Never => false,
             When::Auto if display.quiet => false,
+            // in a script a run that has an answer gives it; a filter, or one that was over at
+            // once, keeps quiet
             When::Auto => {
-                outcome == Outcome::Failed || self.terminal.is_terminal || !summary.is_filter
+                let answers = !summary.is_filter && summary.slowest.is_some();
+                outcome == Outcome::Failed || self.terminal.is_terminal || answers
             }
         };
         if wanted {

@@ -84,10 +84,16 @@ impl Cause {
         Self { kind, stage: None, error: None }
     }
 
-    /// A failure with the error that tells of it.
+    /// A failure with the error that tells of it. A cause that comes out of
+    /// another pipeline keeps its kind: a cancel there is none of the failures
+    /// here.
     #[must_use]
     pub fn failed(error: impl Into<BoxError>) -> Self {
-        Self::with_error(CauseKind::Failed, error)
+        match error.into().downcast::<Self>() {
+            Ok(cause) if cause.stage.is_none() => *cause,
+            Ok(cause) => Self::with_error(cause.kind, cause),
+            Err(error) => Self::with_error(CauseKind::Failed, error),
+        }
     }
 
     /// A cause of any kind with the error that tells of it.
@@ -238,6 +244,16 @@ mod tests {
             Cause::new(CauseKind::Abandoned).to_string(),
             "a writer was dropped without end()"
         );
+    }
+
+    #[test]
+    fn a_cause_from_another_pipeline_keeps_its_kind() {
+        let there = Cause::new(CauseKind::Cancelled);
+        assert_eq!(Cause::failed(there.clone()).kind(), CauseKind::Cancelled);
+        let there = there.at(StageId { index: 2, name: "disk".into() });
+        let here = Cause::failed(there).at(StageId { index: 0, name: "tank".into() });
+        assert_eq!(here.kind(), CauseKind::Cancelled);
+        assert_eq!(here.to_string(), "stage 0 `tank`: cancelled: stage 2 `disk`: cancelled");
     }
 
     #[test]

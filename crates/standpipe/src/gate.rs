@@ -110,6 +110,15 @@ impl Marks {
         Self::new(high, high >> 1)
     }
 
+    /// Marks as in Node, where a high-water mark of 0 is allowed: every write
+    /// is answered [`Flow::Wait`].
+    pub(crate) const fn node(high: usize, low: usize) -> Result<Self, MarksError> {
+        if high == 0 && low == 0 {
+            return Ok(Self { high, low });
+        }
+        Self::new(high, low)
+    }
+
     /// The level at which a gate shuts.
     #[must_use]
     pub const fn high(self) -> usize {
@@ -209,13 +218,16 @@ impl Gate {
         turn
     }
 
-    /// How much must be released before a gate with this level could open:
-    /// `usize::MAX` if it is at or below the low-water mark, where a release
-    /// opens nothing.
+    /// How much may be kept back, at most, by whoever returns credit in bulk.
+    ///
+    /// Above the low-water mark: what lies above it, for that opens a gate that
+    /// is shut, or is shut meanwhile. At or below it: a [`span`](Self::span),
+    /// since the gate has to be shut before it can open, whatever is admitted
+    /// in between.
     #[must_use]
-    pub const fn until_low(&self) -> usize {
+    pub const fn until_open(&self) -> usize {
         match self.level.saturating_sub(self.marks.low) {
-            0 => usize::MAX,
+            0 => self.span(),
             above => above,
         }
     }
@@ -346,6 +358,33 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn credit_kept_back_until_it_could_open_never_opens_late() {
+        // whatever is admitted while `until_open` has not been released, the
+        // gate that got each release at once was shut or never opened before
+        for high in 1..12 {
+            for low in 0..high {
+                for level in 0..=high + 2 {
+                    for admitted in 0..=2 * high {
+                        let mut gate = Gate::new(Marks::new(high, low).unwrap());
+                        gate.admit(level).heed();
+                        let kept = gate.until_open();
+                        gate.admit(admitted).heed();
+                        for released in 1..kept.min(level + admitted + 1) {
+                            let turn = gate.release(1);
+                            assert_eq!(turn, Turn::Stayed, "{released} of {kept}: {gate:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    impl Flow {
+        /// Says that a test has seen it.
+        fn heed(self) {}
     }
 
     #[test]

@@ -41,11 +41,14 @@ use crate::tank::{Measure, Tank};
 
 mod crew;
 mod drive;
+mod group;
 mod monitor;
+mod operators;
 mod outcome;
 mod segment;
 
 pub use drive::{Run, Spawned};
+pub use group::{Group, Member};
 pub use monitor::Monitor;
 pub use outcome::{Completed, PipelineError};
 

@@ -20,25 +20,67 @@ use crate::error::{BoxError, Cause};
 use crate::gate::Flow;
 use crate::tank::Batch;
 
+#[cfg(feature = "tokio")]
+pub(crate) mod alarm;
+pub(crate) mod beside;
 pub(crate) mod chain;
+pub(crate) mod concurrent;
+pub(crate) mod flight;
 pub(crate) mod line;
+mod balance;
+mod branch;
+mod concat;
 mod filter;
 mod flat_map;
+mod grouped;
+mod inlet;
 mod iter;
 mod map;
+mod merge;
+pub(crate) mod monitored;
+mod partition;
+#[cfg(feature = "tokio")]
+mod rate_limit;
+mod search;
 mod sinks;
+mod take;
+mod tee;
+#[cfg(feature = "tokio")]
+mod timeouts;
+mod zip;
 
+pub use balance::{Balance, balance};
+pub use concat::{Concat, concat};
+pub use grouped::Groups;
 pub use iter::{Iter, iter};
+pub use merge::{Merge, merge};
+pub use monitored::{Ended, Sighting};
+pub use partition::{Partition, partition};
+#[cfg(feature = "tokio")]
+pub use rate_limit::RateLimit;
+pub use search::{Any, Count, Find, Reduce, any, count, find, reduce};
 pub use sinks::{Collect, Fold, ForEach, collect, fold, for_each};
+pub use tee::{Tee, tee};
+#[cfg(feature = "tokio")]
+pub use timeouts::Timeouts;
+pub use zip::{Zip, zip};
 
 /// The types that a pipeline is made of while it is built. Nobody has to name
 /// them.
 #[doc(hidden)]
 pub mod parts {
     pub use super::chain::{Link, Outlet, Then, Through, TransformOn, Transforming};
+    pub use super::concurrent::{Concurrent, ConcurrentOn};
     pub use super::filter::{FilterMap, FilterMapOn};
     pub use super::flat_map::{FlatMap, FlatMapOn};
+    pub use super::grouped::{Grouped, GroupedOn};
     pub use super::map::{Map, MapOn};
+    pub use super::monitored::{Monitored, MonitoredOn};
+    #[cfg(feature = "tokio")]
+    pub use super::rate_limit::{Limited, LimitedOn};
+    pub use super::take::{Keep, Until, UntilOn};
+    #[cfg(feature = "tokio")]
+    pub use super::timeouts::{Timed, TimedOn};
 }
 
 /// Whether there is a next time.

@@ -31,6 +31,7 @@ use crate::weigh::{KIB, Scale, Weigh};
 
 pub(crate) mod queue;
 mod batch;
+mod cork;
 mod entry;
 mod exit;
 mod readable;
@@ -40,7 +41,8 @@ mod writable;
 mod loom_tests;
 
 pub use batch::{Batch, Drain};
-pub use readable::{Next, Readable};
+pub use cork::Corked;
+pub use readable::{Next, PipeError, Readable};
 pub use writable::{Drained, Finished, Permit, Sending, Writable};
 
 /// High-water mark of a default tank of bytes: 16 KiB, as in Node.
@@ -140,12 +142,20 @@ pub struct Tank<M = ByItems> {
     low: Option<usize>,
     name: Option<StdArc<str>>,
     overflow: Overflow,
+    exact: bool,
 }
 
 impl Tank<ByBytes> {
     /// A tank that shuts at `high` bytes of payload.
     pub const fn bytes(high: usize) -> Self {
-        Self { measure: ByBytes(()), high, low: None, name: None, overflow: Overflow::Wait }
+        Self {
+            measure: ByBytes(()),
+            high,
+            low: None,
+            name: None,
+            overflow: Overflow::Wait,
+            exact: false,
+        }
     }
 }
 
@@ -158,7 +168,14 @@ impl Default for Tank<ByBytes> {
 impl Tank<ByItems> {
     /// A tank that shuts at `high` items.
     pub const fn items(high: usize) -> Self {
-        Self { measure: ByItems(()), high, low: None, name: None, overflow: Overflow::Wait }
+        Self {
+            measure: ByItems(()),
+            high,
+            low: None,
+            name: None,
+            overflow: Overflow::Wait,
+            exact: false,
+        }
     }
 }
 
@@ -177,7 +194,14 @@ impl<F> Tank<By<F>> {
     /// longer than the item's batch. It may be called with the tank's lock
     /// held, so it must be quick and must not use the tank.
     pub const fn weighed(high: usize, weigh: F) -> Self {
-        Self { measure: By(weigh), high, low: None, name: None, overflow: Overflow::Wait }
+        Self {
+            measure: By(weigh),
+            high,
+            low: None,
+            name: None,
+            overflow: Overflow::Wait,
+            exact: false,
+        }
     }
 }
 
@@ -201,10 +225,48 @@ impl<M> Tank<M> {
         self
     }
 
+    /// Makes it behave as Node's streams do, rule for rule.
+    ///
+    /// The low-water mark is 0, so a drain comes only when everything has left;
+    /// writes past the mark are taken ([`Overflow::Grow`]) and answered by the
+    /// level; a drain lets in everyone who waits, also when the first of them
+    /// shuts the tank again; the level is exact after
+    /// every item, at the cost of a lock per item; and a high-water mark of 0
+    /// is allowed, at which every write is answered
+    /// [`Flow::Wait`](crate::gate::Flow::Wait).
+    ///
+    /// A low-water mark set after this stays: `high - 1` is Node's *readable*
+    /// buffer, whose source goes on as soon as the level is below the mark.
+    ///
+    /// # Memory
+    /// No bound: a writer that ignores the answers fills it. Reports name the
+    /// line that does.
+    ///
+    /// # Examples
+    /// ```
+    /// use standpipe::{Flow, Tank};
+    ///
+    /// let (writable, mut readable) = Tank::items(2).node().build();
+    /// assert_eq!(writable.write("a")?, Flow::Ready);
+    /// assert_eq!(writable.write("b")?, Flow::Wait);
+    /// assert_eq!(writable.write("c")?, Flow::Wait); // taken all the same
+    /// assert_eq!((readable.try_next(), readable.try_next()), (Some("a"), Some("b")));
+    /// assert_eq!(writable.level(), 1);
+    /// assert!(writable.is_shut()); // a drain is owed until the level is 0
+    /// # Ok::<(), standpipe::WriteError<&str>>(())
+    /// ```
+    pub const fn node(mut self) -> Self {
+        self.low = Some(0);
+        self.overflow = Overflow::Grow;
+        self.exact = true;
+        self
+    }
+
     /// Builds it: the door in and the door out.
     ///
     /// # Panics
-    /// If the high-water mark is 0 or the low-water mark is not below it.
+    /// If the high-water mark is 0 (but see [`node`](Self::node)) or the
+    /// low-water mark is not below it.
     #[must_use]
     pub fn build<T>(self) -> (Writable<T>, Readable<T>)
     where
@@ -219,6 +281,7 @@ impl<M> Tank<M> {
         M: Measure<T>,
     {
         let marks = match self.low {
+            Some(low) if self.exact => Marks::node(self.high, low),
             Some(low) => Marks::new(self.high, low),
             None => Marks::half(self.high),
         };
@@ -226,13 +289,17 @@ impl<M> Tank<M> {
             Ok(marks) => marks,
             Err(error) => refuse(error),
         };
-        let core = Arc::new(queue::Core::new(
+        let core = queue::Core::new(
             self.name.unwrap_or_else(|| name.into()),
             M::UNIT,
             Scale::new(self.measure.into_weigh()),
             self.overflow,
             marks,
-        ));
+        );
+        if self.exact {
+            core.set_exact();
+        }
+        let core = Arc::new(core);
         (Writable::new(core.clone()), Readable::new(core))
     }
 }

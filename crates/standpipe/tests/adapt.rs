@@ -54,6 +54,34 @@ async fn a_failed_pipeline_fails_the_tank_it_writes_to() {
 }
 
 #[tokio::test]
+async fn a_reader_that_had_enough_ends_the_pipeline_that_writes_to_it_well() {
+    let (writable, mut readable) = Tank::items(2).build();
+    let ready = Pipeline::from("numbers", iter(0_u64..)).to("tank", tank::into_writable(writable));
+    let reader = async {
+        assert_eq!(readable.next().await.unwrap().unwrap(), 0);
+        drop(readable);
+    };
+    let (completed, ()) = tokio::join!(ready.run(), reader);
+    assert!(completed.unwrap().done >= 1);
+}
+
+#[tokio::test]
+async fn a_failed_pipeline_tells_the_writers_of_the_tank_it_reads_why() {
+    let (writable, readable) = Tank::items(8).build();
+    for item in 0..3 {
+        assert!(writable.write(item).is_ok());
+    }
+    let error = Pipeline::from("tank", tank::from_readable(readable))
+        .to("two", collect(2))
+        .run()
+        .await
+        .unwrap_err();
+    assert_eq!(&*error.stage().unwrap().name, "two");
+    let cause = writable.write(4).unwrap_err().cause().cloned().unwrap();
+    assert!(cause.to_string().contains("limit of 2"), "{cause}");
+}
+
+#[tokio::test]
 async fn a_tank_that_was_abandoned_fails_the_pipeline_that_reads_it() {
     let (writable, readable) = Tank::items(8).build();
     assert!(writable.write(1).is_ok());

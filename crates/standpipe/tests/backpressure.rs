@@ -540,6 +540,22 @@ fn a_batch_that_meets_a_closed_tank_keeps_its_items() {
 }
 
 #[test]
+fn a_batch_that_leaves_the_tank_open_lets_the_next_writer_in() {
+    let (to, mut last) = Tank::items(3).low(0).build::<u32>();
+    fill(&to, 0..3);
+    let mut batch: Batch<u32> = [3].into_iter().collect();
+    let mut sending = Hand::new(to.send_batch(&mut batch));
+    let mut next = Hand::new(to.send(4));
+    sending.waits();
+    next.waits();
+    assert_eq!(rest(&mut last), [0, 1, 2]);
+    assert_eq!((sending.wakes(), next.wakes()), (1, 0));
+    assert!(sending.ready().is_ok());
+    assert_eq!(next.wakes(), 1);
+    assert!(next.ready().is_ok());
+}
+
+#[test]
 fn a_batch_waits_under_every_strategy_that_keeps_the_tank() {
     for overflow in [Overflow::Refuse, Overflow::DropNewest, Overflow::DropOldest, Overflow::Grow] {
         let (to, _last) = Tank::items(2).overflow(overflow).build::<u32>();

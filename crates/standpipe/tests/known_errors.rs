@@ -209,7 +209,7 @@ fn what_is_pushed_behind_a_batch_is_not_charged_to_its_tank() {
     assert_eq!((seen.read.items, seen.dropped.unread.items), (1, 0));
 }
 
-/// An item put back raised the level at which credit was due by its weight,
+/// An item put back raised the amount at which credit was due by its weight,
 /// also below the low-water mark: credit was kept back that opens the tank.
 #[test]
 fn an_item_put_back_does_not_keep_credit_back() {
@@ -218,11 +218,10 @@ fn an_item_put_back_does_not_keep_credit_back() {
         assert!(writable.write(1).is_ok());
     }
     assert_eq!(readable.try_next(), Some(1));
-    readable.unshift(3); // 6 inside
-    assert_eq!(readable.try_next(), Some(3));
-    assert_eq!(writable.level(), 3);
-    assert!(writable.write(7).is_ok()); // shut
+    readable.unshift(7);
     assert!(writable.is_shut());
+    assert_eq!(readable.try_next(), Some(7));
+    assert_eq!((readable.level(), writable.is_shut()), (3, false), "3 is below 5");
 }
 
 /// A scale that panicked in the middle of a batch left items in the tank that
@@ -298,4 +297,25 @@ fn a_readable_is_a_stream_whatever_its_items_are() {
     fn is_stream<T: futures::Stream>(_: &T) {}
     let (_writable, readable) = Tank::items(8).build::<std::marker::PhantomPinned>();
     is_stream(&readable);
+}
+
+/// A batch that was put aside with an item in it kept the credit of those that
+/// had left; the tank stayed shut above a reader that waited for more.
+#[test]
+fn a_batch_that_is_put_aside_does_not_keep_the_tank_shut() {
+    for (first, last) in [(6, 5), (5, 4), (10, 6)] {
+        let (writable, mut readable) = Tank::items(11).low(5).build::<u32>();
+        let (mut aside, mut batch) = (Batch::new(), Batch::new());
+        for item in 0..first {
+            assert!(writable.write(item).is_ok());
+        }
+        assert!(now(readable.next_batch(&mut aside)).expect("flowing"));
+        for item in 0..last {
+            assert_eq!(aside.pop(), Some(item));
+        }
+        while writable.write(99).is_ok() {}
+        assert!(now(readable.next_batch(&mut batch)).expect("flowing"));
+        batch.drain().for_each(drop);
+        assert!(readable.level() <= 5 && !writable.is_shut(), "{aside:?}: {readable:?}");
+    }
 }

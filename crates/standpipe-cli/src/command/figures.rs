@@ -24,6 +24,9 @@ const RATE: Duration = Duration::from_secs(2);
 /// and the past is kept in steps of this.
 const STEP: Duration = Duration::from_millis(500);
 
+/// Less than this is too little to judge by: starting a program takes a part of it.
+const LEAST: Duration = Duration::from_millis(100);
+
 /// The recent past of one run.
 #[derive(Debug, Default)]
 pub(crate) struct Past {
@@ -140,10 +143,11 @@ impl Past {
 fn slowest(plan: &Plan, times: &[Times], readings: &[Reading]) -> Option<Slowest> {
     let nobody =
         || Slowest { who: Who::Nobody, busy: None, confidence: None, why: None, advice: None };
-    let Some(found) = times::slowest(times) else {
-        // Of one stage alone nothing is to be said.
-        return (times.len() > 1).then(nobody);
-    };
+    let ran = times.iter().map(|times| times.busy_ns + times.paused_ns + times.starved_ns).max()?;
+    if times.len() < 2 || u128::from(ran) < LEAST.as_nanos() {
+        return None;
+    }
+    let Some(found) = times::slowest(times) else { return Some(nobody()) };
     let stage = found.stage;
     let at = &times[stage];
     let (held, full) = readings.first().map_or((0, 0), |tank| (tank.held_ns, tank.full_ns));

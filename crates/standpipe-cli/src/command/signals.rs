@@ -9,7 +9,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
@@ -32,7 +32,8 @@ impl Inbox {
     /// Those of the system.
     pub(crate) fn open() -> io::Result<Self> {
         let ignored = ignored();
-        let wanted = [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGTSTP, SIGCONT];
+        // A file size limit is to be an error of the write, not a death that leaves a hidden file behind.
+        let wanted = [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGTSTP, SIGCONT, SIGXFSZ];
         let heard = wanted.into_iter().filter(|signal| {
             // A shell ignores INT for what it starts in the background, and nohup ignores HUP.
             !([SIGINT, SIGHUP, SIGTSTP].contains(signal) && (ignored >> (signal - 1)) & 1 == 1)

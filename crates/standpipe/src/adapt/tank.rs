@@ -2,21 +2,22 @@
 
 use std::fmt;
 
-use crate::error::Cause;
+use crate::error::{Cause, CauseKind};
 use crate::stage::{Emit, More, Sink, Source};
 use crate::tank::{Batch, Readable, Writable};
 
 /// The source of [`from_readable`].
 #[derive(Debug)]
-pub struct FromReadable<T>(Readable<T>);
+pub struct FromReadable<T>(Option<Readable<T>>);
 
-/// A source that reads a tank that someone else writes.
+/// A source that reads a tank that someone else writes. A pipeline that fails
+/// stops the tank's writers with its cause.
 ///
 /// # Memory
 /// None of its own.
 #[must_use]
 pub const fn from_readable<T>(readable: Readable<T>) -> FromReadable<T> {
-    FromReadable(readable)
+    FromReadable(Some(readable))
 }
 
 impl<T: Send + 'static> Source for FromReadable<T> {
@@ -24,12 +25,19 @@ impl<T: Send + 'static> Source for FromReadable<T> {
     type Error = Cause;
 
     async fn read(&mut self, out: &mut impl Emit<T>) -> Result<More, Cause> {
-        match self.0.next().await {
+        let Some(readable) = &mut self.0 else { return Ok(More::No) };
+        match readable.next().await {
             Some(item) => {
                 out.send(item?).await;
                 Ok(More::Yes)
             }
             None => Ok(More::No),
+        }
+    }
+
+    fn destroy(&mut self, why: Option<&Cause>) {
+        if let (Some(readable), Some(why)) = (self.0.take(), why) {
+            readable.stop(why.clone());
         }
     }
 }
@@ -42,7 +50,8 @@ pub struct IntoWritable<T> {
 
 /// A sink that writes into a tank that someone else reads, and ends it when
 /// the pipeline has; its `Done` is the number of items. A pipeline that fails
-/// fails the tank with its cause.
+/// fails the tank with its cause; a reader that had enough ends the pipeline
+/// well.
 ///
 /// # Memory
 /// None of its own.
@@ -58,9 +67,17 @@ impl<T: Send + 'static> Sink for IntoWritable<T> {
 
     async fn write(&mut self, batch: &mut Batch<T>) -> Result<More, Cause> {
         let Some(writable) = &self.writable else { return Ok(More::No) };
-        self.items = self.items.saturating_add(batch.len() as u64);
-        writable.send_batch(batch).await?;
-        Ok(More::Yes)
+        let before = batch.len();
+        let sent = writable.send_batch(batch).await;
+        let items = before.saturating_sub(batch.len());
+        self.items = self.items.saturating_add(items as u64);
+        match sent {
+            Ok(()) => Ok(More::Yes),
+            Err(cause) if cause.kind() == CauseKind::Stopped && cause.error().is_none() => {
+                Ok(More::No)
+            }
+            Err(cause) => Err(cause),
+        }
     }
 
     async fn finish(&mut self) -> Result<u64, Cause> {

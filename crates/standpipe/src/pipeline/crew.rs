@@ -67,7 +67,7 @@ impl Running {
             catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx)))
         };
         let over = match polled {
-            Ok(polled) => polled.is_ready() || self.watch.enough.load(Ordering::Relaxed),
+            Ok(polled) => polled.is_ready() || self.shift.is_enough(),
             Err(payload) => {
                 if !line.is_over() {
                     // no guard was passed: the segment's own first stage

@@ -14,12 +14,13 @@ use crate::gate::Flow;
 use crate::meter::StageMeter;
 use crate::overflow::Overflow;
 use crate::snapshot::{StageState, Tally};
+use crate::stage::beside::{Hatch, beside};
 use crate::stage::chain::Outlet;
 use crate::stage::line::{Held, Post};
 use crate::stage::{Emit, More, Sink, Source};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, lock};
 use crate::tank::queue::Core;
-use crate::tank::{Batch, Readable, Writable};
+use crate::tank::{Batch, Gauge, Readable, Writable};
 use crate::weigh::Scale;
 
 /// Items worked on before a segment that never waits lets others run.
@@ -37,8 +38,6 @@ pub struct Watch {
     pub(crate) clock: Clock,
     /// It is pending only to let others run.
     pub(crate) yielded: Arc<AtomicBool>,
-    /// It is pending for ever: it had enough before its input ended.
-    pub(crate) enough: Arc<AtomicBool>,
     /// All segments run in one task.
     pub(crate) alone: Arc<AtomicBool>,
     /// When the poll that goes on began, if the segment was pending before.
@@ -55,14 +54,7 @@ impl Watch {
     pub(crate) fn new(clock: Clock) -> Self {
         let meter = Arc::new(StageMeter::new());
         let flag = || Arc::new(AtomicBool::new(false));
-        Self {
-            meter,
-            clock,
-            yielded: flag(),
-            enough: flag(),
-            alone: flag(),
-            turn_ns: Arc::new(AtomicU64::new(0)),
-        }
+        Self { meter, clock, yielded: flag(), alone: flag(), turn_ns: Arc::new(AtomicU64::new(0)) }
     }
 
     pub(crate) fn now_ns(&self) -> u64 {
@@ -95,6 +87,12 @@ pub trait Head: Send + 'static {
 
     /// What it brings.
     type Item: Send + 'static;
+
+    /// The tank it reads, if it reads one.
+    #[doc(hidden)]
+    fn gauge(&self) -> Option<Gauge> {
+        None
+    }
 
     /// Moves everything into `out`, to the end.
     fn drive<O: Outlet<Self::Item>>(self, out: O, watch: Watch) -> impl Future<Output = ()> + Send;
@@ -135,7 +133,24 @@ impl<S: Source> Head for SourceHead<S> {
         let mut reads: usize = 0;
         loop {
             let (source, post) = self.0.parts();
-            let more = {
+            let more = if O::ACTIVE {
+                let hatch = Hatch::new();
+                let mut emit = hatch.emit();
+                let mut read = pin!(source.read(&mut emit));
+                let call = |cx: &mut Context<'_>| {
+                    let guard = post.guard();
+                    let polled = read.as_mut().poll(cx);
+                    guard.disarm();
+                    if polled.is_pending() && !hatch.is_asked() {
+                        reads = 0;
+                        if post.index() == 0 && post.line().is_draining() {
+                            return Poll::Ready(None);
+                        }
+                    }
+                    polled.map(Some)
+                };
+                beside(&hatch, &mut out, call).await
+            } else {
                 let mut read = pin!(source.read(&mut out));
                 poll_fn(|cx| {
                     // a graceful stop begins at the first source; one that comes
@@ -174,6 +189,16 @@ impl<S: Source> Head for SourceHead<S> {
     }
 }
 
+/// What a head that reads a tank does next.
+enum Next {
+    /// Takes what came in, or the end.
+    Input(Result<bool, Cause>),
+    /// Tells the stages that the input idles.
+    Idle,
+    /// Has the stages hand on what became ready without input.
+    Due,
+}
+
 /// A tank at the head.
 #[derive(Debug)]
 pub struct TankHead<T>(pub(crate) Readable<T>, pub(crate) Post);
@@ -182,6 +207,10 @@ impl<T: Send + 'static> Head for TankHead<T> {
     const AT_FIRST: StageState = StageState::Starved;
 
     type Item = T;
+
+    fn gauge(&self) -> Option<Gauge> {
+        Some(self.0.gauge())
+    }
 
     async fn drive<O: Outlet<T>>(mut self, mut out: O, watch: Watch) {
         let mut batch = Batch::held();
@@ -192,22 +221,34 @@ impl<T: Send + 'static> Head for TankHead<T> {
         loop {
             let mut told = !out.holds_back();
             let more = loop {
-                let more = poll_fn(|cx| match self.0.poll_next_batch(cx, &mut batch, done_ns) {
-                    Poll::Ready(more) => Poll::Ready(Some(more)),
-                    Poll::Pending if !told => Poll::Ready(None),
-                    Poll::Pending => {
-                        watch.wait(StageState::Starved, done_ns.take());
-                        Poll::Pending
+                let next = poll_fn(|cx| {
+                    if O::ACTIVE && out.poll_due(cx).is_ready() {
+                        return Poll::Ready(Next::Due);
                     }
+                    match self.0.poll_next_batch(cx, &mut batch, done_ns) {
+                        Poll::Ready(more) => return Poll::Ready(Next::Input(more)),
+                        Poll::Pending if !told => return Poll::Ready(Next::Idle),
+                        Poll::Pending if O::ACTIVE && out.in_hand() => {}
+                        Poll::Pending => watch.wait(StageState::Starved, done_ns.take()),
+                    }
+                    Poll::Pending
                 })
                 .await;
-                if let Some(more) = more {
-                    break more;
+                match next {
+                    Next::Input(more) => break more,
+                    // before parking: nothing may be held back
+                    Next::Idle => {
+                        told = true;
+                        done_ns = None;
+                        out.idle().await;
+                    }
+                    Next::Due => {
+                        watch.resume();
+                        done_ns = None;
+                        out.work().await;
+                        told = !out.holds_back();
+                    }
                 }
-                // before parking: nothing may be held back
-                told = true;
-                done_ns = None;
-                out.idle().await;
             };
             if watch.meter.is_waiting() {
                 worked = 0;
@@ -345,8 +386,7 @@ impl<T: Send + 'static> TankTail<T> {
         if cause.kind() == CauseKind::Stopped {
             // no failure of this stage: whoever stopped it says how the line
             // ends; this segment is over
-            self.post.shift().stop();
-            self.watch.enough.store(true, Ordering::Relaxed);
+            self.post.shift().set_enough();
         } else {
             self.post.line().halt(cause, Some(self.post.index()));
         }
@@ -548,7 +588,7 @@ impl<K: Sink> SinkTail<K> {
 
     async fn enough(&mut self) {
         self.commit().await;
-        self.watch.enough.store(true, Ordering::Relaxed);
+        self.held.parts().1.shift().set_enough();
         std::future::pending::<()>().await; // the segment is dropped here
     }
 }

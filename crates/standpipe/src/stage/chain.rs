@@ -6,15 +6,48 @@
 //! compiles to one state machine: no queue, no allocation per item.
 
 use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll};
 
 use crate::gate::Flow;
 use crate::stage::Emit;
 use crate::stage::Transform;
+use crate::stage::beside::{Hatch, beside};
 use crate::stage::line::{Held, Post};
 use crate::tank::Batch;
 
 /// Everything downstream, as the driver of a segment sees it.
+///
+/// Some stages go on by themselves while nothing comes in: futures in flight,
+/// timers. Every wait in a segment gives them their turn, by one rule: whoever
+/// waits for something upstream of itself, or of its own, polls
+/// [`poll_due`](Self::poll_due) of what is downstream beside it; and such a
+/// stage polls itself beside every wait downstream. A stage in front of
+/// another hands these calls on; at a tail the defaults are right.
 pub trait Outlet<T: Send>: Emit<T> + 'static {
+    /// Whether something downstream in this segment goes on by itself.
+    const ACTIVE: bool = false;
+
+    /// Lets what goes on by itself go on, without waiting and with bounded
+    /// work. Ready if there is something to hand on: call
+    /// [`work`](Self::work). Nothing is lost if it is called late.
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let _ = cx;
+        Poll::Pending
+    }
+
+    /// Hands on what is due; with nothing due it does nothing. To be run to
+    /// its end, and like `feed` it may leave items unseen until a flush.
+    fn work(&mut self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
+    /// Whether items are being worked on downstream in this segment, so that
+    /// a wait for input is not idleness.
+    fn in_hand(&self) -> bool {
+        false
+    }
+
     /// Whether something downstream in this segment may hold items back, so
     /// that it has to be told when the input idles.
     fn holds_back(&self) -> bool;
@@ -151,8 +184,19 @@ impl<T: Transform, D: Outlet<T::Out>> Emit<T::In> for TransformOn<T, D> {
         let (transform, post) = self.held.parts();
         post.shift().set_handing(true);
         let guard = post.guard();
-        if let Err(error) = transform.transform(item, &mut InTransform(&mut self.down, post)).await
-        {
+        let done = if D::ACTIVE {
+            let hatch = Hatch::new();
+            let mut out = hatch.emit();
+            let mut call = pin!(transform.transform(item, &mut out));
+            let call = |cx: &mut Context<'_>| {
+                post.shift().set_handing(true);
+                call.as_mut().poll(cx)
+            };
+            beside(&hatch, &mut self.down, call).await
+        } else {
+            transform.transform(item, &mut InTransform(&mut self.down, post)).await
+        };
+        if let Err(error) = done {
             post.fail(error).await;
         }
         guard.disarm();
@@ -171,6 +215,20 @@ impl<T: Transform, D: Outlet<T::Out>> Emit<T::In> for TransformOn<T, D> {
 }
 
 impl<T: Transform, D: Outlet<T::Out>> Outlet<T::In> for TransformOn<T, D> {
+    const ACTIVE: bool = D::ACTIVE;
+
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.down.poll_due(cx)
+    }
+
+    fn work(&mut self) -> impl Future<Output = ()> + Send {
+        self.down.work()
+    }
+
+    fn in_hand(&self) -> bool {
+        self.down.in_hand()
+    }
+
     fn has_room(&self) -> bool {
         false
     }
@@ -187,7 +245,15 @@ impl<T: Transform, D: Outlet<T::Out>> Outlet<T::In> for TransformOn<T, D> {
     async fn idle(&mut self) {
         let (transform, post) = self.held.parts();
         let guard = post.guard();
-        if let Err(error) = transform.idle(&mut self.down).await {
+        let done = if D::ACTIVE {
+            let hatch = Hatch::new();
+            let mut out = hatch.emit();
+            let mut call = pin!(transform.idle(&mut out));
+            beside(&hatch, &mut self.down, |cx| call.as_mut().poll(cx)).await
+        } else {
+            transform.idle(&mut self.down).await
+        };
+        if let Err(error) = done {
             post.fail(error).await;
         }
         guard.disarm();
@@ -197,7 +263,15 @@ impl<T: Transform, D: Outlet<T::Out>> Outlet<T::In> for TransformOn<T, D> {
     async fn finish(&mut self) {
         let (transform, post) = self.held.parts();
         let guard = post.guard();
-        if let Err(error) = transform.finish(&mut self.down).await {
+        let done = if D::ACTIVE {
+            let hatch = Hatch::new();
+            let mut out = hatch.emit();
+            let mut call = pin!(transform.finish(&mut out));
+            beside(&hatch, &mut self.down, |cx| call.as_mut().poll(cx)).await
+        } else {
+            transform.finish(&mut self.down).await
+        };
+        if let Err(error) = done {
             post.fail(error).await;
         }
         guard.disarm();

@@ -1,6 +1,7 @@
 //! One item into one or none, by a function: fused.
 
 use std::future::Future;
+use std::task::{Context, Poll};
 
 use crate::gate::Flow;
 use crate::stage::Emit;
@@ -105,6 +106,20 @@ where
     U: Send + 'static,
     D: Outlet<U>,
 {
+    const ACTIVE: bool = D::ACTIVE;
+
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.down.poll_due(cx)
+    }
+
+    fn work(&mut self) -> impl Future<Output = ()> + Send {
+        self.down.work()
+    }
+
+    fn in_hand(&self) -> bool {
+        self.down.in_hand()
+    }
+
     #[inline]
     fn has_room(&self) -> bool {
         self.down.has_room()

@@ -4,6 +4,7 @@
 //! is one item, however many it gives.
 
 use std::future::Future;
+use std::task::{Context, Poll};
 
 use crate::gate::Flow;
 use crate::stage::Emit;
@@ -89,6 +90,20 @@ where
     I: IntoIterator<Item: Send + 'static, IntoIter: Send> + 'static,
     D: Outlet<I::Item>,
 {
+    const ACTIVE: bool = D::ACTIVE;
+
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.down.poll_due(cx)
+    }
+
+    fn work(&mut self) -> impl Future<Output = ()> + Send {
+        self.down.work()
+    }
+
+    fn in_hand(&self) -> bool {
+        self.down.in_hand()
+    }
+
     fn has_room(&self) -> bool {
         false // how many it makes is not known
     }

@@ -200,21 +200,15 @@ pub(crate) struct Shift {
     /// An item is on its way through the stages behind the source: it must not
     /// be dropped there.
     handing: AtomicBool,
-    /// Whoever reads what it gives has enough: its stages are over before the
-    /// line is.
-    stopped: AtomicBool,
+    /// A stage behind the source ends the data: that must not be dropped
+    /// either.
+    closing: AtomicBool,
+    /// It had enough, or whoever reads what it gives has: it is pending for
+    /// ever, and its stages are over before the line is.
+    enough: AtomicBool,
 }
 
 impl Shift {
-    /// Downstream wants no more.
-    pub(crate) fn stop(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed)
-    }
-
     /// An item sets out, or has arrived.
     pub(crate) fn set_handing(&self, handing: bool) {
         if self.handing.load(Ordering::Relaxed) != handing {
@@ -223,7 +217,21 @@ impl Shift {
     }
 
     pub(crate) fn is_handing(&self) -> bool {
-        self.handing.load(Ordering::Relaxed)
+        self.handing.load(Ordering::Relaxed) || self.closing.load(Ordering::Relaxed)
+    }
+
+    /// The data ends here, before the input has. For good.
+    pub(crate) fn set_closing(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Everything is done: the segment is to be dropped.
+    pub(crate) fn set_enough(&self) {
+        self.enough.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_enough(&self) -> bool {
+        self.enough.load(Ordering::Relaxed)
     }
 }
 
@@ -337,7 +345,7 @@ impl<S> Held<S> {
 
 impl<S> Drop for Held<S> {
     fn drop(&mut self) {
-        let stopped = || self.post.shift.is_stopped().then(|| Cause::new(CauseKind::Stopped));
+        let stopped = || self.post.shift.is_enough().then(|| Cause::new(CauseKind::Stopped));
         let why =
             if self.finished { None } else { self.post.line.why(self.post.index).or_else(stopped) };
         let (stage, destroy) = (&mut self.stage, self.destroy);

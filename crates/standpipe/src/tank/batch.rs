@@ -133,6 +133,64 @@ impl<T> Batch<T> {
         Some(item)
     }
 
+    /// Takes the first item, or what `split` leaves of it: what that splits off
+    /// stays in front. Returns the credit at once.
+    pub(crate) fn take_part(&mut self, split: impl FnOnce(&mut T) -> Option<T>) -> Option<T> {
+        let mut item = self.items.pop_front()?;
+        let rest = split(&mut item);
+        if self.charged.items > 0 {
+            let whole = rest.is_none();
+            let last = whole && self.charged.items == 1;
+            let weight = match &self.home {
+                Some(home) if !self.counted && !last => {
+                    home.scale.weigh(&item).min(self.charged.weight)
+                }
+                // the last one gives all that is left
+                _ => self.charged.weight,
+            };
+            if !self.counted {
+                self.charged.weight = self.charged.weight.saturating_sub(weight);
+                self.earned.weight = self.earned.weight.saturating_add(weight);
+            }
+            // an item until its last part leaves
+            if whole {
+                self.charged.items = self.charged.items.saturating_sub(1);
+                self.earned.items = self.earned.items.saturating_add(1);
+            }
+        }
+        if let Some(rest) = rest {
+            self.items.push_front(rest);
+        }
+        let left = self.take_left();
+        if let Some(home) = &self.home {
+            self.return_at = home.credit(left, None);
+        }
+        Some(item)
+    }
+
+    /// Hands up to `most` items to `into`, of the same tank and empty, and
+    /// their charge with them.
+    pub(crate) fn give(&mut self, most: usize, into: &mut Self) {
+        into.return_at = self.return_at;
+        for _ in 0..most {
+            let Some(front) = self.items.front() else { break };
+            let weight = match &self.home {
+                Some(home) if !self.counted && self.charged.items > 1 => {
+                    home.scale.weigh(front).min(self.charged.weight)
+                }
+                _ => self.charged.weight,
+            };
+            let Some(item) = self.items.pop_front() else { break };
+            into.items.push_back(item);
+            self.charged.items = self.charged.items.saturating_sub(1);
+            into.charged.items = into.charged.items.saturating_add(1);
+            if !self.counted {
+                self.charged.weight = self.charged.weight.saturating_sub(weight);
+                into.charged.weight = into.charged.weight.saturating_add(weight);
+            }
+        }
+    }
+
     /// Moves the weight of the first item from what is charged to what is
     /// earned. Weighed where it lies: a scale that panics loses nothing.
     fn earn(&mut self) -> Option<()> {
@@ -152,17 +210,12 @@ impl<T> Batch<T> {
         if self.counted { InHand { items: hand.items, weight: hand.items } } else { hand }
     }
 
-    /// Whether keeping the credit any longer would keep its tank shut: enough
-    /// has left to open it, or nothing more will, or it was open when credit
-    /// was last returned and has been shut since.
+    /// Whether keeping the credit any longer could keep its tank shut: enough
+    /// has left to open it, or nothing more will leave.
     #[inline]
-    pub(crate) fn is_due(&self) -> bool {
+    pub(crate) const fn is_due(&self) -> bool {
         let left = self.left();
-        left.items > 0
-            && (left.weight >= self.return_at
-                || self.charged.items == 0
-                || (self.return_at == usize::MAX
-                    && self.home.as_ref().is_some_and(|home| home.looks_shut())))
+        left.items > 0 && (left.weight >= self.return_at || self.charged.items == 0)
     }
 
     /// What is in it and charged.

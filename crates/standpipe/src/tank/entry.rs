@@ -8,8 +8,9 @@ use std::task::{Context, Poll};
 use crate::error::{Cause, CauseKind, WriteError};
 use crate::gate::Flow;
 use crate::overflow::{Action, Overflow};
+use crate::sync::{MutexGuard, lock};
 use crate::tank::batch::Batch;
-use crate::tank::queue::{Core, End, Locked, State, Wakes};
+use crate::tank::queue::{Core, End, State, Wakes};
 use crate::tank::seats::Seat;
 use crate::weigh::Scale;
 
@@ -31,7 +32,7 @@ impl<T> Core<T> {
         line: &'static Location<'static>,
     ) -> Result<Flow, WriteError<T>> {
         let weight = self.scale.weigh(&item);
-        let state = self.locked();
+        let state = lock(&self.state);
         if !matches!(state.end, End::Flowing) {
             return Err(Self::closed(&state, item));
         }
@@ -53,7 +54,7 @@ impl<T> Core<T> {
         let Some(taken) = item.take() else { return Poll::Pending };
         let weight = self.scale.weigh(&taken);
         let _seat; // dropped after the lock: a waker's destructor is foreign code
-        let mut state = self.locked();
+        let mut state = lock(&self.state);
         let flowing = matches!(state.end, End::Flowing);
         if flowing && state.gate.is_shut() && self.overflow == Overflow::Wait {
             *item = Some(taken);
@@ -81,9 +82,12 @@ impl<T> Core<T> {
         }
     }
 
-    fn write_open(&self, mut state: Locked<'_, T>, item: T, weight: usize) -> Flow {
-        let mut wakes = Wakes::default();
+    fn write_open(&self, mut state: MutexGuard<'_, State<T>>, item: T, weight: usize) -> Flow {
         let flow = state.admit(item, weight, None);
+        if state.nobody_waits() {
+            return flow;
+        }
+        let mut wakes = Wakes::default();
         self.deliver(&mut state, &mut wakes);
         if !state.gate.is_shut() && !state.seats.is_empty() {
             state.wake_next_writer(&mut wakes);
@@ -103,7 +107,7 @@ impl<T> Core<T> {
     #[cold]
     fn write_shut(
         &self,
-        mut state: Locked<'_, T>,
+        mut state: MutexGuard<'_, State<T>>,
         item: T,
         weight: usize,
         line: &'static Location<'static>,
@@ -202,7 +206,7 @@ impl<T> Core<T> {
     ) -> Poll<Result<usize, Cause>> {
         let mut wakes = Wakes::default();
         let mut seat = None;
-        let mut state = self.locked();
+        let mut state = lock(&self.state);
         if let Some(cause) = state.closed() {
             seat = ticket.take().and_then(|ticket| state.seats.leave(ticket));
             drop(state);
@@ -269,9 +273,12 @@ impl<T> Core<T> {
         cx: &Context<'_>,
         ticket: &mut Option<u64>,
     ) -> Poll<Result<(), Cause>> {
-        let state = self.locked();
+        let state = lock(&self.state);
         let closed = state.closed();
-        if closed.is_some() || !state.gate.is_shut() {
+        // Node's drain lets in everyone who waited for it, also when the first
+        // of them shuts the tank again
+        let let_in = state.exact && ticket.is_some_and(|ticket| state.seats.is_notified(ticket));
+        if closed.is_some() || let_in || !state.gate.is_shut() {
             drop(state);
             // whoever is let in need not write: the next one is let in as well
             if let Some(ticket) = ticket.take() {
@@ -283,7 +290,7 @@ impl<T> Core<T> {
         Poll::Pending
     }
 
-    fn take_seat(mut state: Locked<'_, T>, cx: &Context<'_>, ticket: &mut Option<u64>) {
+    fn take_seat(mut state: MutexGuard<'_, State<T>>, cx: &Context<'_>, ticket: &mut Option<u64>) {
         let old = state.seats.sit(ticket, cx.waker());
         drop(state);
         drop(old);
@@ -292,7 +299,7 @@ impl<T> Core<T> {
     /// Gives up a wait: the seat is free, and a baton it held goes on.
     pub(crate) fn leave(&self, ticket: u64) {
         let mut wakes = Wakes::default();
-        let mut state = self.locked();
+        let mut state = lock(&self.state);
         let seat = state.seats.leave(ticket);
         if seat.as_ref().is_some_and(Seat::had_baton) && !state.gate.is_shut() {
             state.wake_next_writer(&mut wakes);
@@ -306,7 +313,7 @@ impl<T> Core<T> {
     /// charged.
     pub(crate) fn reserve(&self, weight: usize) -> Option<usize> {
         let mut wakes = Wakes::default();
-        let mut state = self.locked();
+        let mut state = lock(&self.state);
         if state.gate.is_shut() || !matches!(state.end, End::Flowing) {
             return None;
         }
@@ -327,7 +334,7 @@ impl<T> Core<T> {
         reserved: usize,
     ) -> Result<Flow, WriteError<T>> {
         let mut wakes = Wakes::default();
-        let mut state = self.locked();
+        let mut state = lock(&self.state);
         let refused = if !matches!(state.end, End::Flowing) {
             Some(Self::closed(&state, item))
         } else if weight > reserved {
@@ -351,7 +358,7 @@ impl<T> Core<T> {
     }
 
     pub(crate) fn add_writer(&self) {
-        let mut state = self.locked();
+        let mut state = lock(&self.state);
         state.writers = state.writers.saturating_add(1);
     }
 
@@ -359,7 +366,7 @@ impl<T> Core<T> {
     /// of two that leave at once exactly one is the last.
     pub(crate) fn leave_writer(&self, ended: bool) {
         let mut wakes = Wakes::default();
-        let mut state = self.locked();
+        let mut state = lock(&self.state);
         state.writers = state.writers.saturating_sub(1);
         state.abandoned |= !ended;
         if state.writers == 0 && matches!(state.end, End::Flowing) {
@@ -368,6 +375,7 @@ impl<T> Core<T> {
             } else {
                 End::Ended
             };
+            self.uncork_all();
             state.wake_everyone(&mut wakes);
         }
         drop(state);
@@ -377,9 +385,10 @@ impl<T> Core<T> {
     /// A writer fails the tank at once, for everybody.
     pub(crate) fn fail(&self, cause: Cause) {
         let mut wakes = Wakes::default();
-        let mut state = self.locked();
+        let mut state = lock(&self.state);
         if matches!(state.end, End::Flowing) {
             state.end = End::Failed(cause);
+            self.uncork_all();
             state.wake_everyone(&mut wakes);
         }
         drop(state);
@@ -393,7 +402,7 @@ impl<T> Core<T> {
         cx: &Context<'_>,
         ticket: &mut Option<u64>,
     ) -> Poll<Result<(), Cause>> {
-        let mut state = self.locked();
+        let mut state = lock(&self.state);
         match &state.end {
             End::Ended if state.inside() == 0 => return Poll::Ready(Ok(())),
             End::Failed(cause) | End::Told(cause) | End::Stopped(cause) => {
@@ -409,7 +418,7 @@ impl<T> Core<T> {
 
     /// Gives up a wait for the end.
     pub(crate) fn leave_finishing(&self, ticket: u64) {
-        let seat = self.locked().finishing.leave(ticket);
+        let seat = lock(&self.state).finishing.leave(ticket);
         drop(seat); // not under the lock
     }
 }

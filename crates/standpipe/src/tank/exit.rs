@@ -5,9 +5,14 @@ use std::mem;
 use std::task::{Context, Poll};
 
 use crate::error::Cause;
-use crate::sync::Ordering;
+use crate::sync::{Ordering, lock};
 use crate::tank::batch::Batch;
 use crate::tank::queue::{Core, End, Wakes};
+
+/// In `held`: the reader paused itself.
+const PAUSED: usize = 1;
+/// In `held`: one cork.
+const CORK: usize = 2;
 
 /// Items in a batch, or that left one, and what they were charged with.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,7 +42,7 @@ impl<T> Core<T> {
     ) -> Poll<Taken> {
         let mut wakes = Wakes::default();
         let left = batch.take_left();
-        let mut state = self.locked();
+        let mut state = lock(&self.state);
         if left.items > 0 {
             state.meter.read.add_many(left.items, left.weight);
             state.refund(left.weight, now_ns, &mut wakes);
@@ -76,7 +81,7 @@ impl<T> Core<T> {
     /// cannot tell it from a pause, so it stays to be told.
     pub(crate) fn take_now(&self, batch: &mut Batch<T>) {
         let mut wakes = Wakes::default();
-        let mut state = self.locked();
+        let mut state = lock(&self.state);
         if !state.take_into(batch) {
             state.let_writers_in(&mut wakes);
         }
@@ -88,10 +93,10 @@ impl<T> Core<T> {
     /// leave before the next return is due.
     pub(crate) fn credit(&self, left: InHand, now_ns: Option<u64>) -> usize {
         let mut wakes = Wakes::default();
-        let mut state = self.locked();
+        let mut state = lock(&self.state);
         state.meter.read.add_many(left.items, left.weight);
         state.refund(left.weight, now_ns, &mut wakes);
-        let due = state.gate.until_low();
+        let due = state.return_at();
         drop(state);
         wakes.wake();
         due
@@ -100,7 +105,7 @@ impl<T> Core<T> {
     /// Takes back the weight of items that were taken and never handed on.
     pub(crate) fn unread(&self, lost: InHand) {
         let mut wakes = Wakes::default();
-        let mut state = self.locked();
+        let mut state = lock(&self.state);
         state.meter.dropped.unread.add_many(lost.items, lost.weight);
         state.refund(lost.weight, None, &mut wakes);
         drop(state);
@@ -112,7 +117,7 @@ impl<T> Core<T> {
     pub(crate) fn lose(&self, items: &mut Batch<T>) {
         while let Some(item) = items.take() {
             let weight = self.scale.weigh(&item);
-            let mut state = self.locked();
+            let mut state = lock(&self.state);
             state.meter.written.add(weight);
             state.meter.dropped.unread.add(weight);
         }
@@ -121,7 +126,7 @@ impl<T> Core<T> {
     /// Takes back what was reserved and not used.
     pub(crate) fn unreserve(&self, weight: usize) {
         let mut wakes = Wakes::default();
-        let mut state = self.locked();
+        let mut state = lock(&self.state);
         state.refund(weight, None, &mut wakes);
         drop(state);
         wakes.wake();
@@ -131,17 +136,17 @@ impl<T> Core<T> {
     /// more. Returns what it was charged and when credit is due.
     pub(crate) fn put_back(&self, item: &T) -> (usize, usize) {
         let weight = self.scale.weigh(item);
-        let mut state = self.locked();
+        let mut state = lock(&self.state);
         let charged = state.charge(weight, None);
         state.meter.written.add(charged);
-        (charged, state.gate.until_low())
+        (charged, state.return_at())
     }
 
     /// The reader goes away: what is queued is lost, and counted, and so is
     /// what it had `in_hand`.
     pub(crate) fn stop(&self, cause: Cause, in_hand: InHand) {
         let mut wakes = Wakes::default();
-        let mut state = self.locked();
+        let mut state = lock(&self.state);
         let queue = mem::take(&mut state.queue);
         let lost = InHand {
             items: queue.len().saturating_add(in_hand.items),
@@ -163,22 +168,54 @@ impl<T> Core<T> {
 
     /// Holds deliveries back, or lets them go on.
     pub(crate) fn hold(&self, held: bool) {
-        self.held.store(held, Ordering::Release);
-        if !held {
-            let mut wakes = Wakes::default();
-            self.locked().wake_reader(&mut wakes);
-            wakes.wake();
+        if held {
+            self.held.fetch_or(PAUSED, Ordering::AcqRel);
+        } else {
+            self.held.fetch_and(!PAUSED, Ordering::AcqRel);
+            self.let_go();
         }
     }
 
+    /// A writer holds the reader back, once more.
+    pub(crate) fn cork(&self) {
+        self.held.fetch_add(CORK, Ordering::AcqRel);
+    }
+
+    /// Undoes one [`cork`](Self::cork), if the end has not undone it.
+    pub(crate) fn uncork(&self) {
+        let held = self.held.fetch_update(Ordering::AcqRel, Ordering::Acquire, |held| {
+            Some(if held >= CORK { held.wrapping_sub(CORK) } else { held })
+        });
+        if held.is_ok_and(|before| before < CORK << 1) {
+            self.let_go();
+        }
+    }
+
+    /// Undoes all corks: no writer is left that could.
+    pub(super) fn uncork_all(&self) {
+        self.held.fetch_and(PAUSED, Ordering::AcqRel);
+    }
+
+    /// The reader looks again.
+    fn let_go(&self) {
+        let mut wakes = Wakes::default();
+        lock(&self.state).wake_reader(&mut wakes);
+        wakes.wake();
+    }
+
     pub(crate) fn is_held(&self) -> bool {
-        self.held.load(Ordering::Acquire)
+        self.held.load(Ordering::Acquire) != 0
+    }
+
+    /// Whether the writers have ended: what is queued is all there will be.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(lock(&self.state).end, End::Ended)
     }
 
     /// Parks the reader while deliveries are held back. Looks again under the
     /// lock, so that a `resume` in between is not missed.
     pub(crate) fn park_held(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut state = self.locked();
+        let mut state = lock(&self.state);
         if !self.is_held() {
             return Poll::Ready(());
         }

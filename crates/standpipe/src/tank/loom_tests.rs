@@ -13,7 +13,7 @@ use loom::thread;
 
 use crate::error::{Cause, CauseKind, WriteError};
 use crate::gate::{Flow, Marks};
-use crate::tank::{Readable, Tank, Writable};
+use crate::tank::{Batch, Readable, Tank, Writable};
 
 /// The whole executor: a thread sleeps until it is woken.
 struct Sleeper(Notify);
@@ -180,8 +180,10 @@ fn two_senders_share_what_one_reader_drains() {
 #[test]
 fn a_stop_wakes_a_writer_that_is_about_to_park() {
     loom::model(|| {
-        let (writable, readable) = tank(1);
+        let (writable, mut readable) = tank(1);
         assert_eq!(writable.write(0).ok(), Some(Flow::Wait));
+        let mut in_hand = Batch::new(); // so that stopping frees nothing
+        assert!(poll_once(readable.next_batch(&mut in_hand)).is_ready());
         let writer = thread::spawn(move || {
             let Err(WriteError::Closed(item, cause)) = block_on(writable.send(1)) else {
                 panic!("nobody reads");
@@ -190,6 +192,7 @@ fn a_stop_wakes_a_writer_that_is_about_to_park() {
         });
         readable.stop(Cause::new(CauseKind::Cancelled));
         writer.join().unwrap();
+        assert_eq!(in_hand.pop(), Some(0));
     });
 }
 

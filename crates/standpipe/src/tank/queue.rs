@@ -7,7 +7,6 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc as StdArc;
 use std::task::Waker;
 
@@ -16,7 +15,7 @@ use crate::gate::{Flow, Gate, Marks, Turn};
 use crate::meter::TankMeter;
 use crate::overflow::Overflow;
 use crate::snapshot::{TankSnapshot, Unit};
-use crate::sync::{Arc, AtomicBool, Mutex, MutexGuard, Ordering, lock};
+use crate::sync::{Arc, AtomicUsize, Mutex, lock};
 use crate::tank::batch::Batch;
 use crate::tank::seats::Seats;
 use crate::weigh::Scale;
@@ -27,40 +26,10 @@ pub(crate) struct Core<T> {
     pub(crate) unit: Unit,
     pub(crate) scale: Scale<T>,
     pub(crate) overflow: Overflow,
-    /// Set by `pause`, asked by a reader before each item.
-    pub(super) held: AtomicBool,
-    /// Whether the gate is shut, for a reader that looks without the lock.
-    shut: AtomicBool,
-    state: Mutex<State<T>>,
-}
-
-/// The state, locked. Unlocking shows outside whether the gate is shut.
-pub(super) struct Locked<'a, T> {
-    state: MutexGuard<'a, State<T>>,
-    shut: &'a AtomicBool,
-}
-
-impl<T> Deref for Locked<'_, T> {
-    type Target = State<T>;
-
-    fn deref(&self) -> &State<T> {
-        &self.state
-    }
-}
-
-impl<T> DerefMut for Locked<'_, T> {
-    fn deref_mut(&mut self) -> &mut State<T> {
-        &mut self.state
-    }
-}
-
-impl<T> Drop for Locked<'_, T> {
-    fn drop(&mut self) {
-        let shut = self.state.gate.is_shut();
-        if self.shut.load(Ordering::Relaxed) != shut {
-            self.shut.store(shut, Ordering::Relaxed);
-        }
-    }
+    /// Asked by a reader before each item: 1 is set by `pause`, and every
+    /// guard of `cork` adds 2.
+    pub(super) held: AtomicUsize,
+    pub(super) state: Mutex<State<T>>,
 }
 
 pub(crate) struct State<T> {
@@ -79,6 +48,8 @@ pub(crate) struct State<T> {
     /// Those who wait for the last item to leave, or for an early end.
     pub(super) finishing: Seats,
     pub(super) meter: TankMeter,
+    /// Credit comes back per item, and a drain wakes every writer: Node's.
+    pub(super) exact: bool,
 }
 
 /// How far the data has come.
@@ -120,12 +91,12 @@ impl Wakes {
     pub(crate) fn wake(self) {
         if let Some(waker) = self.one {
             waker.wake();
-        }
-        if let Some(waker) = self.other {
-            waker.wake();
-        }
-        for waker in self.more {
-            waker.wake();
+            if let Some(waker) = self.other {
+                waker.wake();
+                for waker in self.more {
+                    waker.wake();
+                }
+            }
         }
     }
 }
@@ -200,11 +171,21 @@ impl<T> State<T> {
     /// nothing to read, all may: it would not come back to see whether the one
     /// that was notified ever came.
     pub(super) fn opened(&mut self, wakes: &mut Wakes) {
-        if self.reader.is_some() && self.queue.is_empty() {
+        if self.exact || (self.reader.is_some() && self.queue.is_empty()) {
             self.wake_all_writers(wakes);
         } else {
             self.wake_next_writer(wakes);
         }
+    }
+
+    /// How much may leave a batch before its credit has to come back.
+    pub(super) const fn return_at(&self) -> usize {
+        if self.exact { 0 } else { self.gate.until_open() }
+    }
+
+    /// Whether a write has nobody to wake.
+    pub(super) fn nobody_waits(&self) -> bool {
+        self.reader.is_none() && self.seats.is_empty()
     }
 
     pub(super) fn wake_reader(&mut self, wakes: &mut Wakes) {
@@ -243,7 +224,8 @@ impl<T> State<T> {
         let gate = self.gate;
         self.meter.reader_began(gate.level());
         let charged = mem::take(&mut self.queued);
-        batch.fill(&mut self.queue, charged, gate.until_low());
+        let return_at = self.return_at();
+        batch.fill(&mut self.queue, charged, return_at);
         true
     }
 
@@ -289,35 +271,23 @@ impl<T> Core<T> {
             seats: Seats::default(),
             finishing: Seats::default(),
             meter: TankMeter::default(),
+            exact: false,
         };
-        Self {
-            name,
-            unit,
-            scale,
-            overflow,
-            held: AtomicBool::new(false),
-            shut: AtomicBool::new(false),
-            state: Mutex::new(state),
-        }
+        Self { name, unit, scale, overflow, held: AtomicUsize::new(0), state: Mutex::new(state) }
     }
 
-    pub(super) fn locked(&self) -> Locked<'_, T> {
-        Locked { state: lock(&self.state), shut: &self.shut }
-    }
-
-    /// Whether the gate is shut, as of the last unlocking that is seen.
-    #[inline]
-    pub(super) fn looks_shut(&self) -> bool {
-        self.shut.load(Ordering::Relaxed)
+    /// See [`State::exact`].
+    pub(crate) fn set_exact(&self) {
+        lock(&self.state).exact = true;
     }
 
     pub(crate) fn gate(&self) -> Gate {
-        self.locked().gate
+        lock(&self.state).gate
     }
 
     pub(crate) fn set_marks(&self, marks: Marks) {
         let mut wakes = Wakes::default();
-        let mut state = self.locked();
+        let mut state = lock(&self.state);
         match state.gate.set_marks(marks) {
             Turn::Opened => state.opened(&mut wakes),
             Turn::Shut => state.meter.pauses = state.meter.pauses.saturating_add(1),
@@ -328,13 +298,13 @@ impl<T> Core<T> {
     }
 
     pub(crate) fn start_timing(&self, now_ns: u64) {
-        let mut state = self.locked();
+        let mut state = lock(&self.state);
         let level = state.gate.level();
         state.meter.start_timing(now_ns, level);
     }
 
     pub(crate) fn snapshot(&self, now_ns: Option<u64>) -> TankSnapshot {
-        let state = self.locked();
+        let state = lock(&self.state);
         let (gate, meter) = (state.gate, &state.meter);
         let timed = meter.time_weighted(now_ns, gate.level(), gate.marks().high());
         TankSnapshot {

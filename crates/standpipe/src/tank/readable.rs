@@ -7,8 +7,8 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 
-use crate::error::{Cause, CauseKind};
-use crate::gate::Marks;
+use crate::error::{Cause, CauseKind, WriteError};
+use crate::gate::{Flow, Marks};
 use crate::tank::Gauge;
 use crate::tank::batch::Batch;
 use crate::tank::exit::Taken;
@@ -66,6 +66,60 @@ impl<T> Readable<T> {
         std::future::poll_fn(|cx| self.poll_next_batch(cx, into, None)).await
     }
 
+    /// The same, but takes at most `most` items, and always at least one: for a
+    /// sink that works on one item, or a bounded number, at a time.
+    ///
+    /// What it leaves stays in order and charged, and may still be held back by
+    /// [`pause`](Self::pause) or a writer's cork.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: until it is ready, `into` is as it was.
+    ///
+    /// # Errors
+    /// The cause, once, after everything that was queued.
+    ///
+    /// # Panics
+    /// If `into` holds items of another tank, or of none.
+    ///
+    /// # Examples
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// use standpipe::{Batch, Tank};
+    ///
+    /// let (writable, mut readable) = Tank::items(8).node().build();
+    /// for item in [1, 2, 3] {
+    ///     writable.send(item).await?;
+    /// }
+    /// let mut batch = Batch::new();
+    /// readable.next_batch_of(2, &mut batch).await?;
+    /// assert_eq!((batch.len(), writable.level()), (2, 3)); // still charged
+    /// assert_eq!((batch.pop(), writable.level()), (Some(1), 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn next_batch_of(&mut self, most: usize, into: &mut Batch<T>) -> Result<bool, Cause> {
+        into.belong(&self.core);
+        if !into.is_empty() {
+            return Ok(true);
+        }
+        std::future::poll_fn(|cx| {
+            into.settle(None);
+            if self.core.is_held() {
+                ready!(self.core.park_held(cx));
+            }
+            if self.batch.is_empty() {
+                match ready!(self.core.poll_take(cx, &mut self.batch, None)) {
+                    Taken::Items => {}
+                    Taken::End => return Poll::Ready(Ok(false)),
+                    Taken::Failed(cause) => return Poll::Ready(Err(cause)),
+                }
+            }
+            self.batch.give(most.max(1), into);
+            Poll::Ready(Ok(true))
+        })
+        .await
+    }
+
     /// The poll behind [`next_batch`](Self::next_batch). Returns the credit of
     /// what left `into`, at `now_ns`.
     pub(crate) fn poll_next_batch(
@@ -102,6 +156,36 @@ impl<T> Readable<T> {
             self.core.take_now(&mut self.batch);
         }
         self.batch.pop()
+    }
+
+    /// Takes a part of the next item if one is there, without waiting: `split`
+    /// shortens it and returns what stays in front, if anything does.
+    ///
+    /// What stays is charged all the while, so a source that is held at the mark
+    /// does not start for a moment, as it might between
+    /// [`try_next`](Self::try_next) and [`unshift`](Self::unshift). In a tank of
+    /// items an item counts until its last part has left.
+    ///
+    /// # Examples
+    /// ```
+    /// use bytes::Bytes;
+    /// use standpipe::Tank;
+    ///
+    /// let (writable, mut readable) = Tank::bytes(8).build::<Bytes>();
+    /// let _flow = writable.write(Bytes::from_static(b"8:payload"))?;
+    /// let head = readable.try_next_part(|item| Some(item.split_off(2)));
+    /// assert_eq!(head.as_deref(), Some(&b"8:"[..]));
+    /// assert_eq!(readable.level(), 7);
+    /// # Ok::<(), standpipe::WriteError<Bytes>>(())
+    /// ```
+    pub fn try_next_part(&mut self, split: impl FnOnce(&mut T) -> Option<T>) -> Option<T> {
+        if self.core.is_held() {
+            return None;
+        }
+        if self.batch.is_empty() {
+            self.core.take_now(&mut self.batch);
+        }
+        self.batch.take_part(split)
     }
 
     /// The poll behind [`next`](Self::next).
@@ -191,6 +275,64 @@ impl<T> Readable<T> {
         }
     }
 
+    /// Moves items into another tank, carrying pressure, and leaves both sides
+    /// alone: at the end `to` is not ended, and a failure of one side does not
+    /// reach the other. Returns how many items moved.
+    ///
+    /// For a tank that several are piped into, or that is piped somewhere else
+    /// later. What ends early is yours to pass on; [`pipe`](Self::pipe) does
+    /// that. A destination that closes is noticed with the next item.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: an item is taken only when it goes into `to` at once.
+    /// Dropping it is how to take a pipe off.
+    ///
+    /// # Errors
+    /// [`PipeError`], with the cause and whose it is.
+    ///
+    /// # Examples
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// use standpipe::Tank;
+    ///
+    /// let (to, mut sink) = Tank::items(8).build();
+    /// for part in [1..=2, 3..=4] {
+    ///     let (writable, mut readable) = Tank::items(4).build();
+    ///     for item in part {
+    ///         writable.send(item).await?;
+    ///     }
+    ///     writable.end();
+    ///     assert_eq!(readable.pipe_to(&to).await?, 2);
+    /// }
+    /// to.end();
+    /// let mut all = Vec::new();
+    /// while let Some(item) = sink.next().await {
+    ///     all.push(item?);
+    /// }
+    /// assert_eq!(all, [1, 2, 3, 4]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn pipe_to(&mut self, to: &Writable<T>) -> Result<u64, PipeError> {
+        let mut moved: u64 = 0;
+        loop {
+            to.drained().await.map_err(PipeError::Destination)?;
+            let item = match self.next().await {
+                None => return Ok(moved),
+                Some(item) => item.map_err(PipeError::Source)?,
+            };
+            match to.write(item) {
+                Ok(Flow::Ready | Flow::Wait) => moved = moved.saturating_add(1),
+                Err(WriteError::Closed(item, cause)) => {
+                    self.unshift(item);
+                    return Err(PipeError::Destination(cause));
+                }
+                // another writer was faster: wait again
+                Err(WriteError::Full(item) | WriteError::Heavier(item)) => self.unshift(item),
+            }
+        }
+    }
+
     /// Wants no more, and says why: the writers get this cause.
     pub fn stop(mut self, why: Cause) {
         self.leave(why);
@@ -212,6 +354,14 @@ impl<T> Readable<T> {
     #[must_use]
     pub fn high_water_mark(&self) -> usize {
         self.core.gate().marks().high()
+    }
+
+    /// Whether every writer has ended cleanly: what is left is all there will
+    /// be. For parsers that read ahead with [`try_next`](Self::try_next), whose
+    /// `None` does not tell the end from a pause.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.core.has_ended()
     }
 
     /// Changes both marks, live.
@@ -256,6 +406,41 @@ impl<T> fmt::Debug for Readable<T> {
             .field("gate", &self.core.gate())
             .field("in_hand", &self.batch)
             .finish_non_exhaustive()
+    }
+}
+
+/// Which side ended a [`Readable::pipe_to`] early, and why.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "a pipe has two sides")]
+pub enum PipeError {
+    /// The data ended early.
+    Source(Cause),
+    /// The tank written to takes nothing any more. No item is lost.
+    Destination(Cause),
+}
+
+impl PipeError {
+    /// Why it ended early.
+    #[must_use]
+    pub const fn cause(&self) -> &Cause {
+        match self {
+            Self::Source(cause) | Self::Destination(cause) => cause,
+        }
+    }
+}
+
+impl fmt::Display for PipeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Source(cause) => write!(f, "the source of the pipe ended early: {cause}"),
+            Self::Destination(cause) => write!(f, "the destination of the pipe closed: {cause}"),
+        }
+    }
+}
+
+impl std::error::Error for PipeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self.cause())
     }
 }
 

@@ -62,6 +62,11 @@ impl Seats {
         seat.waker.replace(waker.clone())
     }
 
+    /// Whether a seat was called.
+    pub(super) fn is_notified(&self, ticket: u64) -> bool {
+        self.find(ticket).is_some_and(|index| self.seats[index].had_baton())
+    }
+
     /// Gives a seat up. Its waker is in what is returned, to be dropped without
     /// a lock.
     #[must_use]

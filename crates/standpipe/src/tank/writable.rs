@@ -12,6 +12,7 @@ use crate::overflow::Overflow;
 use crate::snapshot::ratio;
 use crate::tank::Gauge;
 use crate::tank::batch::Batch;
+use crate::tank::cork::Corked;
 use crate::tank::queue::Shared;
 
 /// The writing end of a tank.
@@ -145,6 +146,34 @@ impl<T> Writable<T> {
             }
         })
         .await
+    }
+
+    /// Holds the reader back until the guard is dropped, so that several writes
+    /// reach it together, as one batch. Guards nest: the last one lets go.
+    ///
+    /// Nothing else changes: writes are taken, charged and answered as ever, and
+    /// what the reader has in hand goes on. [`end`](Self::end) of the last
+    /// writer uncorks.
+    ///
+    /// # Memory
+    /// None of its own: items wait in the tank, up to its mark. A corked tank
+    /// at its mark cannot drain, so do not wait for a drain while corked.
+    ///
+    /// # Examples
+    /// ```
+    /// use standpipe::Tank;
+    ///
+    /// let (writable, mut readable) = Tank::items(8).build();
+    /// let corked = writable.cork();
+    /// let _flow = writable.write("head")?;
+    /// let _flow = writable.write("body")?;
+    /// assert_eq!(readable.try_next(), None);
+    /// drop(corked);
+    /// assert_eq!(readable.try_next(), Some("head"));
+    /// # Ok::<(), standpipe::WriteError<&str>>(())
+    /// ```
+    pub fn cork(&self) -> Corked<T> {
+        Corked::new(&self.core)
     }
 
     /// Ends this writer: no more data from here.

@@ -16,6 +16,13 @@ impl Wake for Wakes {
     }
 }
 
+impl Wakes {
+    /// How often it was woken.
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
 /// One future as a task of its own, run by nobody but the test.
 pub(crate) struct Hand<F> {
     future: Pin<Box<F>>,
@@ -53,7 +60,7 @@ impl<F: Future> Hand<F> {
 
     /// How often it was woken.
     pub(crate) fn wakes(&self) -> usize {
-        self.wakes.0.load(Ordering::SeqCst)
+        self.wakes.count()
     }
 }
 

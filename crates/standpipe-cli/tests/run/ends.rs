@@ -1,0 +1,259 @@
+//! Where do bytes come from and go to, and what is left behind when that fails?
+
+use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+
+use crate::rig::{Live, Scratch, feed, noise, run, shell, standpipe};
+
+#[test]
+fn a_source_that_cannot_be_read_is_named_and_nothing_is_started() {
+    let scratch = Scratch::new();
+    let (missing, out, mark) = (scratch.arg("missing"), scratch.arg("out"), scratch.arg("mark"));
+    let why = format!("error: cannot read `{missing}`: no such file or directory");
+    run(standpipe(&["--from", &missing, "--to", &out])).failed(125, &[&why]);
+    run(standpipe(&["--from", &missing, "--to", &out, "-c", &format!("tee {mark}")]))
+        .failed(125, &[&why]);
+    run(standpipe(&["--from", &missing, "--", "tee", &mark])).failed(125, &[&why]);
+    run(standpipe(&["--from", "/"])).failed(125, &["error: cannot read `/`: is a directory"]);
+    assert_eq!(scratch.names(), [""; 0]);
+}
+
+#[test]
+fn a_sink_that_cannot_be_written_is_named_and_nothing_is_started() {
+    let scratch = Scratch::new();
+    let mark = scratch.arg("mark");
+    let text = format!("touch {mark} | cat");
+    run(standpipe(&["-c", &text, "--to", "/"]))
+        .failed(125, &["error: cannot write `/`: is a directory"]);
+    let nowhere = scratch.arg("nowhere/out");
+    run(standpipe(&["-c", &text, "--to", &nowhere])).failed(125, &["there is no directory"]);
+    let old = scratch.file("old", b"old");
+    run(standpipe(&["-c", &text, "--to", &old])).failed(125, &["it already exists", "--overwrite"]);
+    assert_eq!((scratch.names(), scratch.read("old")), (vec!["old".to_owned()], b"old".to_vec()));
+}
+
+#[test]
+fn names_that_are_not_utf_8_are_used_as_they_are_and_shown_escaped() {
+    let scratch = Scratch::new();
+    let name = OsStr::from_bytes(b"caf\xe9");
+    std::fs::write(scratch.path(name), b"coffee").expect("it is writable");
+    let mut command = standpipe(&["--from"]);
+    command.arg(scratch.path(name)).arg("--to").arg(scratch.path(OsStr::from_bytes(b"\xff")));
+    let done = run(command);
+    assert_eq!(done.code(), 0, "{}", done.err);
+    let copy = std::fs::read(scratch.path(OsStr::from_bytes(b"\xff"))).expect("it is there");
+    assert_eq!(copy, b"coffee");
+    let mut command = standpipe(&["--from"]);
+    command.arg(scratch.path(OsStr::from_bytes(b"no\xfe")));
+    run(command).failed(125, &["/no\\xfe`: no such file"]);
+}
+
+#[test]
+fn a_full_device_names_itself_and_what_was_written() {
+    for args in [&["--to", "/dev/full"][..], &["--to", "/dev/full", "-c", "cat | cat"]] {
+        let done = feed(standpipe(args), vec![b'x'; 100_000]);
+        done.failed(
+            125,
+            &["error: cannot write `/dev/full`: no space left on device", "after 0 B"],
+        );
+    }
+}
+
+#[test]
+fn a_file_that_may_not_grow_leaves_the_old_one_and_no_hidden_one() {
+    let scratch = Scratch::new();
+    let old = scratch.file("old", b"old");
+    for form in ["--from zero:4M", "-c 'head -c 4M /dev/zero | cat'", "--fast never --from zero:4M"]
+    {
+        let done = run(shell(&format!("ulimit -f 1024; \"$S\" {form} --overwrite --to {old}")));
+        done.failed(
+            125,
+            &["cannot write `", "file too large", "nothing was published", "is untouched"],
+        );
+        assert_eq!(
+            (scratch.names(), scratch.read("old")),
+            (vec!["old".to_owned()], b"old".to_vec())
+        );
+    }
+}
+
+#[test]
+fn a_file_that_came_up_during_the_run_is_untouched() {
+    let scratch = Scratch::new();
+    let out = scratch.arg("out");
+    let done =
+        run(standpipe(&["-c", &format!("sh -c 'echo mine > {out}; echo ours'"), "--to", &out]));
+    done.failed(125, &["it was created during the run", "untouched"]);
+    assert_eq!(
+        (scratch.names(), scratch.read("out")),
+        (vec!["out".to_owned()], b"mine\n".to_vec())
+    );
+}
+
+#[test]
+fn overwrite_replaces_and_keeps_the_mode_append_adds() {
+    let scratch = Scratch::new();
+    let out = scratch.file("out", b"old");
+    std::fs::set_permissions(&out, PermissionsExt::from_mode(0o600)).expect("it is ours");
+    assert_eq!(feed(standpipe(&["--overwrite", "--to", &out]), b"new".to_vec()).code(), 0);
+    assert_eq!(scratch.read("out"), b"new");
+    assert_eq!(std::fs::metadata(&out).expect("it is there").permissions().mode() & 0o777, 0o600);
+    for args in [&["--append", "--to", &out][..], &["--append", "--to", &out, "-c", "cat"]] {
+        let done = feed(standpipe(args), b"+".to_vec());
+        assert_eq!(done.code(), 0, "{}", done.err);
+    }
+    assert_eq!((scratch.read("out"), scratch.names()), (b"new++".to_vec(), vec!["out".to_owned()]));
+    let done = run(standpipe(&["--append", "--to", &out, "-c", "sh -c 'echo 12; exit 1'"]));
+    done.failed(1, &["3 bytes were added in place; the file had 5 before"]);
+}
+
+#[test]
+fn a_symlink_stays_and_its_target_is_replaced() {
+    let scratch = Scratch::new();
+    scratch.file("target", b"old");
+    std::os::unix::fs::symlink("target", scratch.path("link")).expect("it is new");
+    let link = scratch.arg("link");
+    run(standpipe(&["--to", &link])).failed(125, &["it already exists"]);
+    assert_eq!(feed(standpipe(&["--overwrite", "--to", &link]), b"new".to_vec()).code(), 0);
+    assert!(scratch.path("link").is_symlink());
+    assert_eq!(scratch.read("target"), b"new");
+    std::os::unix::fs::symlink("later", scratch.path("dangling")).expect("it is new");
+    assert_eq!(feed(standpipe(&["--to", &scratch.arg("dangling")]), b"x".to_vec()).code(), 0);
+    assert_eq!(scratch.names(), ["dangling", "later", "link", "target"]);
+}
+
+#[test]
+fn a_fifo_is_written_in_place() {
+    let scratch = Scratch::new();
+    let fifo = scratch.arg("fifo");
+    let script = format!("mkfifo {fifo}; cat {fifo} & echo through | \"$S\" --to {fifo}; wait");
+    let done = run(shell(&script));
+    assert_eq!((done.code(), done.text().as_str()), (0, "through\n"), "{}", done.err);
+    let done = run(shell(&format!("echo back > {fifo} & \"$S\" --from {fifo}; wait")));
+    assert_eq!((done.code(), done.text().as_str()), (0, "back\n"), "{}", done.err);
+    assert_eq!(scratch.names(), ["fifo"]);
+}
+
+#[test]
+fn descriptors_that_are_open_at_start_are_used_where_they_stand() {
+    let scratch = Scratch::new();
+    let (input, output) = (scratch.file("in", b"one\ntwo\n"), scratch.arg("out"));
+    let script = format!(
+        "exec 3<{input} 4>{output}; read line <&3; echo first >&4; \"$S\" --from fd:3 --to fd:4; echo last >&4"
+    );
+    assert_eq!(run(shell(&script)).code(), 0);
+    assert_eq!(String::from_utf8_lossy(&scratch.read("out")), "first\ntwo\nlast\n");
+    run(standpipe(&["--from", "fd:9"])).failed(125, &["cannot read `fd:9`", "9<FILE"]);
+    run(shell(&format!("\"$S\" --to fd:3 3<{input}"))).failed(125, &["not open for writing"]);
+}
+
+#[test]
+fn a_closed_stream_that_is_needed_is_an_error_at_once() {
+    for form in ["", "--to null:", "--from - -- wc -c"] {
+        run(shell(&format!("\"$S\" {form} <&-"))).failed(125, &["cannot read stdin: it is closed"]);
+    }
+    for form in ["--from zero:1M", "--to - -c 'seq 3'"] {
+        run(shell(&format!("\"$S\" {form} >&-")))
+            .failed(125, &["cannot write stdout: it is closed"]);
+    }
+    assert_eq!(run(shell("\"$S\" -c 'seq 3 | wc -l' <&-")).text().trim(), "3");
+    assert_eq!(run(shell("\"$S\" --from zero:1M --to null: >&-")).code(), 0);
+    assert_eq!(run(shell("\"$S\" -c 'seq 3 | wc -l' 2>&-")).text().trim(), "3");
+}
+
+#[test]
+fn bytes_are_made_up_and_thrown_away() {
+    let done = run(standpipe(&["--", "zero:3M", "::", "wc", "-c"]));
+    assert_eq!(done.text().trim(), "3145728", "{}", done.err);
+    let sum = |seed: &str| {
+        run(standpipe(&["--", &format!("random:1M?seed={seed}"), "::", "cksum"])).text()
+    };
+    assert_eq!(sum("1"), sum("1"));
+    assert_ne!(sum("1"), sum("2"));
+    assert_eq!(run(standpipe(&["--from", "null:"])).text(), "");
+    assert_eq!(run(standpipe(&["-c", "seq 1000", "--to", "null:"])).code(), 0);
+}
+
+#[test]
+fn a_connection_is_made_and_half_closed() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let uri = format!("tcp://{}", listener.local_addr().expect("it is bound"));
+    let data = noise(3_000_001);
+    let expected = data.clone();
+    let peer = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("the command connects");
+        let mut got = Vec::new();
+        stream.read_to_end(&mut got).expect("it ends well");
+        got
+    });
+    let done = feed(standpipe(&["-c", "cat | cat", "--to", &uri]), data);
+    assert_eq!(done.code(), 0, "{}", done.err);
+    assert!(peer.join().expect("it does not panic") == expected);
+    run(standpipe(&["--from", &uri]))
+        .failed(125, &["cannot connect to `tcp://127", "connection refused"]);
+}
+
+#[test]
+fn a_connection_is_waited_for() {
+    let free = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let address = free.local_addr().expect("it is bound");
+    drop(free);
+    let live =
+        Live::start(standpipe(&["--from", &format!("tcp-listen://{address}"), "--", "cksum"]));
+    let mut stream = loop {
+        match TcpStream::connect(address) {
+            Ok(stream) => break stream,
+            Err(_) => std::thread::yield_now(),
+        }
+    };
+    let data = noise(1_000_000);
+    stream.write_all(&data).expect("it is taken");
+    drop(stream);
+    let done = live.end();
+    assert_eq!(done.code(), 0, "{}", done.err);
+    let mut cksum = std::process::Command::new("cksum");
+    cksum.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    assert_eq!(done.text(), feed(cksum, data).text());
+}
+
+#[test]
+fn a_peer_does_not_take_a_cut_stream_for_a_whole_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let uri = format!("tcp://{}", listener.local_addr().expect("it is bound"));
+    let peer = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("the command connects");
+        stream.read_to_end(&mut Vec::new()).map_err(|error| error.kind())
+    });
+    run(standpipe(&["-c", "sh -c 'echo half; exit 4'", "--to", &uri])).failed(4, &["stage 1 "]);
+    assert_eq!(peer.join().expect("it does not panic"), Err(std::io::ErrorKind::ConnectionReset));
+}
+
+#[test]
+fn a_unix_socket_takes_bytes() {
+    let scratch = Scratch::new();
+    let path = scratch.arg("socket");
+    let listener = UnixListener::bind(&path).expect("the name is free");
+    let peer = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("the command connects");
+        let mut got = String::new();
+        stream.read_to_string(&mut got).expect("it ends well");
+        got
+    });
+    let done = run(standpipe(&["-c", "seq 3", "--to", &format!("unix://{path}")]));
+    assert_eq!(done.code(), 0, "{}", done.err);
+    assert_eq!(peer.join().expect("it does not panic"), "1\n2\n3\n");
+}
+
+#[test]
+fn a_peer_that_leaves_is_a_failure() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let uri = format!("tcp://{}", listener.local_addr().expect("it is bound"));
+    let peer = std::thread::spawn(move || drop(listener.accept().expect("the command connects")));
+    run(standpipe(&["-c", "yes | cat", "--to", &uri]))
+        .failed(125, &["cannot write `tcp://127", "closed"]);
+    peer.join().expect("it does not panic");
+}

@@ -1,0 +1,8 @@
+//! Drives the built command through the situations it has to handle: a file a family of situations.
+
+mod rig;
+mod causes;
+mod ends;
+mod memory;
+mod paths;
+mod signals;

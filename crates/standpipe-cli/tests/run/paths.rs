@@ -1,0 +1,130 @@
+//! Is it the same by whichever path the bytes go?
+
+use crate::rig::{BIN, Scratch, feed, noise, run, shell, standpipe};
+
+/// Options that select the kernel tank, the user-memory tank, and marks of either.
+const PATHS: [&[&str]; 5] =
+    [&[], &["--fast", "never"], &["--low", "50%"], &["-t", "8M"], &["-t", "128K", "--low", "0"]];
+
+#[test]
+fn equal_bytes_in_every_form() {
+    let data = noise(5_000_003);
+    let scratch = Scratch::new();
+    let input = scratch.file("in", &data);
+    for path in PATHS {
+        let forms: [&[&str]; 4] = [
+            &[],
+            &["-c", "cat | cat | cat"],
+            &["--", "cat", "::", "cat"],
+            &["--from", "-", "--", "cat"],
+        ];
+        for form in forms {
+            let done = feed(standpipe(&[path, form].concat()), data.clone());
+            assert_eq!(done.code(), 0, "{path:?} {form:?}: {}", done.err);
+            assert!(done.out == data, "{path:?} {form:?}: {} bytes", done.out.len());
+        }
+        let output = scratch.arg("out");
+        for form in [&[][..], &["-c", "cat"]] {
+            let ends = ["--overwrite", "--from", &input, "--to", &output];
+            let done = run(standpipe(&[path, &ends, form].concat()));
+            assert_eq!(done.code(), 0, "{path:?} {form:?}: {}", done.err);
+            assert!(scratch.read("out") == data, "{path:?} {form:?}");
+        }
+    }
+}
+
+#[test]
+fn a_refused_splice_goes_on_as_a_copy() {
+    // Nothing can be spliced to a file that is open for appending.
+    let scratch = Scratch::new();
+    let data = noise(2_000_003);
+    let (input, output) = (scratch.file("in", &data), scratch.arg("out"));
+    let done = run(shell(&format!("\"$S\" --to - -c 'cat {input} | cat' >>{output}")));
+    assert_eq!(done.code(), 0, "{}", done.err);
+    let done = run(shell(&format!("\"$S\" --from {input} >>{output}")));
+    assert_eq!(done.code(), 0, "{}", done.err);
+    assert!(scratch.read("out") == [data.clone(), data].concat());
+}
+
+#[test]
+fn files_of_proc_that_say_they_are_empty_are_read() {
+    let done = run(standpipe(&["--from", "/proc/self/status", "--", "grep", "-c", "^Pid:"]));
+    assert_eq!(done.text().trim(), "1", "{}", done.err);
+    let scratch = Scratch::new();
+    assert_eq!(
+        run(standpipe(&["--from", "/proc/self/status", "--to", &scratch.arg("out")])).code(),
+        0
+    );
+    assert!(scratch.read("out").starts_with(b"Name:\tstandpipe"));
+}
+
+#[test]
+fn small_writes_arrive_one_by_one() {
+    for path in PATHS {
+        let mut command = standpipe(path);
+        command.stdin(std::process::Stdio::piped());
+        let mut live = crate::rig::Live::start(command);
+        for byte in b"abc" {
+            use std::io::Write;
+            live.stdin.as_mut().expect("it is piped").write_all(&[*byte]).expect("it is taken");
+            assert_eq!(live.read(1), [*byte], "{path:?}");
+        }
+        assert_eq!(live.end().code(), 0, "{path:?}");
+    }
+}
+
+#[test]
+fn the_same_stage_is_slowest_on_every_path() {
+    let slow = [BIN, "-r", "16MB/s"];
+    for path in [&[][..], &["--fast", "never"], &["-t", "3M"]] {
+        for position in 1..=3 {
+            let mut args = vec!["--summary", "always"];
+            args.extend(path);
+            args.push("--");
+            for stage in 1..=3 {
+                if stage > 1 {
+                    args.push("::");
+                }
+                match (stage, stage == position) {
+                    (1, true) => args.extend([BIN, "-r", "16MB/s", "--from", "zero:12M"]),
+                    (1, false) => args.extend(["head", "-c", "12M", "/dev/zero"]),
+                    (_, true) => args.extend(slow),
+                    (_, false) => args.push("cat"),
+                }
+            }
+            args.extend(["::", "wc", "-c"]);
+            let done = run(standpipe(&args));
+            assert_eq!(done.text().trim(), "12582912", "{}", done.err);
+            let named = done.err.starts_with(&format!("SLOWEST: {position} {BIN}"));
+            assert!(named, "{path:?}, slow is {position}:\n{}", done.err);
+        }
+    }
+}
+
+#[test]
+fn many_small_writes_are_shown_as_full() {
+    let text = "dd if=/dev/zero bs=1 count=700000 status=none | (sleep 2; cat) | wc -c";
+    let done = run(standpipe(&["--summary", "always", "-c", text]));
+    assert_eq!(done.text().trim(), "700000");
+    assert!(done.err.starts_with("SLOWEST: 2 (sleep 2; cat)"), "{}", done.err);
+    assert!(
+        done.err.contains("1 dd if=/dev/zero bs=1 count=700000 status=none is paused"),
+        "{}",
+        done.err
+    );
+}
+
+#[test]
+fn a_rate_limit_holds_and_is_named() {
+    let done = run(standpipe(&[
+        "--summary",
+        "always",
+        "-r",
+        "4MB/s",
+        "--from",
+        "zero:2M",
+        "--to",
+        "null:",
+    ]));
+    assert!(done.err.starts_with("SLOWEST: the limit of `--rate`\n"), "{}", done.err);
+}

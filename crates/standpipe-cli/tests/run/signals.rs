@@ -1,0 +1,242 @@
+//! What does a signal, a deadline or a reader that leaves do to a run?
+
+use std::io::Write;
+use std::process::Stdio;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::rig::{Live, Scratch, run, shell, standpipe};
+
+const HUP: i32 = 1;
+const INT: i32 = 2;
+const KILL: i32 = 9;
+const PIPE: i32 = 13;
+const TERM: i32 = 15;
+
+/// A source that says when it has put something out, and then waits for a long time.
+const SOURCE: &str = "echo data; echo ready >&2; exec sleep 30";
+
+/// A run into `out` whose source waits.
+fn waiting(scratch: &Scratch, options: &[&str]) -> Live {
+    let out = scratch.arg("out");
+    let args = [options, &["--to", &out, "--", "sh", "-c", SOURCE, "::", "cat"]].concat();
+    let mut live = Live::start(standpipe(&args));
+    live.hear("| ready");
+    live
+}
+
+/// Lets time pass where nothing happens that could be waited for.
+fn pass(time: Duration) {
+    let (_sender, receiver) = sync_channel::<()>(0);
+    receiver.recv_timeout(time).expect_err("nobody sends");
+}
+
+#[test]
+fn int_and_hup_abort_and_leave_nothing() {
+    for (signal, number) in [(Signal::INT, INT), (Signal::HUP, HUP)] {
+        for path in [&[][..], &["--fast", "never"]] {
+            let scratch = Scratch::new();
+            let live = waiting(&scratch, path);
+            live.signal(signal);
+            let done = live.end();
+            assert_eq!(done.signal(), number, "{}", done.err);
+            assert!(done.err.contains("note: stopped after"), "{}", done.err);
+            assert_eq!(scratch.names(), [""; 0]);
+        }
+    }
+}
+
+#[test]
+fn int_reaches_a_filter_that_waits_on_either_side() {
+    for path in [&[][..], &["--fast", "never"]] {
+        // On read: a byte went through, no more comes.
+        let mut command = standpipe(path);
+        command.stdin(Stdio::piped());
+        let mut live = Live::start(command);
+        live.stdin.as_mut().expect("it is piped").write_all(b"x").expect("it is taken");
+        assert_eq!(live.read(1), b"x");
+        live.signal(Signal::INT);
+        assert_eq!(live.end().signal(), INT);
+        // On write: bytes without end, of which one is read.
+        let args = [path, &["--from", "zero:100G"]].concat();
+        let mut live = Live::start(standpipe(&args));
+        live.read(1);
+        live.signal(Signal::INT);
+        let stdout = live.stdout.take();
+        let done = live.end();
+        drop(stdout);
+        assert_eq!(done.signal(), INT, "{}", done.err);
+    }
+}
+
+#[test]
+fn a_stage_that_ignores_signals_is_killed() {
+    let script = "trap '' INT TERM HUP; echo ready >&2; while :; do sleep 1; done";
+    let mut live = Live::start(standpipe(&["--", "sh", "-c", script, "::", "cat"]));
+    live.hear("| ready");
+    live.signal(Signal::INT);
+    assert_eq!(live.end().signal(), INT);
+}
+
+#[test]
+fn term_drains_into_a_partial_file() {
+    for path in [&[][..], &["--fast", "never"]] {
+        let scratch = Scratch::new();
+        let live = waiting(&scratch, path);
+        live.signal(Signal::TERM);
+        let done = live.end();
+        assert_eq!(done.signal(), TERM, "{}", done.err);
+        assert!(done.err.contains("out.partial`"), "{}", done.err);
+        assert_eq!(scratch.names(), ["out.partial"]);
+        assert_eq!(scratch.read("out.partial"), b"data\n");
+    }
+}
+
+#[test]
+fn term_drains_a_source_of_our_own() {
+    let scratch = Scratch::new();
+    let out = scratch.arg("out");
+    let mut command = standpipe(&["--to", &out, "--", "sh", "-c", "echo ready >&2; exec cat"]);
+    command.args(["::", "cat"]).stdin(Stdio::piped());
+    let mut live = Live::start(command);
+    live.hear("| ready");
+    let mut command =
+        standpipe(&["--from", "-", "--to", &scratch.arg("two"), "--", "tee", "/dev/stderr"]);
+    command.stdin(Stdio::piped());
+    let mut two = Live::start(command);
+    two.stdin.as_mut().expect("it is piped").write_all(b"data\n").expect("it is taken");
+    two.hear("| data");
+    two.signal(Signal::TERM);
+    // Its stdin stays open: it is the drain that ends it.
+    let stdin = two.stdin.take();
+    assert_eq!(two.end().signal(), TERM);
+    drop(stdin);
+    live.signal(Signal::TERM);
+    assert_eq!(live.end().signal(), TERM);
+    assert_eq!(scratch.read("two.partial"), b"data\n");
+}
+
+#[test]
+fn a_drain_that_takes_too_long_becomes_an_abort() {
+    let scratch = Scratch::new();
+    let (out, sink) = (scratch.arg("out"), "echo ready >&2; exec sleep 30");
+    let args = ["--drain", "100ms", "--to", &out, "--", "yes", "::", "sh", "-c", sink];
+    let mut live = Live::start(standpipe(&args));
+    live.hear("| ready");
+    live.signal(Signal::TERM);
+    assert_eq!(live.end().signal(), TERM);
+    assert_eq!(scratch.names(), [""; 0]);
+}
+
+#[test]
+fn hup_that_was_ignored_at_start_stays_ignored() {
+    let script = "trap '' HUP; exec \"$S\" -- sh -c 'echo ready >&2; exec cat'";
+    let mut command = shell(script);
+    command.stdin(Stdio::piped());
+    let mut live = Live::start(command);
+    live.hear("| ready");
+    live.signal(Signal::HUP);
+    live.stdin.as_mut().expect("it is piped").write_all(b"still here").expect("it is taken");
+    let done = live.end();
+    assert_eq!((done.code(), done.text().as_str()), (0, "still here"), "{}", done.err);
+}
+
+#[test]
+fn usr1_gives_one_line_and_goes_on() {
+    let mut command = standpipe::<&str>(&[]);
+    command.stdin(Stdio::piped());
+    let mut live = Live::start(command);
+    live.stdin.as_mut().expect("it is piped").write_all(b"abc").expect("it is taken");
+    assert_eq!(live.read(3), b"abc");
+    live.signal(Signal::USR1);
+    // bytes are counted once they have moved: they may be here before they are in the line
+    let line = live.hear("standpipe");
+    assert!(line.starts_with("standpipe: 3 B ") || line.starts_with("standpipe: 0 B "), "{line}");
+    let done = live.end();
+    assert_eq!((done.code(), done.err.lines().count()), (0, 1), "{}", done.err);
+}
+
+#[test]
+fn a_reader_of_stdout_that_leaves_is_a_silent_death_by_sigpipe() {
+    for before in ["", "trap '' PIPE; "] {
+        for form in
+            ["--from zero:100G", "--from zero:100G --fast never", "-c 'yes | cat'", "--to - -c yes"]
+        {
+            let mut live = Live::start(shell(&format!("{before}exec \"$S\" {form}")));
+            live.read(1);
+            drop(live.stdout.take());
+            let done = live.end();
+            if before.is_empty() || !form.starts_with("-c") {
+                assert_eq!(done.signal(), PIPE, "{before}{form}: {}", done.err);
+                assert_eq!(done.err, "", "{before}{form}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_while_nothing_comes_is_noticed() {
+    for path in [&[][..], &["--fast", "never"]] {
+        let args = [path, &["--to", "-", "--", "sh", "-c", "echo x; exec sleep 30"]].concat();
+        let mut live = Live::start(standpipe(&args));
+        assert_eq!(live.read(2), b"x\n");
+        drop(live.stdout.take());
+        let done = live.end();
+        assert_eq!((done.signal(), done.err.as_str()), (PIPE, ""));
+    }
+}
+
+#[test]
+fn a_producer_sees_that_the_reader_has_gone() {
+    // Were a spare read end kept, `yes` would block until the sleep is over, and not die of SIGPIPE.
+    let script = "{ yes; echo $? >&2; } | timeout 20 \"$S\" -c 'head -n 1 | cat' >/dev/null";
+    let done = run(shell(script));
+    assert_eq!(done.err.trim(), "141", "{}", done.err);
+}
+
+#[test]
+fn deadlines_are_124() {
+    let scratch = Scratch::new();
+    let live = waiting(&scratch, &["--timeout", "200ms"]);
+    live.end().failed(124, &["error: not done after 200ms", "was not written"]);
+    let live = waiting(&scratch, &["--stall", "200ms"]);
+    live.end().failed(124, &["error: nothing moved for 200ms"]);
+    assert_eq!(scratch.names(), [""; 0]);
+}
+
+#[test]
+fn suspended_time_is_no_stall() {
+    let mut command = standpipe(&["--stall", "1s"]);
+    command.stdin(Stdio::piped());
+    let mut live = Live::start(command);
+    live.stdin.as_mut().expect("it is piped").write_all(b"a").expect("it is taken");
+    assert_eq!(live.read(1), b"a");
+    live.signal(Signal::TSTP);
+    let stat = format!("/proc/{}/stat", live.pid());
+    while !std::fs::read_to_string(&stat).expect("it lives").contains(") T ") {
+        std::thread::yield_now();
+    }
+    pass(Duration::from_millis(1500));
+    live.signal(Signal::CONT);
+    live.stdin.as_mut().expect("it is piped").write_all(b"b").expect("it is taken");
+    assert_eq!(live.read(1), b"b");
+    let done = live.end();
+    assert_eq!(done.code(), 0, "{}", done.err);
+}
+
+#[test]
+fn a_kill_leaves_no_file_under_the_final_name() {
+    let scratch = Scratch::new();
+    let live = waiting(&scratch, &[]);
+    live.signal(Signal::KILL);
+    assert_eq!(live.end().signal(), KILL);
+    let names = scratch.names();
+    assert!(names.iter().all(|name| name.starts_with(".out.standpipe-")), "{names:?}");
+    scratch.file("out", b"old");
+    let live = waiting(&scratch, &["--overwrite"]);
+    live.signal(Signal::KILL);
+    assert_eq!(live.end().signal(), KILL);
+    assert_eq!(scratch.read("out"), b"old");
+}

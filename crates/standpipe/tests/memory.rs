@@ -1,0 +1,262 @@
+//! What the tank costs in memory: nothing per item, and never more than its mark and one item.
+#![expect(unsafe_code, reason = "an allocator that counts has to be one")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use futures::executor::LocalPool;
+use futures::future::join;
+use standpipe::{Batch, Flow, KIB, MIB, Overflow, Readable, Tank, Writable, WriteError};
+
+/// Counts for each thread alone: tests run side by side.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    static LIVE_BYTES: Cell<isize> = const { Cell::new(0) };
+    static PEAK_BYTES: Cell<isize> = const { Cell::new(0) };
+}
+
+fn count(grown: usize, freed: usize) {
+    let grown = isize::try_from(grown).expect("a layout fits");
+    let freed = isize::try_from(freed).expect("a layout fits");
+    let live = LIVE_BYTES.get() + grown - freed;
+    LIVE_BYTES.set(live);
+    PEAK_BYTES.set(PEAK_BYTES.get().max(live));
+    ALLOCATIONS.set(ALLOCATIONS.get() + usize::from(grown > 0));
+}
+
+// SAFETY: every call goes to the system's allocator unchanged; counting
+// touches constant-initialised thread locals only, which do not allocate.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size(), 0);
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(0, layout.size());
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size, layout.size());
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Runs it often enough to warm up, then counts its allocations.
+#[track_caller]
+fn allocates_nothing(mut run: impl FnMut()) {
+    (0..8).for_each(|_| run());
+    let before = ALLOCATIONS.get();
+    (0..200).for_each(|_| run());
+    assert_eq!(ALLOCATIONS.get() - before, 0, "allocations in 200 runs");
+}
+
+/// The most it had on the heap at once, beyond what was there.
+fn peak(run: impl FnOnce()) -> usize {
+    let before = LIVE_BYTES.get();
+    PEAK_BYTES.set(before);
+    run();
+    usize::try_from(PEAK_BYTES.get() - before).expect("a peak is above its start")
+}
+
+fn now<F: Future>(future: F) -> F::Output {
+    futures::FutureExt::now_or_never(future).expect("ready at once")
+}
+
+#[test]
+fn the_allocator_counts() {
+    let before = ALLOCATIONS.get();
+    assert_eq!(peak(|| drop(std::hint::black_box(vec![0_u8; 1_000]))), 1_000);
+    assert_eq!(ALLOCATIONS.get() - before, 1);
+}
+
+#[test]
+fn write_and_next_allocate_nothing() {
+    let (writable, mut readable) = Tank::items(64).build::<u64>();
+    allocates_nothing(|| {
+        for item in 0..64 {
+            assert!(writable.write(item).is_ok());
+        }
+        assert!(writable.write(0).is_err());
+        for _ in 0..64 {
+            assert!(now(readable.next()).is_some());
+        }
+    });
+}
+
+#[test]
+fn waits_allocate_nothing() {
+    let (writable, mut readable) = Tank::items(8).low(0).build::<u64>();
+    // three that wait, without an executor: a waker that does nothing
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    allocates_nothing(|| {
+        for item in 0..8 {
+            assert!(writable.write(item).is_ok());
+        }
+        let mut first = std::pin::pin!(writable.drained());
+        let mut second = std::pin::pin!(writable.send(8));
+        let mut given_up = std::pin::pin!(writable.reserve(1));
+        assert!(first.as_mut().poll(&mut cx).is_pending());
+        assert!(second.as_mut().poll(&mut cx).is_pending());
+        assert!(given_up.as_mut().poll(&mut cx).is_pending());
+        while readable.try_next().is_some() {}
+        assert!(first.poll(&mut cx).is_ready());
+        assert!(second.poll(&mut cx).is_ready());
+        assert!(readable.try_next().is_some());
+        let mut next = std::pin::pin!(readable.next());
+        assert!(next.as_mut().poll(&mut cx).is_pending());
+    });
+}
+
+#[test]
+fn batches_allocate_nothing() {
+    let (writable, mut readable) = Tank::items(64).build::<u64>();
+    let (mut to, mut from) = (Batch::new(), Batch::new());
+    allocates_nothing(|| {
+        to.extend(0..64);
+        assert!(now(writable.send_batch(&mut to)).is_ok());
+        assert!(now(readable.next_batch(&mut from)).is_ok_and(|more| more));
+        assert_eq!(from.drain().count(), 64);
+    });
+}
+
+#[test]
+fn batches_between_two_tanks_allocate_nothing() {
+    let (first, mut from) = Tank::bytes(64).build::<&str>();
+    let (to, mut last) = Tank::bytes(64).build::<&str>();
+    let mut batch = Batch::new();
+    allocates_nothing(|| {
+        for _ in 0..16 {
+            assert!(first.write("four").is_ok());
+        }
+        assert!(now(from.next_batch(&mut batch)).is_ok_and(|more| more));
+        assert!(now(to.send_batch(&mut batch)).is_ok());
+        while last.try_next().is_some() {}
+    });
+}
+
+#[test]
+fn permits_allocate_nothing() {
+    let (writable, mut readable) = Tank::items(8).build::<u64>();
+    allocates_nothing(|| {
+        for item in 0..8 {
+            let permit = now(writable.reserve(1)).expect("open");
+            assert!(permit.send(item).is_ok());
+        }
+        while readable.try_next().is_some() {}
+        drop(now(writable.reserve(1)));
+    });
+}
+
+/// Items go round: the consumer sends each back, so that both tasks of a run
+/// stay the same two.
+async fn ping(to: &Writable<u64>, from: &mut Readable<u64>, rounds: u64) {
+    for round in 0..rounds {
+        for item in 0..20 {
+            assert!(to.send(item).await.is_ok());
+        }
+        assert_eq!(from.next().await.map(Result::ok), Some(Some(round)));
+    }
+}
+
+async fn pong(from: &mut Readable<u64>, to: &Writable<u64>, rounds: u64) {
+    for round in 0..rounds {
+        for _ in 0..20 {
+            assert!(from.next().await.is_some());
+        }
+        assert!(to.send(round).await.is_ok());
+    }
+}
+
+#[test]
+fn sending_between_tasks_of_one_thread_allocates_nothing_per_item() {
+    let run = |rounds: u64| {
+        let (a, mut b) = Tank::items(8).build::<u64>();
+        let (c, mut d) = Tank::items(1).build::<u64>();
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().build().expect("a runtime of one thread");
+        let before = ALLOCATIONS.get();
+        runtime.block_on(async {
+            let writer = tokio::spawn(async move { ping(&a, &mut d, rounds).await });
+            pong(&mut b, &c, rounds).await;
+            writer.await.expect("no panic");
+        });
+        ALLOCATIONS.get() - before
+    };
+    run(20); // whatever the executor keeps for its thread
+    assert_eq!(run(2_000), run(20), "20 items a round");
+
+    let run = |rounds: u64| {
+        let (a, mut b) = Tank::items(8).build::<u64>();
+        let (c, mut d) = Tank::items(1).build::<u64>();
+        let mut pool = LocalPool::new();
+        let before = ALLOCATIONS.get();
+        pool.run_until(join(ping(&a, &mut d, rounds), pong(&mut b, &c, rounds)));
+        ALLOCATIONS.get() - before
+    };
+    run(20); // whatever the executor keeps for its thread
+    assert_eq!(run(2_000), run(20), "20 items a round");
+}
+
+/// Writes as if there were no pressure, while the reader takes a tank full now
+/// and then.
+fn careless(attempts: usize) -> usize {
+    let (writable, mut readable) = Tank::bytes(64 * KIB).build::<Vec<u8>>();
+    peak(|| {
+        let mut refused = 0;
+        for attempt in 0..attempts {
+            match writable.write(vec![0; KIB]) {
+                Ok(Flow::Ready | Flow::Wait) => {}
+                Err(WriteError::Full(_)) => refused += 1,
+                Err(other) => unreachable!("{other}"),
+            }
+            if attempt % 500 == 499 {
+                while readable.try_next().is_some() {}
+            }
+        }
+        assert!(refused > attempts / 2, "{refused}");
+        assert_eq!(readable.gauge().snapshot().refused, refused as u64);
+    })
+}
+
+#[test]
+fn a_careless_writer_cannot_grow_memory() {
+    // a slot per item in the queue and as many in the reader's hands
+    let overhead = 2 * 128 * size_of::<Vec<u8>>() + 2 * KIB;
+    let few = careless(1_000);
+    assert!(few <= 64 * KIB + KIB + overhead, "{few} bytes");
+    assert_eq!(careless(1_000_000), few, "a thousand times as many items");
+}
+
+#[test]
+fn growing_grows_and_names_the_line_that_did_it() {
+    let grow = |items: usize| {
+        let mut at = 0;
+        peak(|| {
+            let tank = Tank::bytes(64 * KIB).overflow(Overflow::Grow).named("soft");
+            let (writable, readable) = tank.build::<Vec<u8>>();
+            for _ in 0..items {
+                // one line, so that `line!` is that of the call
+                #[rustfmt::skip]
+                let (line, taken) = (line!(), writable.write(vec![0; KIB]));
+                assert!(taken.is_ok());
+                at = line;
+            }
+            let past = readable.gauge().snapshot().past_mark;
+            assert_eq!(past.len(), 1, "{past:?}");
+            let here = format!("{}:{at}", file!());
+            assert_eq!((&*past[0].line, past[0].written.items), (&*here, items as u64 - 64));
+        })
+    };
+    assert!(grow(1_024) >= MIB);
+    assert!(grow(4_096) >= 4 * MIB);
+}
