@@ -1,6 +1,7 @@
-//! A stage that lets everything through and tells what passes.
+//! A stage that lets everything through and tells what passes: by hand, and
+//! ready-made.
 //!
-//! The guide's "Monitoring Tool". The monitor is a transform of its own between
+//! The guide's "Monitoring Tool". By hand the monitor is a transform between
 //! two tanks; what it says of them comes from the pipeline's `Monitor`.
 #![cfg_attr(not(test), expect(clippy::print_stdout, reason = "an example prints"))]
 
@@ -10,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use standpipe::pipeline::Monitor;
-use standpipe::stage::{Emit, Transform, fold, iter};
+use standpipe::stage::{Emit, Transform, count, iter};
 use standpipe::{Pipeline, Tank};
 use tokio::time::{Instant, sleep};
 
@@ -68,10 +69,18 @@ pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
         .transform("monitor", BackpressureMonitor::new("monitor 1", &pipeline))
         .tank(Tank::items(2))
         .transform("slow", Slow)
-        .to("count", fold(0, |count, _: u32| count + 1));
+        .to("count", count());
     pipeline.get_or_init(|| ready.monitor());
     let completed = ready.run().await?;
     println!("{} items arrived", completed.done);
+
+    let run = Pipeline::from_with_clock("numbers", iter(0..ITEMS), virtual_clock())
+        .tank(Tank::items(4))
+        .monitored("monitor 2", Duration::from_millis(100), |seen| println!("[{seen}]"))
+        .transform("slow", Slow)
+        .to("count", count())
+        .run();
+    println!("{} items arrived", run.await?.done);
     Ok(())
 }
 
@@ -88,4 +97,10 @@ impl Transform for Slow {
         out.send(item).await;
         Ok(())
     }
+}
+
+/// The paused clock as a pipeline reads it: nanoseconds since now.
+fn virtual_clock() -> impl Fn() -> u64 + Send + Sync + 'static {
+    let begun = Instant::now();
+    move || u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }

@@ -10,7 +10,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use standpipe::pipeline::Monitor;
-use standpipe::stage::{Emit, More, Source, Transform, fold};
+use standpipe::stage::{Emit, More, Source, Transform, count};
 use standpipe::{Pipeline, Report, Tank};
 use tokio::time::{Instant, sleep};
 
@@ -62,9 +62,9 @@ impl Transform for Moody {
 pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
     let moody = Moody { begun: Instant::now() };
     let running = Pipeline::from_with_clock("steady", Steady { next: 0 }, virtual_clock())
-        .tank(Tank::items(8))
+        .tank(Tank::items(8).low(7)) // a low mark close by: numbers move item by item
         .transform("moody", moody)
-        .to("count", fold(0, |count, _: u32| count + 1))
+        .to("count", count())
         .spawn();
     let watching = tokio::spawn(watch(running.monitor()));
     let completed = running.await?;

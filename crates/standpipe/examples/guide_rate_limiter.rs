@@ -1,4 +1,4 @@
-//! The exercise: a rate limiter, as a token bucket.
+//! The exercise: a rate limiter, as a token bucket by hand and ready-made.
 //!
 //! A burst may pass at once, then a fixed number per second. The limiter drops
 //! nothing and queues nothing: it takes its time, the tank before it fills,
@@ -10,8 +10,8 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::time::Duration;
 
-use standpipe::stage::{Emit, Transform, for_each, iter};
-use standpipe::{Pipeline, Tank};
+use standpipe::stage::{Emit, RateLimit, Sink, Transform, for_each, iter};
+use standpipe::{Pipeline, Report, Tank};
 use tokio::time::{Instant, sleep_until};
 
 const ITEMS: u32 = 12;
@@ -70,27 +70,36 @@ impl Transform for TokenBucket {
 
 #[tokio::main(flavor = "current_thread", start_paused = true)]
 pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
-    let begun = Instant::now();
-    let completed = Pipeline::from_with_clock("requests", iter(0..ITEMS), virtual_clock())
+    println!("by hand:");
+    let run = Pipeline::from_with_clock("requests", iter(0..ITEMS), virtual_clock())
         .tank(Tank::items(4).named("waiting"))
         .transform("10 a second", TokenBucket::new(10, 5))
-        .to(
-            "server",
-            for_each(move |item: u32| {
-                println!("{:4} ms: request {item}", begun.elapsed().as_millis());
-            }),
-        )
-        .run()
-        .await?;
+        .to("server", server())
+        .run();
+    print_waits(&run.await?.report);
 
-    let report = completed.report;
-    let paused_ms = report.stages[0].paused_ns / 1_000_000;
-    println!(
-        "{ITEMS} requests in {} ms, source paused for {paused_ms}",
-        report.elapsed.as_millis()
-    );
-    println!("at most {} waited", report.tanks[0].peak);
+    println!("ready-made:");
+    let limit = RateLimit::new(10, 5); // can be changed while it runs
+    let run = Pipeline::from_with_clock("requests", iter(0..ITEMS), virtual_clock())
+        .tank(Tank::items(4).named("waiting"))
+        .rate_limit("10 a second", &limit)
+        .to("server", server())
+        .run();
+    print_waits(&run.await?.report);
     Ok(())
+}
+
+/// Tells when each request came.
+fn server() -> impl Sink<In = u32, Done = ()> {
+    let begun = Instant::now();
+    for_each(move |item| println!("{:4} ms: request {item}", begun.elapsed().as_millis()))
+}
+
+fn print_waits(report: &Report) {
+    let elapsed_ms = report.elapsed.as_millis();
+    let paused_ms = report.stages[0].paused_ns / 1_000_000;
+    println!("  {ITEMS} requests in {elapsed_ms} ms, the source paused for {paused_ms} ms");
+    println!("  at most {} waited", report.tanks[0].peak);
 }
 
 /// The paused clock as a pipeline reads it: nanoseconds since now.
