@@ -260,3 +260,30 @@ fn growing_grows_and_names_the_line_that_did_it() {
     assert!(grow(1_024) >= MIB);
     assert!(grow(4_096) >= 4 * MIB);
 }
+
+/// A source, a fused stage, two tanks and a sink that keeps nothing.
+fn pipeline(items: u64) {
+    use standpipe::Pipeline;
+    use standpipe::stage::{fold, iter};
+
+    let run = Pipeline::from("numbers", iter(0..items))
+        .map("same", |n| n)
+        .tank(Tank::items(64))
+        .map("double", |n| n * 2)
+        .tank(Tank::items(16))
+        .to("count", fold(0_u64, |count, _| count + 1))
+        .run();
+    assert_eq!(futures::executor::block_on(run).expect("nothing fails").done, items);
+}
+
+#[test]
+fn a_pipeline_allocates_nothing_per_item_and_its_peak_is_the_same_whatever_its_length() {
+    let cost = |items| {
+        let before = ALLOCATIONS.get();
+        let peak = peak(|| pipeline(items));
+        (ALLOCATIONS.get() - before, peak)
+    };
+    cost(1_000); // whatever the executor sets up once
+    let short = cost(1_000);
+    assert_eq!(cost(1_000_000), short, "allocations and peak bytes of a thousand times the items");
+}
