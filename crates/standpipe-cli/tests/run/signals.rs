@@ -58,7 +58,9 @@ fn int_reaches_a_filter_that_waits_on_either_side() {
         live.stdin.as_mut().expect("it is piped").write_all(b"x").expect("it is taken");
         assert_eq!(live.read(1), b"x");
         live.signal(Signal::INT);
+        let stdin = live.stdin.take(); // its end would be an end of the run, too
         assert_eq!(live.end().signal(), INT);
+        drop(stdin);
         // On write: bytes without end, of which one is read.
         let args = [path, &["--from", "zero:100G"]].concat();
         let mut live = Live::start(standpipe(&args));
@@ -114,7 +116,9 @@ fn term_drains_a_source_of_our_own() {
     assert_eq!(two.end().signal(), TERM);
     drop(stdin);
     live.signal(Signal::TERM);
+    let stdin = live.stdin.take();
     assert_eq!(live.end().signal(), TERM);
+    drop(stdin);
     assert_eq!(scratch.read("two.partial"), b"data\n");
 }
 
