@@ -92,7 +92,7 @@ fn compare(name: &str) {
 }
 
 fn read(path: &Path) -> String {
-    fs::read_to_string(path).expect("every example has golden text: see the head of this file")
+    fs::read_to_string(path).expect("golden text and guide are there: see the head of this file")
 }
 
 /// Names of the files in a directory that begin and end like this.
@@ -112,4 +112,18 @@ fn names_in(directory: &str, begin: &str, end: &str) -> Vec<String> {
 fn every_example_is_run_here_and_has_golden_text() {
     assert_eq!(names_in("examples", "guide_", ".rs"), NAMES);
     assert_eq!(names_in("tests/guide", "", ".txt"), NAMES);
+}
+
+#[test]
+fn the_guide_links_every_example_and_no_other_file_that_is_not_there() {
+    let docs = home().join("../../docs");
+    let guide = read(&docs.join("guide.md"));
+    for name in NAMES {
+        let link = format!("[guide_{name}](../crates/standpipe/examples/guide_{name}.rs)");
+        assert!(guide.contains(&link), "docs/guide.md does not link guide_{name}");
+    }
+    for link in guide.split("](").skip(1) {
+        let link = link.split(')').next().unwrap_or_default();
+        assert!(docs.join(link).exists(), "docs/guide.md links {link}, which is not there");
+    }
 }
