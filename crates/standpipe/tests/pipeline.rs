@@ -512,3 +512,38 @@ async fn a_graceful_stop_waits_for_what_comes_back_from_outside() {
     assert_eq!(completed.done, completed.report.tanks[0].written.items, "nothing was lost");
     assert!(completed.done > 0);
 }
+
+/// A sink that took one item per `write` kept its whole batch charged, so the
+/// tank opened only when the batch was empty.
+#[tokio::test]
+async fn what_a_write_took_is_returned_when_it_is_done() {
+    struct OneEach(Arc<tokio::sync::Semaphore>);
+    impl Sink for OneEach {
+        type In = u64;
+        type Done = ();
+        type Error = Infallible;
+        async fn write(&mut self, batch: &mut Batch<u64>) -> Result<More, Infallible> {
+            self.0.acquire().await.expect("never closed").forget();
+            batch.pop();
+            Ok(More::Yes)
+        }
+        async fn finish(&mut self) -> Result<(), Infallible> {
+            Ok(())
+        }
+    }
+    let turns = Arc::new(tokio::sync::Semaphore::new(0));
+    let ready = Pipeline::from("numbers", iter(0_u64..))
+        .tank(Tank::items(8).low(4))
+        .to("one each", OneEach(turns.clone()));
+    let monitor = ready.monitor();
+    let run = ready.run();
+    tokio::pin!(run);
+    assert!(futures::poll!(&mut run).is_pending());
+    assert_eq!(monitor.report().tanks[0].level, 8);
+    turns.add_permits(3);
+    assert!(futures::poll!(&mut run).is_pending());
+    assert_eq!(monitor.report().tanks[0].written.items, 8, "above the low-water mark");
+    turns.add_permits(1);
+    assert!(futures::poll!(&mut run).is_pending());
+    assert_eq!(monitor.report().tanks[0].written.items, 12, "opened at the low-water mark");
+}

@@ -78,11 +78,11 @@ impl fmt::Debug for PipelineError {
 impl fmt::Display for PipelineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.inner.cause)?;
-        let lost = self.inner.report.undelivered();
-        if lost.items > 0 {
-            write!(f, " ({} accepted items were not delivered)", lost.items)?;
+        match self.inner.report.undelivered().items {
+            0 => Ok(()),
+            1 => f.write_str(" (1 accepted item was not delivered)"),
+            lost => write!(f, " ({lost} accepted items were not delivered)"),
         }
-        Ok(())
     }
 }
 

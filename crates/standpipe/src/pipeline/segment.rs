@@ -541,8 +541,9 @@ impl<K: Sink> SinkTail<K> {
         Self { held, batch: Batch::new(), done, watch }
     }
 
-    /// Writes a batch to its end.
-    async fn write_all(held: &mut Held<K>, batch: &mut Batch<K::In>) -> More {
+    /// Writes a batch to its end. What a `write` took is returned when it is
+    /// done, if that may open the tank; the rest with the next batch.
+    async fn write_all(held: &mut Held<K>, batch: &mut Batch<K::In>, watch: &Watch) -> More {
         while !batch.is_empty() {
             let (sink, post) = held.parts();
             let before = batch.len();
@@ -555,6 +556,9 @@ impl<K: Sink> SinkTail<K> {
                 Ok(More::Yes) if batch.len() == before => {
                     let error = "`write` returned without taking an item from its batch";
                     post.halt(Cause::with_error(CauseKind::Misused, error)).await;
+                }
+                Ok(More::Yes) if !batch.is_empty() && batch.is_due() => {
+                    batch.settle(Some(watch.now_ns()));
                 }
                 Ok(More::Yes) => {}
                 Ok(More::No) => return More::No,
@@ -596,7 +600,7 @@ impl<K: Sink> SinkTail<K> {
 impl<K: Sink> Emit<K::In> for SinkTail<K> {
     async fn send(&mut self, item: K::In) {
         self.batch.push(item);
-        if Self::write_all(&mut self.held, &mut self.batch).await == More::No {
+        if Self::write_all(&mut self.held, &mut self.batch, &self.watch).await == More::No {
             self.enough().await;
         }
     }
@@ -623,7 +627,7 @@ impl<K: Sink> Outlet<K::In> for SinkTail<K> {
     }
 
     async fn accept(&mut self, batch: &mut Batch<K::In>) {
-        if Self::write_all(&mut self.held, batch).await == More::No {
+        if Self::write_all(&mut self.held, batch, &self.watch).await == More::No {
             batch.settle(self.now_ns());
             self.enough().await;
         }

@@ -165,11 +165,8 @@ impl Line {
         match self.outcome()? {
             Outcome::Complete => Some(Cause::new(CauseKind::Stopped)),
             Outcome::Failed(cause, Some(at)) if index < at => {
-                let stopped = Cause::with_error(CauseKind::Stopped, cause.to_string());
-                Some(match cause.stage() {
-                    Some(stage) => stopped.at(stage.clone()),
-                    None => stopped,
-                })
+                // its text names the stage
+                Some(Cause::with_error(CauseKind::Stopped, cause.to_string()))
             }
             Outcome::Failed(cause, _) => Some(cause),
         }
