@@ -16,7 +16,7 @@ pub(crate) use std::sync::{
 #[cfg(loom)]
 pub(crate) use loom::sync::{
     Arc, Mutex, MutexGuard,
-    atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence},
+    atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence},
 };
 
 use std::sync::PoisonError;

@@ -208,7 +208,7 @@ pub(super) fn shown_uri(word: &OsStr) -> String {
 impl EndPlan {
     /// Writes the end as it is typed, safe to show.
     pub(crate) fn label(&self) -> String {
-        let length = |bytes: &Option<u64>| bytes.map(|bytes| bytes.to_string()).unwrap_or_default();
+        let length = |bytes: &Option<u64>| bytes.map(crate::size::typed).unwrap_or_default();
         match self {
             Self::Stdio => "-".to_owned(),
             Self::Fd(number) => format!("fd:{number}"),
