@@ -390,6 +390,40 @@ fn r96_r98_fused_stages_add_no_buffer() {
 }
 
 #[test]
+fn r97_at_most_n_are_in_work_and_unordered_ones_pass_a_slow_head() {
+    // the first call never ends, the others at once
+    let started = Arc::new(AtomicUsize::new(0));
+    let count = started.clone();
+    let call = move |n: u64| {
+        count.fetch_add(1, Ordering::Relaxed);
+        async move {
+            if n == 0 {
+                pending::<()>().await;
+            }
+            Ok::<_, BoxError>(n)
+        }
+    };
+    let (out, mut results) = Tank::items(16).build();
+    let ready = Pipeline::from("numbers", iter(0..9))
+        .ordered("call", 3, call.clone())
+        .to("out", standpipe::adapt::tank::into_writable(out));
+    let mut run = Box::pin(ready.run());
+    assert!(now(run.as_mut()).is_none());
+    assert_eq!(started.load(Ordering::Relaxed), 3, "not five: no more than n");
+    assert_eq!(results.try_next(), None, "in the order they came in");
+
+    let (out, mut results) = Tank::items(16).build();
+    let ready = Pipeline::from("numbers", iter(0..9))
+        .unordered("call", 3, call)
+        .to("out", standpipe::adapt::tank::into_writable(out));
+    let mut run = Box::pin(ready.run());
+    assert!(now(run.as_mut()).is_none());
+    let mut all: Vec<u64> = std::iter::from_fn(|| results.try_next()).collect();
+    all.sort_unstable();
+    assert_eq!(all, [1, 2, 3, 4, 5, 6, 7, 8], "none waits behind the head");
+}
+
+#[test]
 fn r103_a_wait_for_the_drain_ends_with_the_stream() {
     let (writable, readable) = Tank::items(1).node().build();
     let _flow = writable.write(1).unwrap();
