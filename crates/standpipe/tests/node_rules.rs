@@ -155,13 +155,16 @@ fn check_end(kind: &str, nodes: &str, ops: &str, want: &str) {
     assert_eq!(got[got.len() - want.len()..], want);
 }
 
+/// A file of this package.
+fn read(path: &str) -> String {
+    let root = std::env::var("CARGO_MANIFEST_DIR").expect("cargo says where the package is");
+    let path = std::path::Path::new(&root).join(path);
+    std::fs::read_to_string(&path).expect("it is there")
+}
+
 /// A page of tests is right only as long as something compares it.
 #[test]
 fn the_page_names_every_test_and_no_other() {
-    let root = std::env::var("CARGO_MANIFEST_DIR").expect("cargo says where the package is");
-    let read = |path: &str| {
-        std::fs::read_to_string(std::path::Path::new(&root).join(path)).expect("it is there")
-    };
     let page = read("../../docs/node.md");
     let mut named: Vec<&str> = page.split('`').filter(|part| part.contains("::r")).collect();
     let mut tests = Vec::new();
@@ -177,4 +180,17 @@ fn the_page_names_every_test_and_no_other() {
     tests.sort_unstable();
     assert_eq!(named, tests);
     assert_eq!(page.lines().filter(|line| line.starts_with("| R")).count(), 121, "rules");
+}
+
+/// A wish is answered by a test that is there.
+#[test]
+fn the_page_names_a_test_for_each_wish() {
+    let page = read("../../docs/node.md");
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| W")).collect();
+    assert_eq!(rows.len(), 25, "wishes");
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let source = read(&format!("tests/{}", cells[3]));
+        assert!(source.contains(&format!("fn {}(", cells[4])), "{row}");
+    }
 }
