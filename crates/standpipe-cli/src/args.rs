@@ -16,12 +16,14 @@ use crate::size::{self, Amount, Rate, Refusal, Zero};
 mod environment;
 mod flag;
 mod help;
+mod saved;
 mod split;
 mod word;
 
 pub(crate) use environment::Environment;
 use flag::{Flag, Id};
 pub(crate) use help::{long_help, short_help};
+pub(crate) use saved::{SavedStage, Stderr, Work};
 pub(crate) use word::{nearest, shown};
 
 /// Which display is wanted on stderr.
@@ -113,12 +115,12 @@ pub(crate) struct Typed {
     pub(crate) total: Option<Amount>,
     /// `--memory`.
     pub(crate) memory: Option<Amount>,
-    /// `--tank`; `None` is `auto`.
-    pub(crate) tank: Option<Amount>,
+    /// `--tank`; it beats those of a file.
+    pub(crate) tank: Option<Mark>,
     /// `--low`.
     pub(crate) low: Option<Amount>,
-    /// `--rate`; `None` is `max`.
-    pub(crate) rate: Option<Rate>,
+    /// `--rate`.
+    pub(crate) rate: Option<Limit>,
     /// `--fast`.
     pub(crate) fast: Fast,
     /// `--strict`.
@@ -145,6 +147,28 @@ pub(crate) enum Form {
     Shell(Vec<OsString>),
     /// After `--`; never empty, and no stage is.
     Argv(Vec<Vec<OsString>>),
+    /// By `-f`: the path, or `-`; [`Typed::load`] reads it.
+    File(OsString),
+    /// In a file that has been read; never empty.
+    Saved(Vec<SavedStage>),
+}
+
+/// The high-water mark asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// What suits the memory.
+    Auto,
+    /// So much.
+    Amount(Amount),
+}
+
+/// The speed limit asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// None.
+    Max,
+    /// So fast.
+    Rate(Rate),
 }
 
 /// What is asked of us.
@@ -281,13 +305,23 @@ impl Reader {
         Err(UsageError::new(what, hint))
     }
 
-    fn stages(&mut self, words: Vec<OsString>) -> Result<(), UsageError> {
-        if let Form::Shell(_) = self.typed.form {
-            return Err(UsageError::new(
-                "stages are given twice, by `-c` and after `--`",
-                "leave out one of them",
-            ));
+    /// Takes the stages, which come from one place.
+    fn form(&mut self, form: Form) -> Result<(), UsageError> {
+        let place = |form: &Form| match form {
+            Form::Filter | Form::Saved(_) => None,
+            Form::Shell(_) => Some("by `-c`"),
+            Form::Argv(_) => Some("after `--`"),
+            Form::File(_) => Some("by `-f`"),
+        };
+        if let (Some(first), Some(second)) = (place(&self.typed.form), place(&form)) {
+            let what = format!("stages are given twice, {first} and {second}");
+            return Err(UsageError::new(what, "leave out one of them"));
         }
+        self.typed.form = form;
+        Ok(())
+    }
+
+    fn stages(&mut self, words: Vec<OsString>) -> Result<(), UsageError> {
         let mut stages = vec![Vec::new()];
         for word in words {
             match word.as_bytes() {
@@ -314,8 +348,7 @@ impl Reader {
                 "a lone `::` separates stages; a literal one is `\\::`",
             ));
         }
-        self.typed.form = Form::Argv(stages);
-        Ok(())
+        self.form(Form::Argv(stages))
     }
 
     fn set_switch(&mut self, id: Id, spelling: Spelling) {
@@ -341,22 +374,36 @@ impl Reader {
         let typed = &mut self.typed;
         match flag.id {
             Id::Command => {
-                if typed.form != Form::Filter {
+                if let Form::Shell(_) = typed.form {
                     return Err(UsageError::new(
                         "`-c` is given twice",
                         "write one pipeline: `-c 'A | B'`",
                     ));
                 }
-                typed.form = Form::Shell(split::split(&value)?);
+                let form = Form::Shell(split::split(&value)?);
+                self.form(form)?;
+            }
+            Id::File => {
+                if let Form::File(first) = &typed.form {
+                    let (first, second) = (shown(first), shown(&value));
+                    let what = format!("`-f` is given twice, `{first}` and `{second}`");
+                    return Err(UsageError::new(what, "a run has one pipeline file"));
+                }
+                self.form(Form::File(value))?;
             }
             Id::From => once(flag, &mut typed.from, value)?,
             Id::To => once(flag, &mut typed.to, value)?,
             Id::Total => typed.total = Some(amount(flag, &value, Zero::Refused)?),
             Id::Memory => typed.memory = Some(amount(flag, &value, Zero::Refused)?),
-            Id::Tank if value == "auto" => typed.tank = None,
-            Id::Tank => typed.tank = Some(amount(flag, &value, Zero::Refused)?),
+            Id::Tank if value == "auto" => typed.tank = Some(Mark::Auto),
+            Id::Tank => {
+                typed.tank = Some(Mark::Amount(amount(flag, &value, Zero::Refused)?));
+            }
             Id::Low => typed.low = Some(amount(flag, &value, Zero::Allowed)?),
-            Id::Rate => typed.rate = read(flag, "rate", &value, size::read_rate)?,
+            Id::Rate => {
+                let rate = read(flag, "rate", &value, size::read_rate)?;
+                typed.rate = Some(rate.map_or(Limit::Max, Limit::Rate));
+            }
             Id::Timeout => typed.timeout = Some(time(flag, &value, Zero::Refused)?),
             Id::Stall => typed.stall = Some(time(flag, &value, Zero::Refused)?),
             Id::Drain => typed.drain = Some(time(flag, &value, Zero::Allowed)?),
@@ -408,6 +455,9 @@ fn next_value(
     match rest.next() {
         None if flag.id == Id::Command => {
             Err(UsageError::new("`-c` needs a pipeline", "write `-c 'CMD | CMD'`"))
+        }
+        None if flag.id == Id::File => {
+            Err(UsageError::new("`-f` needs a pipeline file", "write `-f PIPELINE.toml`"))
         }
         None => Err(UsageError::new(
             format!("`{name}` needs a value"),

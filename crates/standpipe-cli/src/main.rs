@@ -18,7 +18,7 @@ mod args;
 mod size;
 mod exit;
 
-use args::{Display, Environment, Request, UsageError};
+use args::{Display, Environment, Request, Typed, UsageError};
 use exit::Exit;
 use plan::Plan;
 use view::View;
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     let environment = Environment::look();
     let asked = args::parse(std::env::args_os().skip(1), &environment);
     let exit = match asked {
-        Ok(Request::Run(typed)) => match Plan::new(*typed, &environment) {
+        Ok(Request::Run(typed)) => match plan(*typed, &environment) {
             Ok(plan) => command::run::run(&plan),
             Err(error) => refuse(error),
         },
@@ -44,6 +44,10 @@ fn main() -> ExitCode {
         command::die_of(signal);
     }
     ExitCode::from(exit.code())
+}
+
+fn plan(typed: Typed, environment: &Environment) -> Result<Plan, UsageError> {
+    Plan::new(typed.load()?, environment)
 }
 
 fn refuse(error: UsageError) -> Exit {

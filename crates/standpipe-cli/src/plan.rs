@@ -15,12 +15,13 @@
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 use crate::{
-    args::{Display, Fast},
+    args::{Display, Fast, Stderr},
     size::Rate,
 };
 
 mod build;
 mod ends;
+mod graph;
 mod memory;
 
 /// One run, ready to be built.
@@ -35,10 +36,6 @@ pub(crate) struct Plan {
     pub(crate) tanks: Vec<TankPlan>,
     /// Limit for all tanks together.
     pub(crate) memory_bytes: u64,
-    /// What `--tank` asked for; `tanks` holds what came of it.
-    pub(crate) tank: TankSize,
-    /// What `--low` asked for; without it a tank may be a kernel tank.
-    pub(crate) low: Option<LowMark>,
     /// Limit of the source.
     pub(crate) rate: Option<Rate>,
     /// Expected input, for percent and ETA.
@@ -62,12 +59,14 @@ pub(crate) struct Plan {
 /// One stage of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StagePlan {
-    /// `1`, `2` …, upstream first.
+    /// `1`, `2` …, upstream first, or what the pipeline file calls it.
     pub(crate) id: String,
     /// What a reader recognizes it by: control and bidi characters are escaped.
     pub(crate) label: String,
     /// What it is.
     pub(crate) kind: StageKind,
+    /// What becomes of what it says, if it is a command.
+    pub(crate) stderr: Stderr,
 }
 
 /// What a stage is.
@@ -154,7 +153,15 @@ pub(crate) struct TankPlan {
     pub(crate) low_bytes: Option<u64>,
 }
 
-/// The size asked for each tank.
+/// What is wanted of a tank, before it is known whether it fits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Wanted {
+    id: String,
+    size: TankSize,
+    low: Option<LowMark>,
+}
+
+/// The size asked for a tank.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum TankSize {
     /// 1 MiB, or less if `--memory` has no room for that.

@@ -7,6 +7,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Id {
     Command,
+    File,
     From,
     To,
     Overwrite,
@@ -101,7 +102,7 @@ impl Flag {
 }
 
 /// All flags, in the order of the long help.
-pub(super) const FLAGS: [Flag; 24] = [
+pub(super) const FLAGS: [Flag; 25] = [
     Flag {
         id: Id::Command,
         group: Group::Usage,
@@ -109,6 +110,15 @@ pub(super) const FLAGS: [Flag; 24] = [
         long: None,
         value: Some("CMD | CMD"),
         text: "Run a shell pipeline, metered",
+        default: None,
+    },
+    Flag {
+        id: Id::File,
+        group: Group::Usage,
+        short: Some('f'),
+        long: None,
+        value: Some("PIPELINE.toml"),
+        text: "Run a saved pipeline",
         default: None,
     },
     Flag::new(Id::From, Group::Ends, (Some('i'), "from"), "File, - or URI to read").value("END"),

@@ -14,6 +14,7 @@ Move data through a pipeline with constant memory and see which stage is slow.
 Usage:
   standpipe [OPTIONS] -c 'CMD | CMD | CMD'     run a shell pipeline, metered
   standpipe [OPTIONS] -- STAGE [:: STAGE]...   the same without a shell
+  standpipe [OPTIONS] -f PIPELINE.toml         run a saved pipeline
   producer | standpipe [OPTIONS] | consumer    one tank in an ordinary pipe
 ";
 

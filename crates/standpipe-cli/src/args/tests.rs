@@ -117,9 +117,9 @@ fn options_are_read() {
             append: true,
             total: Some(Amount::Bytes(2 << 30)),
             memory: Some(Amount::Bytes(64 << 20)),
-            tank: Some(Amount::Bytes(1 << 20)),
+            tank: Some(Mark::Amount(Amount::Bytes(1 << 20))),
             low: Some(Amount::Percent(50)),
-            rate: Some(Rate { bytes: 10_000_000, per: Duration::from_secs(1) }),
+            rate: Some(Limit::Rate(Rate { bytes: 10_000_000, per: Duration::from_secs(1) })),
             fast: Fast::Never,
             strict: true,
             timeout: Some(Duration::from_secs(3600)),
@@ -156,8 +156,8 @@ fn display_options_are_read() {
             verbose: 3,
         }
     );
-    assert_eq!(typed(&["run", "-t", "4M", "-t", "auto"]).tank, None);
-    assert_eq!(typed(&["run", "-r", "max"]).rate, None);
+    assert_eq!(typed(&["run", "-t", "4M", "-t", "auto"]).tank, Some(Mark::Auto));
+    assert_eq!(typed(&["run", "-r", "max"]).rate, Some(Limit::Max));
     assert_eq!(typed(&["run", "-m", "2%"]).memory, Some(Amount::Percent(2)));
 }
 

@@ -124,7 +124,9 @@ fn command_failed(plan: &Plan, line: &Line, stage: usize) -> String {
 fn place(plan: &Plan, line: &Line, stage: usize) -> String {
     let readings = line.readings();
     let moved = readings.get(stage.saturating_sub(1)).map_or(0, |tank| tank.bytes_out);
-    format!("stage {} of {}, after {}", plan.stages[stage].id, plan.stages.len(), size::size(moved))
+    let (id, number) = (&plan.stages[stage].id, (stage + 1).to_string());
+    let named = if *id == number { String::new() } else { format!("{id}, ") };
+    format!("stage {named}{number} of {}, after {}", plan.stages.len(), size::size(moved))
 }
 
 fn consequences(plan: &Plan, line: &Line, judged: &Judgement) -> Option<String> {

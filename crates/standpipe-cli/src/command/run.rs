@@ -16,12 +16,13 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGTSTP, SIGUSR1};
 
-use crate::args::Fast;
+use crate::args::{Fast, Stderr};
 use crate::command::figures::Past;
 use crate::command::report;
 use crate::command::screen::Screen;
 use crate::command::signals::{Inbox, suspend};
 use crate::end::{self, EndError, Finish, Sink, Source};
+use crate::exec::child::Words;
 use crate::exec::line::{Line, Part, Setup};
 use crate::exec::now;
 use crate::exec::relay::Outcome;
@@ -132,7 +133,10 @@ fn prepare(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Result<Ready, Exit> {
     let mut ready = Ready { parts: Vec::new(), finish: None, total: plan.total_bytes };
     for stage in &plan.stages {
         ready.parts.push(match &stage.kind {
-            StageKind::Command(line) => Part::Command(line.clone(), stage.label.clone()),
+            StageKind::Command(line) => {
+                let words = words(&stage.stderr).map_err(|error| screen.refuse(error))?;
+                Part::Command(line.clone(), stage.label.clone(), words)
+            }
             StageKind::Source(end) => {
                 let source: Source =
                     patiently(end, end::open_source, inbox).map_err(|stop| stop.exit(screen))?;
@@ -149,6 +153,22 @@ fn prepare(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Result<Ready, Exit> {
         });
     }
     Ok(ready)
+}
+
+/// Opens where a command's words go. A file is added to: what earlier runs said may still be wanted.
+fn words(wanted: &Stderr) -> Result<Words, EndError> {
+    match wanted {
+        Stderr::Prefix => Ok(Words::Heard),
+        Stderr::Drop => Ok(Words::Dropped),
+        Stderr::Inherit => Ok(Words::Ours),
+        Stderr::File(path) => {
+            let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
+            opened.map(|file| Words::File(file.into())).map_err(|error| {
+                let (path, why) = (end::shown(path.as_ref()), end::reason(&error));
+                EndError::new(format!("cannot write {path}, for `stderr`: {why}"))
+            })
+        }
+    }
 }
 
 /// Opens an end. One that waits for a peer does so on a thread of its own, so that signals still reach us; if one

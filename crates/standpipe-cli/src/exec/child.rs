@@ -43,6 +43,21 @@ pub(crate) struct Streams {
     pub(crate) stdin: Option<OwnedFd>,
     /// `None`: it inherits ours.
     pub(crate) stdout: Option<OwnedFd>,
+    /// Where its words go.
+    pub(crate) stderr: Words,
+}
+
+/// Where a child's words on stderr go.
+#[derive(Debug)]
+pub(crate) enum Words {
+    /// To whoever hears; the last of them are kept.
+    Heard,
+    /// To nobody; the last of them are kept.
+    Dropped,
+    /// To our own stderr, straight.
+    Ours,
+    /// To this file.
+    File(OwnedFd),
 }
 
 /// A started program.
@@ -95,7 +110,13 @@ impl Child {
         if let Some(stdout) = streams.stdout {
             command.stdout(stdout);
         }
-        let mut process = command.stderr(Stdio::piped()).spawn()?;
+        let hear = matches!(streams.stderr, Words::Heard).then(|| Arc::clone(hear));
+        command.stderr(match streams.stderr {
+            Words::Heard | Words::Dropped => Stdio::piped(),
+            Words::Ours => Stdio::inherit(),
+            Words::File(file) => file.into(),
+        });
+        let mut process = command.spawn()?;
         // The command holds the far ends of the pipes; they must not outlive the start.
         drop(command);
         let pid =
@@ -104,7 +125,7 @@ impl Child {
         let words: Arc<Mutex<VecDeque<String>>> = Arc::default();
         let pump = process.stderr.take().map(|stderr| {
             let (label, words, hear, bell) =
-                (label.to_owned(), Arc::clone(&words), Arc::clone(hear), Arc::clone(bell));
+                (label.to_owned(), Arc::clone(&words), hear, Arc::clone(bell));
             std::thread::spawn(move || {
                 listen(stderr.as_fd(), &mut |line| {
                     let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
@@ -113,7 +134,9 @@ impl Child {
                     }
                     words.push_back(String::from_utf8_lossy(line).into_owned());
                     drop(words);
-                    hear(&label, line);
+                    if let Some(hear) = &hear {
+                        hear(&label, line);
+                    }
                 });
                 bell.ring();
             })

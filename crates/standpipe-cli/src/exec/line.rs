@@ -23,7 +23,7 @@ use rustix::process::Signal;
 use standpipe::diagnose::Times;
 
 use crate::exec::bucket::{Bucket, Ration};
-use crate::exec::child::{Child, Hear, Streams};
+use crate::exec::child::{Child, Hear, Streams, Words};
 use crate::exec::copy::Feed;
 use crate::exec::gauge::{Gauge, Reading};
 use crate::exec::port::{Port, inode, pipe};
@@ -54,8 +54,8 @@ const ORDER: Duration = Duration::from_millis(50);
 pub(crate) enum Part {
     /// Where the bytes come from, and how many at most.
     Source(Feed, Option<u64>),
-    /// A command, and the label that its stderr is known by.
-    Command(CommandLine, String),
+    /// A command, the label that its stderr is known by, and where that goes.
+    Command(CommandLine, String, Words),
     /// Where the bytes go.
     Sink(Port),
 }
@@ -159,8 +159,8 @@ impl Line {
                     seams.sink(stage, port);
                     None
                 }
-                Part::Command(command, label) => {
-                    let streams = seams.command(stage, next).map_err(fail)?;
+                Part::Command(command, label, words) => {
+                    let streams = seams.command(stage, next, words).map_err(fail)?;
                     let child = Child::start(&command, &label, streams, &setup.hear, &setup.bell);
                     Some(child.map_err(fail)?)
                 }
@@ -470,8 +470,8 @@ impl Seams<'_> {
     }
 
     /// Makes the pipes on both sides of a command, where there are tanks.
-    fn command(&mut self, stage: usize, next: Next) -> io::Result<Streams> {
-        let mut streams = Streams { stdin: None, stdout: None };
+    fn command(&mut self, stage: usize, next: Next, stderr: Words) -> io::Result<Streams> {
+        let mut streams = Streams { stdin: None, stdout: None, stderr };
         if let Some((from, limit)) = self.upper.take() {
             let (read, write) = pipe()?;
             let to = Port::own(write)?;

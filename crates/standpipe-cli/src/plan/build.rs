@@ -3,14 +3,14 @@
 use std::{ffi::OsString, os::unix::ffi::OsStrExt, time::Duration};
 
 use crate::{
-    args::{Environment, Form, Typed, UsageError, shown},
+    args::{Environment, Form, Limit, Mark, SavedStage, Stderr, Typed, UsageError, Work, shown},
     size::Amount,
 };
 
 use super::{
-    CommandLine, EndPlan, LowMark, Plan, Publish, StageKind, StagePlan, TankSize,
+    CommandLine, EndPlan, LowMark, Plan, Publish, StageKind, StagePlan, TankSize, Wanted,
     ends::{self, Side, shown_uri},
-    memory,
+    graph, memory,
 };
 
 const MEMORY_BYTES: u64 = 64 << 20;
@@ -22,37 +22,41 @@ impl Plan {
     /// # Errors
     /// If it contradicts itself, names no end, or its tanks do not fit into the memory.
     pub(crate) fn new(typed: Typed, environment: &Environment) -> Result<Self, UsageError> {
-        let publish = publish(&typed)?;
+        let publish = publish(typed.overwrite, typed.append, "--")?;
         let name = typed.name.as_ref().map(shown);
-        let kinds = kinds(typed.form, typed.from, typed.to, publish)?;
-        let filter = !kinds.iter().any(|kind| matches!(kind, StageKind::Command(_)));
+        let drafts = drafts(typed.form, typed.from, typed.to, publish)?;
+        let filter = !drafts.iter().any(|draft| matches!(draft.kind, StageKind::Command(_)));
         let bytes = |amount, flag| bytes(amount, flag, environment);
         let memory_bytes = match typed.memory {
             None => MEMORY_BYTES,
             Some(amount) => bytes(amount, "--memory")?,
         };
-        let tank = match typed.tank {
-            None => TankSize::Auto,
-            Some(amount) => TankSize::Bytes(bytes(amount, "--tank")?),
+        let stages: Vec<StagePlan> =
+            drafts.iter().enumerate().map(|(at, draft)| draft.stage(at)).collect();
+        let wanted = |(at, draft): (usize, &Draft)| {
+            let size = match (typed.tank, draft.tank) {
+                (Some(Mark::Auto), _) | (None, None) => TankSize::Auto,
+                (Some(Mark::Amount(amount)), _) => TankSize::Bytes(bytes(amount, "--tank")?),
+                (None, Some(amount)) => TankSize::Bytes(bytes(amount, "tank")?),
+            };
+            let low = typed.low.or(draft.low).map(|amount| match amount {
+                Amount::Percent(percent) => LowMark::Percent(percent),
+                Amount::Bytes(bytes) | Amount::Items(bytes) => LowMark::Bytes(bytes),
+            });
+            Ok(Wanted { id: format!("{}>{}", stages[at - 1].id, stages[at].id), size, low })
         };
-        let low = typed.low.map(|amount| match amount {
-            Amount::Percent(percent) => LowMark::Percent(percent),
-            Amount::Bytes(bytes) | Amount::Items(bytes) => LowMark::Bytes(bytes),
-        });
-        let tanks = memory::tanks(kinds.len() - 1, memory_bytes, tank, low)?;
-        let stage = |(at, kind): (usize, StageKind)| StagePlan {
-            id: (at + 1).to_string(),
-            label: label(&kind),
-            kind,
-        };
+        let wanted: Result<Vec<Wanted>, UsageError> =
+            drafts.iter().enumerate().skip(1).map(wanted).collect();
+        let tanks = memory::tanks(wanted?, memory_bytes)?;
         Ok(Self {
             name,
-            stages: kinds.into_iter().enumerate().map(stage).collect(),
+            stages,
             tanks,
             memory_bytes,
-            tank,
-            low,
-            rate: typed.rate,
+            rate: match typed.rate {
+                Some(Limit::Rate(rate)) => Some(rate),
+                Some(Limit::Max) | None => None,
+            },
             total_bytes: typed.total.and_then(|total| match total {
                 Amount::Bytes(bytes) => Some(bytes),
                 Amount::Percent(_) | Amount::Items(_) => None,
@@ -68,13 +72,40 @@ impl Plan {
     }
 }
 
-fn publish(typed: &Typed) -> Result<Publish, UsageError> {
-    match (typed.overwrite, typed.append) {
+/// A stage on its way into a plan.
+struct Draft {
+    /// What the file calls it; otherwise it is numbered.
+    id: Option<String>,
+    kind: StageKind,
+    /// The tank before it, and that tank's low-water mark, if the file says so.
+    tank: Option<Amount>,
+    low: Option<Amount>,
+    stderr: Stderr,
+}
+
+impl Draft {
+    fn new(kind: StageKind) -> Self {
+        Self { id: None, kind, tank: None, low: None, stderr: Stderr::default() }
+    }
+
+    fn stage(&self, at: usize) -> StagePlan {
+        StagePlan {
+            id: self.id.clone().unwrap_or_else(|| (at + 1).to_string()),
+            label: label(&self.kind),
+            kind: self.kind.clone(),
+            stderr: self.stderr.clone(),
+        }
+    }
+}
+
+/// Says what becomes of an existing file; `dashes` stand before the names of the switches.
+fn publish(overwrite: bool, append: bool, dashes: &str) -> Result<Publish, UsageError> {
+    match (overwrite, append) {
         (false, false) => Ok(Publish::Refuse),
         (true, false) => Ok(Publish::Overwrite),
         (false, true) => Ok(Publish::Append),
         (true, true) => Err(UsageError::new(
-            "`--overwrite` and `--append` contradict each other",
+            format!("`{dashes}overwrite` and `{dashes}append` contradict each other"),
             "leave out one of them",
         )),
     }
@@ -92,6 +123,81 @@ fn bytes(amount: Amount, flag: &str, environment: &Environment) -> Result<u64, U
 }
 
 /// Puts the stages in order, ends included.
+fn drafts(
+    form: Form,
+    from: Option<OsString>,
+    to: Option<OsString>,
+    publish: Publish,
+) -> Result<Vec<Draft>, UsageError> {
+    match form {
+        Form::Saved(stages) => saved(stages, from, to, publish),
+        form => Ok(kinds(form, from, to, publish)?.into_iter().map(Draft::new).collect()),
+    }
+}
+
+/// Puts the stages of a file in order; the command line beats its ends.
+fn saved(
+    stages: Vec<SavedStage>,
+    from: Option<OsString>,
+    to: Option<OsString>,
+    publish: Publish,
+) -> Result<Vec<Draft>, UsageError> {
+    let mut drafts = Vec::with_capacity(stages.len() + 2);
+    for (at, stage) in graph::order(stages)?.into_iter().enumerate() {
+        let place = stage.place.clone();
+        drafts.push(draft(at, stage, publish).map_err(|mut error| {
+            error.details.push(format!("in {place}"));
+            error
+        })?);
+    }
+    let end = |kind, id: &str| Draft { id: Some(id.to_owned()), ..Draft::new(kind) };
+    let is_source = |draft: &Draft| matches!(draft.kind, StageKind::Source(_));
+    let is_sink = |draft: &Draft| matches!(draft.kind, StageKind::Sink { .. });
+    if let Some(word) = from {
+        let kind = StageKind::Source(ends::read(&word, Side::From)?);
+        match drafts.first_mut().filter(|first| is_source(first)) {
+            Some(first) => first.kind = kind,
+            None => drafts.insert(0, end(kind, "from")),
+        }
+    }
+    if let Some(word) = to {
+        let kind = StageKind::Sink { end: ends::read(&word, Side::To)?, publish };
+        match drafts.last_mut().filter(|last| is_sink(last)) {
+            Some(last) => last.kind = kind,
+            None => drafts.push(end(kind, "to")),
+        }
+    }
+    if drafts.iter().all(|draft| is_source(draft) || is_sink(draft)) {
+        if !drafts.first().is_some_and(is_source) {
+            drafts.insert(0, end(StageKind::Source(EndPlan::Stdio), "from"));
+        }
+        if !drafts.last().is_some_and(is_sink) {
+            drafts.push(end(StageKind::Sink { end: EndPlan::Stdio, publish }, "to"));
+        }
+    }
+    let source = drafts.first().and_then(|draft| match &draft.kind {
+        StageKind::Source(end) => Some(end),
+        _ => None,
+    });
+    match drafts.last().map(|draft| &draft.kind) {
+        Some(StageKind::Sink { end, publish }) => check_publish(source, Some(end), *publish)?,
+        _ => check_publish(source, None, publish)?,
+    }
+    Ok(drafts)
+}
+
+fn draft(at: usize, stage: SavedStage, publish: Publish) -> Result<Draft, UsageError> {
+    let own = self::publish(stage.overwrite, stage.append, "")?;
+    let publish = if publish == Publish::Refuse { own } else { publish };
+    let kind = match stage.work {
+        Work::Exec(words) => StageKind::Command(command(at, words)?),
+        Work::Shell(text) => StageKind::Command(CommandLine::Shell(text)),
+        Work::From(word) => StageKind::Source(ends::read(&word, Side::From)?),
+        Work::To(word) => StageKind::Sink { end: ends::read(&word, Side::To)?, publish },
+    };
+    Ok(Draft { id: Some(stage.id), kind, tank: stage.tank, low: stage.low, stderr: stage.stderr })
+}
+
 fn kinds(
     form: Form,
     from: Option<OsString>,
@@ -103,7 +209,7 @@ fn kinds(
     let mut sink = to.map(|word| ends::read(&word, Side::To)).transpose()?;
     let mut commands = Vec::new();
     match form {
-        Form::Filter => {}
+        Form::Filter | Form::File(_) | Form::Saved(_) => {}
         Form::Shell(pieces) => commands.extend(pieces.into_iter().map(CommandLine::Shell)),
         Form::Argv(stages) => {
             let last = stages.len() - 1;

@@ -5,76 +5,87 @@ use crate::{
     size::{mark, typed},
 };
 
-use super::{LowMark, TankPlan, TankSize};
+use super::{LowMark, TankPlan, TankSize, Wanted};
 
 const AUTO_BYTES: u64 = 1 << 20;
 const LEAST_BYTES: u64 = 64 << 10;
 /// More tanks than these are not listed in an error.
 const LISTED: usize = 8;
 
-/// Plans `count` equal tanks, all marks together within `memory_bytes`.
+/// Plans the tanks, all marks together within `memory_bytes`. Those without a size share what the
+/// others leave.
 ///
 /// # Errors
-/// If they do not fit, with the sum; if the low-water mark is not below the high one.
-pub(super) fn tanks(
-    count: usize,
-    memory_bytes: u64,
-    tank: TankSize,
-    low: Option<LowMark>,
-) -> Result<Vec<TankPlan>, UsageError> {
-    let Some(number) = u64::try_from(count).ok().filter(|count| *count > 0) else {
-        return Ok(Vec::new());
-    };
-    let share = memory_bytes / number;
-    let high_bytes = match tank {
-        TankSize::Auto => share.clamp(LEAST_BYTES, AUTO_BYTES),
+/// If they do not fit, with the sum; if a low-water mark is not below its high one.
+pub(super) fn tanks(wanted: Vec<Wanted>, memory_bytes: u64) -> Result<Vec<TankPlan>, UsageError> {
+    let fixed = wanted.iter().fold(0_u64, |sum, tank| match tank.size {
+        TankSize::Auto => sum,
+        TankSize::Bytes(bytes) => sum.saturating_add(bytes),
+    });
+    let autos = wanted.iter().filter(|tank| tank.size == TankSize::Auto).count();
+    let autos = u64::try_from(autos).unwrap_or(u64::MAX);
+    let share = memory_bytes.saturating_sub(fixed).checked_div(autos).unwrap_or(0);
+    let auto_bytes = share.clamp(LEAST_BYTES, AUTO_BYTES);
+    let high = |tank: &Wanted| match tank.size {
+        TankSize::Auto => auto_bytes,
         TankSize::Bytes(bytes) => bytes,
     };
-    let sum = high_bytes.saturating_mul(number);
+    let sum = wanted.iter().fold(0_u64, |sum, tank| sum.saturating_add(high(tank)));
     if sum > memory_bytes {
-        let list = |at: usize| format!("{} {}", id(at), mark(high_bytes));
-        let mut listed = (0..count.min(LISTED)).map(list).collect::<Vec<_>>().join(", ");
-        if count > LISTED {
-            listed += &format!(" and {} more", count - LISTED);
-        }
-        let mut hint = format!("`--memory {}`", typed(sum));
-        if share >= LEAST_BYTES {
-            let whole = if share >= AUTO_BYTES { AUTO_BYTES } else { 1024 };
-            hint += &format!(", or `--tank {}`", typed(share / whole * whole));
-        }
-        return Err(UsageError {
-            what: format!("tanks need {} but `--memory` is {}", mark(sum), mark(memory_bytes)),
-            details: vec![format!("tank {listed}")],
-            hint: Some(hint),
-        });
+        let marks: Vec<(&str, u64)> =
+            wanted.iter().map(|tank| (tank.id.as_str(), high(tank))).collect();
+        return Err(too_much(&marks, sum, memory_bytes));
     }
-    let low_bytes = match low {
-        None => None,
-        Some(LowMark::Percent(percent)) => {
+    let plan = |tank: Wanted| {
+        let high_bytes = high(&tank);
+        let room = memory_bytes - sum;
+        let low_bytes = tank.low.map(|mark| low(mark, high_bytes, room)).transpose()?;
+        Ok(TankPlan { id: tank.id, high_bytes, low_bytes })
+    };
+    wanted.into_iter().map(plan).collect()
+}
+
+fn too_much(tanks: &[(&str, u64)], sum: u64, memory_bytes: u64) -> UsageError {
+    let list = tanks.iter().take(LISTED).map(|(id, high)| format!("{id} {}", mark(*high)));
+    let mut listed = list.collect::<Vec<_>>().join(", ");
+    if tanks.len() > LISTED {
+        listed += &format!(" and {} more", tanks.len() - LISTED);
+    }
+    let share = u64::try_from(tanks.len()).ok().and_then(|count| memory_bytes.checked_div(count));
+    let mut hint = format!("`--memory {}`", typed(sum));
+    if let Some(share) = share.filter(|share| *share >= LEAST_BYTES) {
+        let whole = if share >= AUTO_BYTES { AUTO_BYTES } else { 1024 };
+        hint += &format!(", or `--tank {}`", typed(share / whole * whole));
+    }
+    UsageError {
+        what: format!("tanks need {} but `--memory` is {}", mark(sum), mark(memory_bytes)),
+        details: vec![format!("tank {listed}")],
+        hint: Some(hint),
+    }
+}
+
+/// Finds the level of a low-water mark; `room` is what the memory has left for a higher high one.
+fn low(wanted: LowMark, high_bytes: u64, room: u64) -> Result<u64, UsageError> {
+    match wanted {
+        LowMark::Percent(percent) => {
             let part = u128::from(high_bytes) * u128::from(percent) / 100;
-            Some(u64::try_from(part).unwrap_or(high_bytes))
+            Ok(u64::try_from(part).unwrap_or(high_bytes))
         }
-        Some(LowMark::Bytes(bytes)) if bytes >= high_bytes => {
+        LowMark::Bytes(bytes) if bytes >= high_bytes => {
             let what = format!(
                 "`--low` is {}, not below the high-water mark of {}",
                 mark(bytes),
                 mark(high_bytes)
             );
-            let least =
-                bytes.checked_mul(2).filter(|tank| tank.saturating_mul(number) <= memory_bytes);
+            let least = bytes.checked_mul(2).filter(|tank| tank - high_bytes <= room);
             let hint = match least {
                 Some(tank) => format!("`--low 50%`, or `--tank {}`", typed(tank)),
                 None => "`--low 50%`".to_owned(),
             };
-            return Err(UsageError::new(what, hint));
+            Err(UsageError::new(what, hint))
         }
-        Some(LowMark::Bytes(bytes)) => Some(bytes),
-    };
-    Ok((0..count).map(|at| TankPlan { id: id(at), high_bytes, low_bytes }).collect())
-}
-
-fn id(at: usize) -> String {
-    format!("{}>{}", at + 1, at + 2)
+        LowMark::Bytes(bytes) => Ok(bytes),
+    }
 }
 
 #[cfg(test)]
@@ -82,6 +93,21 @@ mod tests {
     use super::*;
 
     const MIB: u64 = 1 << 20;
+
+    fn id(at: usize) -> String {
+        format!("{}>{}", at + 1, at + 2)
+    }
+
+    /// So many equal tanks.
+    fn tanks(
+        count: usize,
+        memory_bytes: u64,
+        size: TankSize,
+        low: Option<LowMark>,
+    ) -> Result<Vec<TankPlan>, UsageError> {
+        let wanted = (0..count).map(|at| Wanted { id: id(at), size, low }).collect();
+        super::tanks(wanted, memory_bytes)
+    }
 
     fn high(count: usize, memory_bytes: u64, tank: TankSize) -> u64 {
         tanks(count, memory_bytes, tank, None).expect("they fit")[0].high_bytes
@@ -113,6 +139,21 @@ mod tests {
             &["tank 1>2 64 KiB, 2>3 64 KiB"],
             "`--memory 128K`",
         );
+    }
+
+    #[test]
+    fn auto_tanks_share_what_the_others_leave() {
+        let high = |sizes: &[TankSize], memory_bytes| {
+            let wanted =
+                |(at, size): (usize, &TankSize)| Wanted { id: id(at), size: *size, low: None };
+            let planned =
+                super::tanks(sizes.iter().enumerate().map(wanted).collect(), memory_bytes);
+            planned.expect("they fit").iter().map(|tank| tank.high_bytes).collect::<Vec<_>>()
+        };
+        let (auto, bytes) = (TankSize::Auto, TankSize::Bytes);
+        assert_eq!(high(&[auto, bytes(8 * MIB)], 64 * MIB), [MIB, 8 * MIB]);
+        assert_eq!(high(&[auto, bytes(3 * MIB), auto], 4 * MIB), [MIB / 2, 3 * MIB, MIB / 2]);
+        assert_eq!(high(&[bytes(MIB), bytes(3 * MIB)], 4 * MIB), [MIB, 3 * MIB]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod rig;
 mod causes;
 mod ends;
+mod file;
 mod memory;
 mod paths;
 mod signals;

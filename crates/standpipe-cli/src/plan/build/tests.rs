@@ -126,15 +126,13 @@ fn numbers_are_resolved() {
     let made = plan(&["-m", "2%", "-t", "4M", "--low", "25%", "--total", "1G", "-c", "a | b | c"])
         .expect("a plan");
     assert_eq!(made.memory_bytes, 20_000_000);
-    assert_eq!(made.tank, TankSize::Bytes(4 << 20));
-    assert_eq!(made.low, Some(LowMark::Percent(25)));
     assert_eq!(made.total_bytes, Some(1 << 30));
     assert_eq!(made.tanks[1].id, "2>3");
     assert_eq!(made.tanks[1].high_bytes, 4 << 20);
     assert_eq!(made.tanks[1].low_bytes, Some(1 << 20));
     let made = plan(&["-c", "a | b"]).expect("a plan");
     assert_eq!((made.memory_bytes, made.drain), (64 << 20, Duration::from_secs(10)));
-    assert_eq!((made.tank, made.low), (TankSize::Auto, None));
+    assert_eq!((made.tanks[0].high_bytes, made.tanks[0].low_bytes), (1 << 20, None));
     refused(
         &["-m", "64M", "-t", "48M", "-c", "a | b | c"],
         "tanks need 96 MiB but `--memory` is 64 MiB",
