@@ -102,7 +102,11 @@ impl OpenSegment {
 #[expect(clippy::disallowed_methods, reason = "this is the edge at which `now` enters")]
 fn machine_clock() -> Clock {
     let origin = std::time::Instant::now();
-    Arc::new(move || u64::try_from(origin.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    Arc::new(move || {
+        let since = origin.elapsed();
+        // not `as_nanos`: 128 bits, for 585 years in 64
+        since.as_secs().saturating_mul(1_000_000_000).saturating_add(since.subsec_nanos().into())
+    })
 }
 
 impl Pipeline<(), ()> {
@@ -359,7 +363,7 @@ impl<D> Ready<D> {
         Monitor::new(self.parts.board.clone())
     }
 
-    fn begin(parts: Parts) -> (Arc<Crew>, Arc<Board>) {
+    fn begin(parts: Parts) -> (Crew, Arc<Board>) {
         let now_ns = (parts.board.clock)();
         *lock(&parts.board.begun_ns) = Some(now_ns);
         for start in parts.timed {
@@ -404,6 +408,7 @@ impl<D> Ready<D> {
     /// ```
     pub fn spawn_with(self, mut spawn: impl FnMut(crew::Work)) -> Spawned<D> {
         let (crew, board) = Self::begin(self.parts);
+        let crew = Arc::new(crew);
         for index in 0..crew.len() {
             spawn(Box::pin(drive::SegmentTask::new(crew.clone(), index)));
         }
@@ -438,6 +443,7 @@ impl<D> Ready<D> {
         let names: Vec<Arc<str>> =
             lock(&self.parts.board.rows).iter().map(|row| row.name.clone()).collect();
         let (crew, board) = Self::begin(self.parts);
+        let crew = Arc::new(crew);
         drive::on_threads(&crew, &names)?;
         Ok(Spawned { crew, board, done: self.done })
     }

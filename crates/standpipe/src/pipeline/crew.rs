@@ -8,10 +8,11 @@
 //! the sink up. A slot that another thread is polling is left to that thread,
 //! which goes on with the order when its poll returns.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::TryLockError;
+use std::sync::{PoisonError, TryLockError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use crate::error::{Cause, CauseKind};
@@ -23,8 +24,11 @@ use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex, Ordering, lock};
 /// A segment's work, boxed once.
 pub(crate) type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Polls of the one-task driver before it lets other tasks run.
-const POLLS_PER_TURN: usize = 256;
+/// How long the one-task driver goes on before it lets other tasks run: what
+/// tokio advises at most between two awaits.
+const TURN_NS: u64 = 100_000;
+/// The same in polls, for a clock that stands still.
+const POLLS_PER_TURN: usize = 4_096;
 
 /// A segment before it is driven.
 pub(crate) struct Segment {
@@ -39,7 +43,6 @@ pub(crate) struct Segment {
 
 struct Slot {
     running: Mutex<Option<Running>>,
-    waker: Mutex<Option<Waker>>,
     first_stage: usize,
 }
 
@@ -91,46 +94,98 @@ impl Running {
     }
 }
 
-/// The segments of one running pipeline.
-pub(crate) struct Crew {
-    slots: Vec<Slot>,
+/// What the segments of one pipeline share, and whoever ends it from outside
+/// can reach.
+struct Office {
     line: Arc<Line>,
-    /// Whose turn it is in the order of taking down.
-    next_down: Mutex<usize>,
+    /// Segments that are not dropped yet.
     left: AtomicUsize,
+    /// Who polls each of them.
+    wakers: Vec<Mutex<Option<Waker>>>,
     supervisor: Mutex<Option<Waker>>,
 }
 
+impl Office {
+    fn wake_all(&self) {
+        for waker in self.wakers.iter().chain([&self.supervisor]) {
+            let waker = lock(waker).clone();
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+
+    fn one_less(&self) {
+        if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            let waker = lock(&self.supervisor).clone();
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Polls one segment, or sees that it is over. `now_ns` is a reading of
+    /// the clock after which nothing was worked on, and becomes the next one.
+    fn poll(
+        &self,
+        running: &mut Option<Running>,
+        first_stage: usize,
+        cx: &mut Context<'_>,
+        now_ns: &mut Option<u64>,
+    ) -> bool {
+        match running {
+            None => true,
+            Some(_) if self.line.is_over() => false,
+            Some(segment) => {
+                let (over, ended_ns) = segment.poll(cx, &self.line, first_stage, *now_ns);
+                *now_ns = Some(ended_ns);
+                // one that ended while the line goes on is dropped at once;
+                // else the order says when
+                if over && !self.line.is_over() {
+                    if let Some(segment) = running.take() {
+                        segment.take_down(&self.line, first_stage);
+                    }
+                    self.one_less();
+                }
+                over
+            }
+        }
+    }
+}
+
+/// The segments of one running pipeline.
+pub(crate) struct Crew {
+    slots: Vec<Slot>,
+    office: Arc<Office>,
+    /// Whose turn it is in the order of taking down.
+    next_down: Mutex<usize>,
+}
+
 impl Crew {
-    pub(crate) fn new(segments: Vec<Segment>, line: Arc<Line>, now_ns: u64) -> Arc<Self> {
+    pub(crate) fn new(segments: Vec<Segment>, line: Arc<Line>, now_ns: u64) -> Self {
         let slots: Vec<Slot> = segments
             .into_iter()
             .map(|segment| {
                 let mut turn = Turn::default();
                 turn.start(&segment.watch, segment.at_first, now_ns);
                 let (work, watch, shift) = (segment.work, segment.watch, segment.shift);
-                Slot {
-                    running: Mutex::new(Some(Running { work, turn, watch, shift })),
-                    waker: Mutex::new(None),
-                    first_stage: segment.first_stage,
-                }
+                let running = Mutex::new(Some(Running { work, turn, watch, shift }));
+                Slot { running, first_stage: segment.first_stage }
             })
             .collect();
-        let left = AtomicUsize::new(slots.len());
-        let crew = Arc::new(Self {
-            slots,
+        let office = Arc::new(Office {
             line: line.clone(),
-            next_down: Mutex::new(0),
-            left,
+            left: AtomicUsize::new(slots.len()),
+            wakers: slots.iter().map(|_| Mutex::new(None)).collect(),
             supervisor: Mutex::new(None),
         });
-        let weak = Arc::downgrade(&crew);
+        let weak = Arc::downgrade(&office);
         line.on_alarm(Arc::new(move || {
-            if let Some(crew) = weak.upgrade() {
-                crew.wake_all();
+            if let Some(office) = weak.upgrade() {
+                office.wake_all();
             }
         }));
-        crew
+        Self { slots, office, next_down: Mutex::new(0) }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -138,24 +193,7 @@ impl Crew {
     }
 
     pub(crate) fn line(&self) -> &Arc<Line> {
-        &self.line
-    }
-
-    fn wake_all(&self) {
-        for slot in &self.slots {
-            let waker = lock(&slot.waker).clone();
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-        }
-        self.wake_supervisor();
-    }
-
-    fn wake_supervisor(&self) {
-        let waker = lock(&self.supervisor).clone();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        &self.office.line
     }
 
     /// Tells the segments that they run in one task.
@@ -169,57 +207,34 @@ impl Crew {
 
     /// Wakes `waker` when the line is over or drains.
     pub(crate) fn watch(&self, index: usize, waker: &Waker) {
-        if let Some(slot) = self.slots.get(index) {
-            remember(&slot.waker, waker);
+        if let Some(mine) = self.office.wakers.get(index) {
+            remember(mine, waker);
         }
     }
 
-    /// Polls one segment, or sees that it is over. `now_ns` is a reading of
-    /// the clock after which nothing was worked on, and becomes the next one.
-    pub(crate) fn poll(
-        &self,
-        index: usize,
-        cx: &mut Context<'_>,
-        now_ns: &mut Option<u64>,
-    ) -> Poll<()> {
+    /// Polls one segment, or sees that it is over.
+    pub(crate) fn poll(&self, index: usize, cx: &mut Context<'_>) -> Poll<()> {
         let Some(slot) = self.slots.get(index) else { return Poll::Ready(()) };
-        let over = {
-            let mut running = lock(&slot.running);
-            match &mut *running {
-                None => true,
-                Some(_) if self.line.is_over() => false,
-                Some(segment) => {
-                    let (over, ended_ns) = segment.poll(cx, &self.line, slot.first_stage, *now_ns);
-                    *now_ns = Some(ended_ns);
-                    // one that ended while the line goes on is dropped at
-                    // once; else the order says when
-                    if over && !self.line.is_over() {
-                        if let Some(segment) = running.take() {
-                            segment.take_down(&self.line, slot.first_stage);
-                        }
-                        self.one_less();
-                    }
-                    over
-                }
-            }
-        };
-        if self.line.is_over() {
+        let over = self.office.poll(&mut lock(&slot.running), slot.first_stage, cx, &mut None);
+        if self.line().is_over() {
             self.take_down();
             return Poll::Ready(());
         }
         if over { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    fn one_less(&self) {
-        if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.wake_supervisor();
-        }
+    /// The same for whoever has the whole crew to himself: no lock is taken.
+    /// What is over shows in [`is_gone`](Self::is_gone).
+    fn poll_alone(&mut self, index: usize, cx: &mut Context<'_>, now_ns: &mut Option<u64>) {
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        let running = slot.running.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.office.poll(running, slot.first_stage, cx, now_ns);
     }
 
     /// The order in which segments are dropped.
     fn order(&self) -> Vec<usize> {
         let count = self.slots.len();
-        let failed = match self.line.outcome() {
+        let failed = match self.line().outcome() {
             Some(Outcome::Failed(_, Some(stage))) => {
                 self.slots.iter().rposition(|slot| slot.first_stage <= stage)
             }
@@ -243,23 +258,23 @@ impl Crew {
             };
             *next = next.saturating_add(1);
             if let Some(segment) = segment {
-                segment.take_down(&self.line, slot.first_stage);
-                self.one_less();
+                segment.take_down(self.line(), slot.first_stage);
+                self.office.one_less();
             }
         }
     }
 
     /// Whether every segment is gone; takes them down if that is due.
     pub(crate) fn is_gone(&self) -> bool {
-        if self.line.is_over() {
+        if self.line().is_over() {
             self.take_down();
         }
-        self.left.load(Ordering::SeqCst) == 0
+        self.office.left.load(Ordering::SeqCst) == 0
     }
 
     /// Waits until every segment is gone.
     pub(crate) fn poll_gone(&self, cx: &Context<'_>) -> Poll<()> {
-        remember(&self.supervisor, cx.waker());
+        remember(&self.office.supervisor, cx.waker());
         if self.is_gone() { Poll::Ready(()) } else { Poll::Pending }
     }
 }
@@ -275,7 +290,7 @@ fn remember(slot: &Mutex<Option<Waker>>, waker: &Waker) {
 
 /// Drives all segments in one task: a wake inside the task is a store.
 pub(crate) struct OneTask {
-    crew: Arc<Crew>,
+    crew: Crew,
     lamps: Vec<Arc<Lamp>>,
     wakers: Vec<Waker>,
     desk: Arc<Desk>,
@@ -288,10 +303,59 @@ struct Desk {
     task: Mutex<Option<Waker>>,
 }
 
+thread_local! {
+    /// The desk that this thread polls at, by its address; 0 is none.
+    static AT_DESK: Cell<usize> = const { Cell::new(0) };
+}
+
+impl Desk {
+    fn address(self: &Arc<Self>) -> usize {
+        Arc::as_ptr(self).addr()
+    }
+}
+
+/// This thread polls at a desk, for as long as this lives.
+struct AtDesk {
+    before: usize,
+}
+
+impl AtDesk {
+    fn new(desk: &Arc<Desk>) -> Self {
+        Self { before: AT_DESK.replace(desk.address()) }
+    }
+}
+
+impl Drop for AtDesk {
+    fn drop(&mut self) {
+        AT_DESK.set(self.before);
+    }
+}
+
 /// One segment's "poll me".
 struct Lamp {
-    lit: AtomicBool,
+    /// Lit by the task itself while it polls, which needs no lock prefix.
+    inside: AtomicBool,
+    /// Lit by anybody else.
+    outside: AtomicBool,
     desk: Arc<Desk>,
+}
+
+impl Lamp {
+    fn is_lit(&self) -> bool {
+        self.inside.load(Ordering::Relaxed) || self.outside.load(Ordering::SeqCst)
+    }
+
+    /// Puts it out; whether it was lit.
+    fn put_out(&self) -> bool {
+        let inside = self.inside.load(Ordering::Relaxed);
+        if inside {
+            self.inside.store(false, Ordering::Relaxed);
+        }
+        // a swap: the poll that follows sees what was done before the wake
+        let outside =
+            self.outside.load(Ordering::Relaxed) && self.outside.swap(false, Ordering::SeqCst);
+        inside || outside
+    }
 }
 
 impl Wake for Lamp {
@@ -300,7 +364,13 @@ impl Wake for Lamp {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.lit.swap(true, Ordering::SeqCst) && !self.desk.awake.load(Ordering::SeqCst) {
+        // fails only while a thread ends
+        let at_desk = AT_DESK.try_with(Cell::get).unwrap_or(0);
+        if at_desk == self.desk.address() {
+            self.inside.store(true, Ordering::Relaxed);
+        } else if !self.outside.swap(true, Ordering::SeqCst)
+            && !self.desk.awake.load(Ordering::SeqCst)
+        {
             let task = lock(&self.desk.task).clone();
             if let Some(task) = task {
                 task.wake();
@@ -310,11 +380,14 @@ impl Wake for Lamp {
 }
 
 impl OneTask {
-    pub(crate) fn new(crew: Arc<Crew>) -> Self {
+    pub(crate) fn new(crew: Crew) -> Self {
         let desk = Arc::new(Desk { awake: AtomicBool::new(false), task: Mutex::new(None) });
-        let lamps: Vec<Arc<Lamp>> = (0..crew.len())
-            .map(|_| Arc::new(Lamp { lit: AtomicBool::new(true), desk: desk.clone() }))
-            .collect();
+        let lamp = || Lamp {
+            inside: AtomicBool::new(true),
+            outside: AtomicBool::new(false),
+            desk: desk.clone(),
+        };
+        let lamps: Vec<Arc<Lamp>> = (0..crew.len()).map(|_| Arc::new(lamp())).collect();
         let wakers: Vec<Waker> = lamps.iter().map(|lamp| Waker::from(lamp.clone())).collect();
         crew.set_alone();
         for (index, waker) in wakers.iter().enumerate() {
@@ -323,24 +396,26 @@ impl OneTask {
         Self { crew, lamps, wakers, desk }
     }
 
-    pub(crate) fn crew(&self) -> &Arc<Crew> {
+    pub(crate) fn crew(&self) -> &Crew {
         &self.crew
     }
 
     /// Polls what is to be polled, until nothing is or its turn is over.
-    pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
         remember(&self.desk.task, cx.waker());
+        let _at_desk = AtDesk::new(&self.desk);
         self.desk.awake.store(true, Ordering::SeqCst);
         let mut polls: usize = 0;
-        let mut now_ns = None;
+        let (mut begun_ns, mut now_ns) = (None, None);
         loop {
             let mut any = false;
             for (index, (lamp, waker)) in self.lamps.iter().zip(&self.wakers).enumerate() {
-                if lamp.lit.load(Ordering::Relaxed) && lamp.lit.swap(false, Ordering::SeqCst) {
+                if lamp.put_out() {
                     any = true;
                     polls = polls.saturating_add(1);
-                    match self.crew.poll(index, &mut Context::from_waker(waker), &mut now_ns) {
-                        Poll::Ready(()) | Poll::Pending => {} // shows in `is_gone`
+                    self.crew.poll_alone(index, &mut Context::from_waker(waker), &mut now_ns);
+                    if self.crew.line().is_over() {
+                        break;
                     }
                 }
             }
@@ -348,14 +423,18 @@ impl OneTask {
                 self.desk.awake.store(false, Ordering::SeqCst);
                 return Poll::Ready(());
             }
-            if any && polls < POLLS_PER_TURN {
+            // the clock was read for the meters
+            let turn_ns = now_ns
+                .map_or(0, |now_ns: u64| now_ns.saturating_sub(*begun_ns.get_or_insert(now_ns)));
+            let is_over = turn_ns >= TURN_NS || polls >= POLLS_PER_TURN;
+            if any && !is_over {
                 continue;
             }
             self.desk.awake.store(false, Ordering::SeqCst);
-            if !self.lamps.iter().any(|lamp| lamp.lit.load(Ordering::SeqCst)) {
+            if !self.lamps.iter().any(|lamp| lamp.is_lit()) {
                 return Poll::Pending;
             }
-            if polls >= POLLS_PER_TURN {
+            if is_over {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }

@@ -45,7 +45,7 @@ pub struct Run<D> {
 impl<D> Future for Run<D> {
     type Output = Result<Completed<D>, PipelineError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.task.poll(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(()) => Poll::Ready(result(self.task.crew(), &self.board, &self.done)),
@@ -140,7 +140,7 @@ impl Future for SegmentTask {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.crew.watch(self.index, cx.waker());
-        let polled = self.crew.poll(self.index, cx, &mut None);
+        let polled = self.crew.poll(self.index, cx);
         self.over = polled.is_ready();
         polled
     }

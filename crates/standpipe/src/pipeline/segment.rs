@@ -287,9 +287,10 @@ pub(crate) struct TankTail<T> {
     /// Fed and not yet visible: never more than the room that the tank had,
     /// plus one item, so that the tank's bound holds with it.
     staged: Batch<T>,
+    /// Its weight, if it is weighed.
     staged_weight: usize,
-    /// Publish when this much is staged.
-    allowance: usize,
+    /// What may be staged before it has to be published.
+    room: usize,
     ticket: Option<u64>,
     watch: Watch,
     post: Post,
@@ -325,7 +326,7 @@ impl<T: Send + 'static> TankTail<T> {
             writable: Some(writable),
             staged: Batch::new(),
             staged_weight: 0,
-            allowance: 0,
+            room: 0,
             ticket: None,
             watch,
             post,
@@ -345,8 +346,8 @@ impl<T: Send + 'static> TankTail<T> {
             return self.stage_slowly(item);
         }
         self.staged.push(item);
-        self.staged_weight = self.staged_weight.saturating_add(1);
-        self.staged_weight >= self.allowance
+        self.room = self.room.saturating_sub(1);
+        self.room == 0
     }
 
     #[inline(never)]
@@ -358,7 +359,8 @@ impl<T: Send + 'static> TankTail<T> {
         let weight = self.core().map_or(0, |core| core.scale.weigh(&item));
         self.staged_weight = self.staged_weight.saturating_add(weight);
         self.staged.push(item);
-        self.staged_weight >= self.allowance
+        self.room = self.room.saturating_sub(weight);
+        self.room == 0
     }
 
     /// A tank that never waits takes each item by its strategy.
@@ -404,11 +406,15 @@ impl<T: Send + 'static> TankTail<T> {
         let before = self.staged.len();
         let now_ns = (before > 0 && self.ticket.is_none()).then(|| self.watch.now_ns());
         let polled = core.poll_publish(cx, &mut self.staged, &mut self.ticket, now_ns);
-        if before > self.staged.len() {
-            let left: usize = self.staged.iter().map(|item| core.scale.weigh(item)).sum();
-            let gone = self.staged_weight.saturating_sub(left);
-            self.staged_weight = left;
-            self.gave(before.saturating_sub(self.staged.len()), gone);
+        let gone = before.saturating_sub(self.staged.len());
+        if gone > 0 {
+            let mut weight = gone;
+            if self.way == Way::Weigh {
+                let left = self.staged.iter().map(|item| core.scale.weigh(item)).sum();
+                weight = self.staged_weight.saturating_sub(left);
+                self.staged_weight = left;
+            }
+            self.gave(gone, weight);
         }
         match polled {
             Poll::Ready(Ok(room)) => {
@@ -416,7 +422,7 @@ impl<T: Send + 'static> TankTail<T> {
                 // whoever reads meanwhile shall not wait for the whole tank;
                 // in one task nobody can
                 let alone = self.watch.alone.load(Ordering::Relaxed);
-                self.allowance = if alone { room } else { room.min(core.gate().span()) };
+                self.room = if alone { room } else { room.min(core.gate().span()) };
                 self.watch.resume();
                 Poll::Ready(())
             }
@@ -483,7 +489,7 @@ impl<T: Send + 'static> Emit<T> for TankTail<T> {
 impl<T: Send + 'static> Outlet<T> for TankTail<T> {
     #[inline]
     fn has_room(&self) -> bool {
-        self.staged_weight < self.allowance
+        self.room > 0
     }
 
     #[inline]

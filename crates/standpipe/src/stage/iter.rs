@@ -31,16 +31,46 @@ where
     type Error = Infallible;
 
     async fn read(&mut self, out: &mut impl Emit<I::Item>) -> Result<More, Infallible> {
-        for _ in 0..PER_READ {
-            let Some(item) = self.0.next() else { return Ok(More::No) };
-            match out.push(item) {
-                Ok(Flow::Ready) => {}
-                Ok(Flow::Wait) => out.flush().await,
-                Err(item) => out.feed(item).await,
+        let mut left = PER_READ;
+        loop {
+            match bring(&mut self.0, out, &mut left) {
+                Brought::Enough => return Ok(More::Yes),
+                Brought::All => return Ok(More::No),
+                Brought::UntilFull => out.flush().await,
+                Brought::UntilRefused(item) => out.feed(item).await,
             }
         }
-        Ok(More::Yes)
     }
+}
+
+enum Brought<T> {
+    /// As many as one `read` shall bring.
+    Enough,
+    /// There are no more.
+    All,
+    /// Until there was no more room.
+    UntilFull,
+    /// This one found none.
+    UntilRefused(T),
+}
+
+/// Brings items while there is room: a loop without an await, which compiles
+/// to one over registers.
+fn bring<I: Iterator<Item: Send>>(
+    items: &mut I,
+    out: &mut impl Emit<I::Item>,
+    left: &mut usize,
+) -> Brought<I::Item> {
+    while *left > 0 {
+        *left = left.saturating_sub(1);
+        let Some(item) = items.next() else { return Brought::All };
+        match out.push(item) {
+            Ok(Flow::Ready) => {}
+            Ok(Flow::Wait) => return Brought::UntilFull,
+            Err(item) => return Brought::UntilRefused(item),
+        }
+    }
+    Brought::Enough
 }
 
 impl<I> fmt::Debug for Iter<I> {

@@ -36,11 +36,17 @@ pub struct Batch<T> {
     items: VecDeque<T>,
     /// Its tank counts items: no weights are added up.
     counted: bool,
-    /// The items in here that are charged to `home`; they are the first ones,
-    /// what is pushed comes behind.
-    charged: InHand,
-    /// What left and is not returned yet.
-    earned: InHand,
+    /// The items in here that are charged to no tank: the last ones. All
+    /// others are charged to `home`.
+    pushed: usize,
+    /// Items that `home` has not been credited for: those in here that are
+    /// charged, and those that left. So an item that leaves changes nothing
+    /// but the queue.
+    owed: usize,
+    /// Weight of the charged items in here, unless they are counted.
+    charged_weight: usize,
+    /// Weight of what left and is not returned yet, unless counted.
+    earned_weight: usize,
     /// Return the credit once it reaches this.
     return_at: usize,
     /// The tank the items are charged to.
@@ -57,8 +63,10 @@ impl<T> Batch<T> {
         Self {
             items: VecDeque::new(),
             counted: false,
-            charged: InHand { items: 0, weight: 0 },
-            earned: InHand { items: 0, weight: 0 },
+            pushed: 0,
+            owed: 0,
+            charged_weight: 0,
+            earned_weight: 0,
             return_at: 0,
             home: None,
             held: false,
@@ -73,8 +81,10 @@ impl<T> Batch<T> {
     }
 
     /// Adds an item at the back, charged to no tank.
+    #[inline]
     pub fn push(&mut self, item: T) {
         self.items.push_back(item);
+        self.pushed = self.pushed.saturating_add(1);
     }
 
     /// Takes the first item. Returns credit to the tank it came from when
@@ -121,46 +131,38 @@ impl<T> Batch<T> {
     /// [`settle`]: Self::settle
     #[inline]
     pub(crate) fn take(&mut self) -> Option<T> {
-        if self.charged.items == 0 {
-            return self.items.pop_front();
+        if self.items.len() <= self.pushed {
+            let item = self.items.pop_front()?;
+            self.pushed = self.items.len();
+            return Some(item);
         }
         if !self.counted {
             self.earn()?;
         }
-        let item = self.items.pop_front()?;
-        self.charged.items = self.charged.items.saturating_sub(1);
-        self.earned.items = self.earned.items.saturating_add(1);
-        Some(item)
+        self.items.pop_front()
     }
 
     /// Takes the first item, or what `split` leaves of it: what that splits off
     /// stays in front. Returns the credit at once.
     pub(crate) fn take_part(&mut self, split: impl FnOnce(&mut T) -> Option<T>) -> Option<T> {
+        let charged_items = self.charged_items();
         let mut item = self.items.pop_front()?;
         let rest = split(&mut item);
-        if self.charged.items > 0 {
-            let whole = rest.is_none();
-            let last = whole && self.charged.items == 1;
+        if charged_items > 0 && !self.counted {
+            let last = rest.is_none() && charged_items == 1;
             let weight = match &self.home {
-                Some(home) if !self.counted && !last => {
-                    home.scale.weigh(&item).min(self.charged.weight)
-                }
+                Some(home) if !last => home.scale.weigh(&item).min(self.charged_weight),
                 // the last one gives all that is left
-                _ => self.charged.weight,
+                _ => self.charged_weight,
             };
-            if !self.counted {
-                self.charged.weight = self.charged.weight.saturating_sub(weight);
-                self.earned.weight = self.earned.weight.saturating_add(weight);
-            }
-            // an item until its last part leaves
-            if whole {
-                self.charged.items = self.charged.items.saturating_sub(1);
-                self.earned.items = self.earned.items.saturating_add(1);
-            }
+            self.charged_weight = self.charged_weight.saturating_sub(weight);
+            self.earned_weight = self.earned_weight.saturating_add(weight);
         }
+        // an item until its last part leaves
         if let Some(rest) = rest {
             self.items.push_front(rest);
         }
+        self.pushed = self.pushed.min(self.items.len());
         let left = self.take_left();
         if let Some(home) = &self.home {
             self.return_at = home.credit(left, None);
@@ -168,59 +170,63 @@ impl<T> Batch<T> {
         Some(item)
     }
 
-    /// Hands up to `most` items to `into`, of the same tank and empty, and
-    /// their charge with them.
+    /// Hands up to `most` charged items to `into`, of the same tank and empty,
+    /// and their charge with them.
     pub(crate) fn give(&mut self, most: usize, into: &mut Self) {
         into.return_at = self.return_at;
-        for _ in 0..most {
+        for _ in 0..most.min(self.charged_items()) {
             let Some(front) = self.items.front() else { break };
             let weight = match &self.home {
-                Some(home) if !self.counted && self.charged.items > 1 => {
-                    home.scale.weigh(front).min(self.charged.weight)
+                Some(home) if !self.counted && self.charged_items() > 1 => {
+                    home.scale.weigh(front).min(self.charged_weight)
                 }
-                _ => self.charged.weight,
+                _ => self.charged_weight,
             };
             let Some(item) = self.items.pop_front() else { break };
             into.items.push_back(item);
-            self.charged.items = self.charged.items.saturating_sub(1);
-            into.charged.items = into.charged.items.saturating_add(1);
-            if !self.counted {
-                self.charged.weight = self.charged.weight.saturating_sub(weight);
-                into.charged.weight = into.charged.weight.saturating_add(weight);
-            }
+            self.owed = self.owed.saturating_sub(1);
+            into.owed = into.owed.saturating_add(1);
+            self.charged_weight = self.charged_weight.saturating_sub(weight);
+            into.charged_weight = into.charged_weight.saturating_add(weight);
         }
     }
 
     /// Moves the weight of the first item from what is charged to what is
     /// earned. Weighed where it lies: a scale that panics loses nothing.
     fn earn(&mut self) -> Option<()> {
-        let weight = match (&self.home, self.charged.items) {
+        let weight = match (&self.home, self.charged_items()) {
             // the last one gives all that is left, and none more than that: a
             // scale that changes its mind cannot unbalance the level
-            (None, _) | (_, 1) => self.charged.weight,
-            (Some(home), _) => home.scale.weigh(self.items.front()?).min(self.charged.weight),
+            (None, _) | (_, 1) => self.charged_weight,
+            (Some(home), _) => home.scale.weigh(self.items.front()?).min(self.charged_weight),
         };
-        self.charged.weight = self.charged.weight.saturating_sub(weight);
-        self.earned.weight = self.earned.weight.saturating_add(weight);
+        self.charged_weight = self.charged_weight.saturating_sub(weight);
+        self.earned_weight = self.earned_weight.saturating_add(weight);
         Some(())
     }
 
-    /// Items with their weight, which is their count in a tank that counts.
-    const fn weighed(&self, hand: InHand) -> InHand {
-        if self.counted { InHand { items: hand.items, weight: hand.items } } else { hand }
+    #[inline]
+    fn charged_items(&self) -> usize {
+        self.items.len().saturating_sub(self.pushed)
+    }
+
+    /// What is in it and charged.
+    fn charged(&self) -> InHand {
+        let items = self.charged_items();
+        InHand { items, weight: if self.counted { items } else { self.charged_weight } }
     }
 
     /// Whether keeping the credit any longer could keep its tank shut: enough
     /// has left to open it, or nothing more will leave.
     #[inline]
-    pub(crate) const fn is_due(&self) -> bool {
+    pub(crate) fn is_due(&self) -> bool {
         let left = self.left();
-        left.items > 0 && (left.weight >= self.return_at || self.charged.items == 0)
+        left.items > 0 && (left.weight >= self.return_at || self.charged_items() == 0)
     }
 
-    /// What is in it and charged.
+    /// The same as a tally.
     pub(crate) fn tally(&self) -> Tally {
-        let charged = self.weighed(self.charged);
+        let charged = self.charged();
         let mut tally = Tally::default();
         tally.add_many(charged.items, charged.weight);
         tally
@@ -228,14 +234,16 @@ impl<T> Batch<T> {
 
     /// What left and was not returned.
     #[inline]
-    pub(crate) const fn left(&self) -> InHand {
-        self.weighed(self.earned)
+    pub(crate) fn left(&self) -> InHand {
+        let items = self.owed.saturating_sub(self.charged_items());
+        InHand { items, weight: if self.counted { items } else { self.earned_weight } }
     }
 
     /// What left and was not returned; it is the caller's to return now.
     pub(crate) fn take_left(&mut self) -> InHand {
         let left = self.left();
-        self.earned = InHand::default();
+        self.owed = self.charged_items();
+        self.earned_weight = 0;
         left
     }
 
@@ -263,7 +271,8 @@ impl<T> Batch<T> {
     /// Swaps the whole queue of its tank in; the batch is empty before.
     pub(crate) fn fill(&mut self, queue: &mut VecDeque<T>, charged: usize, return_at: usize) {
         mem::swap(&mut self.items, queue);
-        self.charged = InHand { items: self.items.len(), weight: charged };
+        self.owed = self.owed.saturating_add(self.items.len());
+        self.charged_weight = charged;
         self.return_at = return_at;
     }
 
@@ -278,22 +287,29 @@ impl<T> Batch<T> {
     /// Puts a charged item in front.
     pub(crate) fn put_back(&mut self, item: T, weight: usize, return_at: usize) {
         self.items.push_front(item);
-        self.charged.items = self.charged.items.saturating_add(1);
-        self.charged.weight = self.charged.weight.saturating_add(weight);
+        self.owed = self.owed.saturating_add(1);
+        self.charged_weight = self.charged_weight.saturating_add(weight);
         self.return_at = return_at;
     }
 
     /// Gives all items up, unread, with what they were charged.
     pub(crate) fn forfeit(&mut self) -> (InHand, VecDeque<T>) {
         self.settle(None);
-        let charged = self.weighed(self.charged);
-        self.charged = InHand::default();
+        let charged = self.charged();
+        self.owed = 0;
+        self.pushed = 0;
+        self.charged_weight = 0;
         (charged, mem::take(&mut self.items))
     }
 
-    /// The bare queue, if its items are charged to no tank.
-    pub(crate) fn uncharged(&mut self) -> Option<&mut VecDeque<T>> {
-        (self.charged.items == 0).then_some(&mut self.items)
+    /// Lets `take` have items out of the bare queue, if none is charged.
+    pub(crate) fn bare(&mut self, take: impl FnOnce(&mut VecDeque<T>)) -> bool {
+        if self.charged_items() > 0 {
+            return false;
+        }
+        take(&mut self.items);
+        self.pushed = self.items.len();
+        true
     }
 }
 
@@ -306,15 +322,19 @@ impl<T> Default for Batch<T> {
 impl<T> Drop for Batch<T> {
     fn drop(&mut self) {
         self.settle(None);
-        if let (Some(home), true) = (&self.home, self.charged.items > 0) {
-            home.unread(self.weighed(self.charged));
+        if let (Some(home), true) = (&self.home, self.charged_items() > 0) {
+            home.unread(self.charged());
         }
     }
 }
 
 impl<T> Extend<T> for Batch<T> {
     fn extend<I: IntoIterator<Item = T>>(&mut self, items: I) {
-        self.items.extend(items);
+        let items = items.into_iter();
+        self.items.reserve(items.size_hint().0);
+        for item in items {
+            self.push(item); // one by one: an iterator may panic
+        }
     }
 }
 
@@ -330,7 +350,7 @@ impl<T> fmt::Debug for Batch<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batch")
             .field("len", &self.items.len())
-            .field("charged", &self.charged.weight)
+            .field("charged", &self.charged().weight)
             .finish()
     }
 }

@@ -216,9 +216,10 @@ impl<T> Core<T> {
         if !state.gate.is_shut() {
             seat = ticket.take().and_then(|ticket| state.seats.leave(ticket));
             if !items.is_empty() {
-                match (&self.scale, items.uncharged()) {
-                    (Scale::One, Some(items)) => Self::publish_counted(&mut state, items, now_ns),
-                    _ => self.publish_weighed(&mut state, items, now_ns),
+                let counted = matches!(self.scale, Scale::One)
+                    && items.bare(|items| Self::publish_counted(&mut state, items, now_ns));
+                if !counted {
+                    self.publish_weighed(&mut state, items, now_ns);
                 }
                 self.deliver(&mut state, &mut wakes);
             }

@@ -229,11 +229,11 @@ impl<T> State<T> {
         true
     }
 
-    /// The reader finds nothing. If writers wait beside the open gate, the one
-    /// that was notified gets one turn (true: the reader has to look again),
+    /// The reader finds nothing. If more writers wait beside the open gate than
+    /// were notified, those that were get one turn (true: the reader has to look again),
     /// then all are woken.
     pub(super) fn let_writers_in(&mut self, wakes: &mut Wakes) -> bool {
-        if self.seats.is_empty() || self.gate.is_shut() {
+        if self.seats.all_notified() || self.gate.is_shut() {
             return false;
         }
         let yielded = mem::replace(&mut self.reader_yielded, true);

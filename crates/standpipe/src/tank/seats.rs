@@ -40,6 +40,11 @@ impl Seats {
         self.seats.is_empty()
     }
 
+    /// Whether nobody is left to notify.
+    pub(super) fn all_notified(&self) -> bool {
+        self.notified == self.seats.len()
+    }
+
     /// Sits down, or stays in the seat one has. Returns a waker that is no
     /// longer needed, to be dropped without a lock: its destructor is foreign
     /// code.
