@@ -13,13 +13,17 @@ use std::{
 
 use crate::size::{self, Amount, Rate, Refusal, Zero};
 
+mod commands;
+mod completions;
 mod environment;
 mod flag;
 mod help;
+mod manual;
 mod saved;
 mod split;
 mod word;
 
+use commands::Task;
 pub(crate) use environment::Environment;
 use flag::{Flag, Id};
 pub(crate) use help::{long_help, short_help};
@@ -176,14 +180,23 @@ pub(crate) enum Limit {
 pub(crate) enum Request {
     /// Run a pipeline.
     Run(Box<Typed>),
-    /// Print the short help to stdout.
-    ShortHelp,
-    /// Print the long help to stdout.
-    LongHelp,
+    /// Plan a pipeline, look its programs up, and print the plan to stdout.
+    Check(Box<Typed>),
+    /// Print this to stdout: a help, the manual page, a completion.
+    Print(String),
     /// Print the version to stdout.
-    Version,
+    Version(Detail),
     /// Nothing, alone at a terminal: print the short help to stderr and exit with 125.
     Nothing,
+}
+
+/// How much of the version is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// The number.
+    Number,
+    /// What the kernel supports, too.
+    Kernel,
 }
 
 /// Reads the command line, without the program's own name.
@@ -207,16 +220,82 @@ pub(crate) fn parse(
             [b'-', letters @ ..] if !letters.is_empty() => reader.cluster(letters, &mut argv)?,
             _ => reader.word(&word)?,
         }
-        if let Some(request) = reader.asked.take() {
-            return Ok(request);
+        if let Some(answer) = reader.answer {
+            return answer_to(answer, reader.typed.display.verbose, argv);
         }
     }
-    let Reader { typed, ran, .. } = reader;
-    let selected = ran || typed.form != Form::Filter || typed.from.is_some() || typed.to.is_some();
-    if selected || !environment.stdin_is_terminal {
-        return Ok(Request::Run(Box::new(typed)));
+    reader.finish(environment)
+}
+
+/// What is asked for instead of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    ShortHelp,
+    LongHelp,
+    Version,
+    Completions,
+    Help,
+}
+
+/// Answers with a text; `rest` are the words behind the question.
+fn answer_to(
+    answer: Answer,
+    verbose: u8,
+    mut rest: impl Iterator<Item = OsString>,
+) -> Result<Request, UsageError> {
+    let text = match answer {
+        Answer::ShortHelp => short_help(),
+        Answer::LongHelp => long_help(),
+        Answer::Version => {
+            let verbose = verbose > 0 || rest.any(|word| word == "-v" || word == "--verbose");
+            return Ok(Request::Version(if verbose { Detail::Kernel } else { Detail::Number }));
+        }
+        Answer::Completions => completions_for(rest.next())?,
+        Answer::Help => help_for(rest.next())?,
+    };
+    match rest.next() {
+        Some(word) if matches!(answer, Answer::Completions | Answer::Help) => {
+            let what = format!("unexpected word `{}`", shown(&word));
+            Err(UsageError::new(what, "leave it out"))
+        }
+        _ => Ok(Request::Print(text)),
     }
-    Ok(Request::Nothing)
+}
+
+fn completions_for(shell: Option<OsString>) -> Result<String, UsageError> {
+    let shells = completions::SHELLS.join("`, `");
+    let Some(shell) = shell else {
+        let hint = format!("write one of `{shells}` behind it");
+        return Err(UsageError::new("`completions` needs a shell", hint));
+    };
+    let name = shown(&shell);
+    completions::script(&name).ok_or_else(|| {
+        let hint = match nearest(&name, completions::SHELLS) {
+            Some(known) => format!("did you mean `{known}`?"),
+            None => format!("there are completions for `{shells}`"),
+        };
+        UsageError::new(format!("no completions for `{name}`"), hint)
+    })
+}
+
+fn help_for(topic: Option<OsString>) -> Result<String, UsageError> {
+    let Some(topic) = topic else { return Ok(long_help()) };
+    let name = shown(&topic);
+    if name == "--man" {
+        return Ok(manual::manual());
+    }
+    if let Some(command) = commands::by_name(&name) {
+        return Ok(help::command_help(command));
+    }
+    if let Some((_, text)) = help::TOPICS.iter().find(|(topic, _)| *topic == name) {
+        return Ok((*text).to_owned());
+    }
+    let known = || commands::names().chain(help::TOPICS.iter().map(|(topic, _)| *topic));
+    let hint = match nearest(&name, known()) {
+        Some(known) => format!("did you mean `{known}`?"),
+        None => format!("there is help for `{}`", known().collect::<Vec<_>>().join("`, `")),
+    };
+    Err(UsageError::new(format!("no help for `{name}`"), hint))
 }
 
 impl UsageError {
@@ -228,11 +307,28 @@ impl UsageError {
 #[derive(Default)]
 struct Reader {
     typed: Typed,
-    ran: bool,
-    asked: Option<Request>,
+    /// The command that was named.
+    task: Option<Task>,
+    answer: Option<Answer>,
 }
 
 impl Reader {
+    /// Says what is asked for when all words are read.
+    fn finish(self, environment: &Environment) -> Result<Request, UsageError> {
+        let typed = Box::new(self.typed);
+        let given = typed.form != Form::Filter || typed.from.is_some() || typed.to.is_some();
+        match self.task {
+            Some(Task::Check) if given => Ok(Request::Check(typed)),
+            Some(Task::Check) => Err(UsageError::new(
+                "`check` needs a pipeline",
+                "write `standpipe check PIPELINE.toml`",
+            )),
+            Some(_) => Ok(Request::Run(typed)),
+            None if given || !environment.stdin_is_terminal => Ok(Request::Run(typed)),
+            None => Ok(Request::Nothing),
+        }
+    }
+
     fn long(
         &mut self,
         word: &[u8],
@@ -290,12 +386,26 @@ impl Reader {
             let what = format!("unexpected word `{text}` after `-c`");
             return Err(UsageError::new(what, "quote the whole pipeline: `-c 'CMD | CMD'`"));
         }
-        if text == "run" && !self.ran {
-            self.ran = true;
-            return Ok(());
+        match (self.task, commands::by_name(&text)) {
+            (None, Some(command)) => {
+                self.task = Some(command.task);
+                match command.task {
+                    Task::Run | Task::Check => {}
+                    Task::Completions => self.answer = Some(Answer::Completions),
+                    Task::Help => self.answer = Some(Answer::Help),
+                }
+                return Ok(());
+            }
+            // `check FILE` is `check -f FILE`
+            (Some(Task::Check), _) => return self.form(Form::File(word.to_owned())),
+            _ => {}
+        }
+        if let Form::File(_) = self.typed.form {
+            let what = format!("unexpected word `{text}` after `-f`");
+            return Err(UsageError::new(what, "a run has one pipeline file, and options"));
         }
         let what = format!("unknown command `{text}`");
-        let hint = match nearest(&text, ["run"]) {
+        let hint = match nearest(&text, commands::names()) {
             Some(known) => format!("did you mean `{known}`?"),
             None if text == "-" || text.contains(['/', '.', ':']) => {
                 format!("to read it write `standpipe --from {text}`; a program goes after `--`")
@@ -361,11 +471,13 @@ impl Reader {
             Id::Quiet => typed.display.quiet = true,
             Id::Verbose => typed.display.verbose = typed.display.verbose.saturating_add(1),
             // The first of several wins: `-hV` is asked for help.
-            Id::Help if self.asked.is_none() && spelling == Spelling::Short => {
-                self.asked = Some(Request::ShortHelp);
+            Id::Help if self.answer.is_none() => {
+                self.answer = Some(match spelling {
+                    Spelling::Short => Answer::ShortHelp,
+                    Spelling::Long => Answer::LongHelp,
+                });
             }
-            Id::Help if self.asked.is_none() => self.asked = Some(Request::LongHelp),
-            Id::Version if self.asked.is_none() => self.asked = Some(Request::Version),
+            Id::Version if self.answer.is_none() => self.answer = Some(Answer::Version),
             _ => {}
         }
     }

@@ -5,6 +5,8 @@
 //! how bytes move nor how anything is drawn.
 
 pub(crate) mod run;
+pub(crate) mod check;
+pub(crate) mod version;
 mod figures;
 mod report;
 mod screen;

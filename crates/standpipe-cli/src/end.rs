@@ -87,6 +87,18 @@ pub(crate) fn check_sink(end: &EndPlan, publish: Publish) -> Result<(), EndError
     }
 }
 
+/// Refuses a file that cannot be read, without waiting for anybody: nothing is asked of a FIFO, a
+/// connection or a descriptor.
+///
+/// # Errors
+/// Why it cannot be read.
+pub(crate) fn check_source(end: &EndPlan) -> Result<(), EndError> {
+    match end {
+        EndPlan::File(path) if !file::is_fifo(path) => file::open(path).map(drop),
+        _ => Ok(()),
+    }
+}
+
 /// Opens a source. May wait for a peer, for as long as that takes.
 ///
 /// # Errors

@@ -25,6 +25,7 @@ pub(crate) mod gauge;
 pub(crate) mod stdio;
 pub(crate) mod port;
 pub(crate) mod stop;
+pub(crate) mod probe;
 
 /// Reads the clock; the only place of the command that does, so that all else takes `now` as an argument.
 #[expect(

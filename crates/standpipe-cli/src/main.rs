@@ -31,9 +31,15 @@ fn main() -> ExitCode {
             Ok(plan) => command::run::run(&plan),
             Err(error) => refuse(error),
         },
-        Ok(Request::ShortHelp) => print(&args::short_help()),
-        Ok(Request::LongHelp) => print(&args::long_help()),
-        Ok(Request::Version) => print(concat!("standpipe ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Request::Check(typed)) => {
+            match plan(*typed, &environment).map(|plan| command::check::check(&plan)) {
+                Ok(Ok(text)) => print(&text),
+                Ok(Err(exit)) => exit,
+                Err(error) => refuse(error),
+            }
+        }
+        Ok(Request::Print(text)) => print(&text),
+        Ok(Request::Version(detail)) => print(&command::version::version(detail)),
         Ok(Request::Nothing) => {
             view::print_on_stderr(&args::short_help());
             Exit::Standpipe

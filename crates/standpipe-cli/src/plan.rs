@@ -24,6 +24,8 @@ mod ends;
 mod graph;
 mod memory;
 
+pub(crate) use ends::schemes;
+
 /// One run, ready to be built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {

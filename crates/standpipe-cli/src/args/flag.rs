@@ -1,7 +1,7 @@
 //! Which flags are there?
 //!
-//! One row a flag: the parser, the long help and the "did you mean" read the same table, so a flag
-//! cannot be known to one and not to the others.
+//! One row a flag: the parser, the long help, the manual page, the completions and the "did you
+//! mean" read the same table, so a flag cannot be known to one and not to the others.
 
 /// A flag, by what it sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,10 @@ pub(super) enum Group {
 }
 
 impl Group {
+    /// All of them, in the order of the help.
+    pub(super) const ALL: [Self; 6] =
+        [Self::Usage, Self::Ends, Self::Tanks, Self::Stopping, Self::Display, Self::Last];
+
     pub(super) fn title(self) -> Option<&'static str> {
         match self {
             Self::Usage | Self::Last => None,
@@ -59,6 +63,17 @@ impl Group {
     }
 }
 
+/// What a value can be, as far as a shell can complete it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Values {
+    /// Nobody knows.
+    Any,
+    /// The name of a file.
+    Files,
+    /// One of these.
+    Words(&'static [&'static str]),
+}
+
 /// A row of the table.
 #[derive(Debug)]
 pub(super) struct Flag {
@@ -69,6 +84,7 @@ pub(super) struct Flag {
     pub(super) long: Option<&'static str>,
     /// The name of its value.
     pub(super) value: Option<&'static str>,
+    pub(super) values: Values,
     pub(super) text: &'static str,
     /// Shown at the right margin.
     pub(super) default: Option<&'static str>,
@@ -83,17 +99,46 @@ impl Flag {
         }
     }
 
+    /// Lists its names with their dashes, the short one first.
+    pub(super) fn names(&self) -> Vec<String> {
+        let short = self.short.map(|short| format!("-{short}"));
+        let long = self.long.map(|long| format!("--{long}"));
+        short.into_iter().chain(long).collect()
+    }
+
+    /// Tells whether giving it twice says more than giving it once.
+    pub(super) fn repeats(&self) -> bool {
+        self.id == Id::Verbose
+    }
+
     const fn new(
         id: Id,
         group: Group,
         names: (Option<char>, &'static str),
         text: &'static str,
     ) -> Self {
-        Self { id, group, short: names.0, long: Some(names.1), value: None, text, default: None }
+        Self {
+            id,
+            group,
+            short: names.0,
+            long: Some(names.1),
+            value: None,
+            values: Values::Any,
+            text,
+            default: None,
+        }
     }
 
     const fn value(self, value: &'static str) -> Self {
         Self { value: Some(value), ..self }
+    }
+
+    const fn files(self) -> Self {
+        Self { values: Values::Files, ..self }
+    }
+
+    const fn words(self, words: &'static [&'static str]) -> Self {
+        Self { values: Values::Words(words), ..self }
     }
 
     const fn default(self, default: &'static str) -> Self {
@@ -109,6 +154,7 @@ pub(super) const FLAGS: [Flag; 25] = [
         short: Some('c'),
         long: None,
         value: Some("CMD | CMD"),
+        values: Values::Any,
         text: "Run a shell pipeline, metered",
         default: None,
     },
@@ -118,11 +164,17 @@ pub(super) const FLAGS: [Flag; 25] = [
         short: Some('f'),
         long: None,
         value: Some("PIPELINE.toml"),
+        values: Values::Files,
         text: "Run a saved pipeline",
         default: None,
     },
-    Flag::new(Id::From, Group::Ends, (Some('i'), "from"), "File, - or URI to read").value("END"),
-    Flag::new(Id::To, Group::Ends, (Some('o'), "to"), "File, - or URI to write").value("END"),
+    Flag::new(Id::From, Group::Ends, (Some('i'), "from"), "File, - or URI to read")
+        .value("END")
+        .files()
+        .default("[see: standpipe help uris]"),
+    Flag::new(Id::To, Group::Ends, (Some('o'), "to"), "File, - or URI to write")
+        .value("END")
+        .files(),
     Flag::new(Id::Overwrite, Group::Ends, (None, "overwrite"), "Let --to replace an existing file"),
     Flag::new(Id::Append, Group::Ends, (None, "append"), "Let --to add to an existing file"),
     Flag::new(
@@ -149,6 +201,7 @@ pub(super) const FLAGS: [Flag; 25] = [
     .value("RATE"),
     Flag::new(Id::Fast, Group::Tanks, (None, "fast"), "Kernel fast path: auto, never")
         .value("WHEN")
+        .words(&["auto", "never"])
         .default("[default: auto]"),
     Flag::new(
         Id::Strict,
@@ -170,9 +223,11 @@ pub(super) const FLAGS: [Flag; 25] = [
         .default("[default: 10s]"),
     Flag::new(Id::View, Group::Display, (None, "view"), "auto, line, plain, none")
         .value("VIEW")
+        .words(&["auto", "line", "plain", "none"])
         .default("[default: auto]"),
     Flag::new(Id::Summary, Group::Display, (None, "summary"), "auto, always, never")
         .value("WHEN")
+        .words(&["auto", "always", "never"])
         .default("[default: auto]"),
     Flag::new(
         Id::Color,
@@ -180,7 +235,8 @@ pub(super) const FLAGS: [Flag; 25] = [
         (None, "color"),
         "auto, always, never; NO_COLOR is respected",
     )
-    .value("WHEN"),
+    .value("WHEN")
+    .words(&["auto", "always", "never"]),
     Flag::new(Id::Ascii, Group::Display, (None, "ascii"), "Draw with ASCII only"),
     Flag::new(
         Id::Name,
@@ -192,7 +248,12 @@ pub(super) const FLAGS: [Flag; 25] = [
     Flag::new(Id::Quiet, Group::Display, (Some('q'), "quiet"), "Errors only"),
     Flag::new(Id::Verbose, Group::Display, (Some('v'), "verbose"), "More"),
     Flag::new(Id::Help, Group::Last, (Some('h'), "help"), "Short help; --help shows everything"),
-    Flag::new(Id::Version, Group::Last, (Some('V'), "version"), "Version"),
+    Flag::new(
+        Id::Version,
+        Group::Last,
+        (Some('V'), "version"),
+        "Version; with -v also what the kernel supports",
+    ),
 ];
 
 /// Finds a flag by its short letter.

@@ -3,10 +3,18 @@
 //! The short help is one screen, written by hand; the flags of the long help are the table. Both
 //! name only what is built.
 
-use super::flag::{FLAGS, Flag, Group};
+use super::{
+    commands::{COMMANDS, Command},
+    flag::{FLAGS, Flag, Group},
+};
+
+mod topics;
+
+pub(super) use topics::TOPICS;
 
 const COLUMNS: usize = 80;
 const TEXT_COLUMN: usize = 27;
+const COMMAND_COLUMN: usize = 13;
 
 const USAGE: &str = "\
 Move data through a pipeline with constant memory and see which stage is slow.
@@ -19,6 +27,8 @@ Usage:
 ";
 
 const SHORT: &str = r#"
+Commands: run  check  completions  help
+
 Most used options:
   -i, --from <END>     File, - or URI to read      -o, --to <END>   ... to write
   -m, --memory <SIZE>  Limit for all tanks [64M]   -t, --tank <SIZE>  Each tank
@@ -28,31 +38,21 @@ Most used options:
   -q, -v, -h, --help, -V
 
 Example: standpipe -c 'pg_dump shop | zstd -3 | ssh backup "cat > shop.zst"'
-More:    standpipe --help
+More:    standpipe --help, standpipe help uris | sizes | exit-codes | files
 "#;
 
-const EXAMPLES: &str = r#"  standpipe run [OPTIONS] ...                  any of these, spelled out
-
-Examples:
-  standpipe -c 'pg_dump shop | zstd -3 | ssh backup "cat > shop.zst"'
-  standpipe --from huge.dat --to tcp://127.0.0.1:9000 -- gzip
-  standpipe -o shop.zst -- pg_dump shop :: zstd -3
-"#;
-
-const ENDS: &str = "
-  An <END> is a PATH or file:///PATH, - or fd:N for an open descriptor,
-  tcp://HOST:PORT, tcp-listen://ADDRESS:PORT, unix:///PATH, null:, and to read
-  zero:SIZE or random:SIZE?seed=N. After --, the first or last STAGE may be one
-  with a scheme. A file gets its name only when the whole run has succeeded.
-";
+/// What to try first.
+pub(super) const EXAMPLES: [&str; 4] = [
+    r#"standpipe -c 'pg_dump shop | zstd -3 | ssh backup "cat > shop.zst"'"#,
+    "standpipe --from huge.dat --to tcp://127.0.0.1:9000 -- gzip",
+    "standpipe -o shop.zst -- pg_dump shop :: zstd -3",
+    "standpipe check nightly.toml && standpipe -f nightly.toml",
+];
 
 const EXIT_CODES: &str = "
-Sizes: 64K and 64KiB are 1024^n bytes, 64kB is 1000^n, 2% is of the memory (with
---low: of the high-water mark). Times: 250ms, 1.5s, 2m, 1h30m.
-
 Exit codes: 0 all data delivered; 1-123 the failed stage's own code; 124 timeout
 or stall; 125 standpipe or an end failed; 126/127 a command could not be run or
-found; 128+N signal N.
+found; 128+N signal N. `standpipe help exit-codes` has the rest.
 ";
 
 /// Writes the help of `-h`: at most 24 lines of 80 columns.
@@ -62,8 +62,15 @@ pub(crate) fn short_help() -> String {
 
 /// Writes the help of `--help`: at most 80 columns.
 pub(crate) fn long_help() -> String {
-    let mut text = format!("{USAGE}{EXAMPLES}");
-    for group in [Group::Ends, Group::Tanks, Group::Stopping, Group::Display, Group::Last] {
+    let mut text = format!("{USAGE}  standpipe COMMAND\n\nExamples:\n");
+    for example in EXAMPLES {
+        text += &format!("  {example}\n");
+    }
+    text += "\nCommands:\n";
+    for command in &COMMANDS {
+        text += &format!("  {:COMMAND_COLUMN$}{}\n", command.name, command.text);
+    }
+    for group in Group::ALL.into_iter().filter(|group| *group != Group::Usage) {
         text.push('\n');
         if let Some(title) = group.title() {
             text += &format!("{title}\n");
@@ -71,11 +78,17 @@ pub(crate) fn long_help() -> String {
         for flag in FLAGS.iter().filter(|flag| flag.group == group) {
             text += &row(flag);
         }
-        if group == Group::Ends {
-            text += ENDS;
-        }
     }
     text + EXIT_CODES
+}
+
+/// Writes the help of a command: how it is called, and what it does.
+pub(super) fn command_help(command: &Command) -> String {
+    let mut text = format!("{}.\n\nUsage:\n", command.text);
+    for usage in command.usage {
+        text += &format!("  {usage}\n");
+    }
+    format!("{text}\n{}", command.details)
 }
 
 fn row(flag: &Flag) -> String {
@@ -102,11 +115,26 @@ mod tests {
     fn help_fits_the_screen() {
         let short = short_help();
         assert!(short.lines().count() <= 24, "{}", short.lines().count());
-        for text in [short, long_help()] {
+        let commands = COMMANDS.iter().map(command_help);
+        let topics = TOPICS.iter().map(|(_, text)| (*text).to_owned());
+        for text in [short, long_help()].into_iter().chain(commands).chain(topics) {
             for line in text.lines() {
                 assert!(line.chars().count() <= COLUMNS, "{line}");
                 assert_eq!(line.trim_end(), line);
             }
+        }
+    }
+
+    #[test]
+    fn help_knows_every_command_and_topic() {
+        for text in [short_help(), long_help()] {
+            for command in &COMMANDS {
+                assert!(text.contains(command.name), "{}", command.name);
+            }
+        }
+        let named = super::super::commands::by_name("help").expect("it is there").text;
+        for (topic, _) in TOPICS {
+            assert!(short_help().contains(topic) && named.contains(topic), "{topic}");
         }
     }
 

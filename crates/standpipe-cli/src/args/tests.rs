@@ -39,11 +39,15 @@ fn what_selects_a_run() {
     assert_eq!(asked(&[], &TERMINAL), Ok(Request::Nothing));
     assert_eq!(asked(&["-q"], &TERMINAL), Ok(Request::Nothing));
     assert!(matches!(asked(&[], &PIPED), Ok(Request::Run(_))));
-    assert_eq!(asked(&["-h"], &PIPED), Ok(Request::ShortHelp));
-    assert_eq!(asked(&["--help"], &TERMINAL), Ok(Request::LongHelp));
-    assert_eq!(asked(&["-V"], &TERMINAL), Ok(Request::Version));
-    assert_eq!(asked(&["--version", "--nonsense"], &TERMINAL), Ok(Request::Version));
-    assert_eq!(asked(&["-qvh"], &TERMINAL), Ok(Request::ShortHelp));
+    assert_eq!(asked(&["-h"], &PIPED), Ok(Request::Print(short_help())));
+    assert_eq!(asked(&["--help"], &TERMINAL), Ok(Request::Print(long_help())));
+    assert_eq!(asked(&["-V"], &TERMINAL), Ok(Request::Version(Detail::Number)));
+    let version = asked(&["--version", "--nonsense"], &TERMINAL);
+    assert_eq!(version, Ok(Request::Version(Detail::Number)));
+    for line in [&["-V", "-v"][..], &["-v", "-V"], &["-vV"], &["--version", "--verbose"]] {
+        assert_eq!(asked(line, &TERMINAL), Ok(Request::Version(Detail::Kernel)), "{line:?}");
+    }
+    assert_eq!(asked(&["-qvh"], &TERMINAL), Ok(Request::Print(short_help())));
     for line in [&["run"][..], &["-c", "a"], &["--", "a"], &["-i", "f"], &["-o", "f"]] {
         typed(line);
     }
@@ -176,6 +180,54 @@ fn words_that_are_no_command_are_refused() {
 }
 
 #[test]
+fn commands_are_read() {
+    let asked = |line: &[&str]| parse(words(line), &PIPED);
+    let checked = |line: &[&str]| match asked(line) {
+        Ok(Request::Check(typed)) => *typed,
+        other => panic!("{line:?}: {other:?}"),
+    };
+    for line in [&["check", "p"][..], &["check", "-f", "p"], &["check", "-q", "p", "-m1M"]] {
+        assert_eq!(checked(line).form, Form::File("p".into()), "{line:?}");
+    }
+    assert_eq!(checked(&["check", "--", "check"]).form, argv(&[&["check"]]));
+    assert_eq!(checked(&["check", "-i", "f"]).from, Some("f".into()));
+    assert_eq!(typed(&["-f", "p", "-q"]).form, Form::File("p".into()));
+    assert_eq!(typed(&["run", "-qfp"]).form, Form::File("p".into()));
+    let print = |line: &[&str]| match asked(line) {
+        Ok(Request::Print(text)) => text,
+        other => panic!("{line:?}: {other:?}"),
+    };
+    assert_eq!(print(&["help"]), long_help());
+    assert!(print(&["help", "sizes"]).starts_with("Sizes\n"));
+    assert!(print(&["help", "check"]).contains("standpipe check [OPTIONS] PIPELINE.toml\n"));
+    assert!(print(&["help", "--man"]).starts_with(".TH STANDPIPE 1"));
+    assert!(print(&["completions", "bash"]).starts_with("# bash"));
+    refused(&["help", "szies"], "no help for `szies`", "did you mean `sizes`?");
+    refused(&["help", "zzz"], "no help for `zzz`", "`run`, `check`");
+    refused(&["help", "uris", "x"], "unexpected word `x`", "leave it out");
+    refused(&["completions"], "`completions` needs a shell", "`bash`, `zsh`, `fish`");
+    refused(&["completions", "zhs"], "no completions for `zhs`", "did you mean `zsh`?");
+    refused(&["completions", "tcl"], "no completions for `tcl`", "`bash`, `zsh`, `fish`");
+    refused(&["check"], "`check` needs a pipeline", "`standpipe check PIPELINE.toml`");
+    refused(&["check", "a", "b"], "stages are given twice, by `-f` and by `-f`", "leave out");
+    refused(&["chekc"], "unknown command `chekc`", "did you mean `check`?");
+    refused(&["-f", "a", "b"], "unexpected word `b` after `-f`", "one pipeline file");
+}
+
+#[test]
+fn the_table_offers_the_words_that_are_read() {
+    let names = |known: &[&str], of: Id| {
+        let flag = flag::FLAGS.iter().find(|flag| flag.id == of).expect("it is there");
+        let flag::Values::Words(words) = flag.values else { panic!("{of:?} has words") };
+        assert_eq!(words, known, "{of:?}");
+    };
+    names(&VIEWS.map(|(name, _)| name), Id::View);
+    names(&WHENS.map(|(name, _)| name), Id::Summary);
+    names(&WHENS.map(|(name, _)| name), Id::Color);
+    names(&["auto", "never"], Id::Fast);
+}
+
+#[test]
 fn stages_given_wrongly_are_refused() {
     refused(&["--"], "no stage follows `--`", "`-- STAGE [:: STAGE]...`");
     refused(&["--", "a", "::"], "stage 2 after `--` is empty", "`\\::`");
@@ -220,7 +272,16 @@ fn options_given_wrongly_are_refused() {
 #[test]
 fn help_is_as_it_was_read_last() {
     // A changed help is copied to the snapshots by `STANDPIPE_SNAPSHOTS=write cargo test`.
-    for (name, text) in [("help-short.txt", short_help()), ("help.txt", long_help())] {
+    let commands = commands::COMMANDS.iter();
+    let commands = commands.map(|command| (command.name, help::command_help(command)));
+    let topics = help::TOPICS.iter().map(|(topic, text)| (*topic, (*text).to_owned()));
+    let more: String = commands
+        .chain(topics)
+        .map(|(name, text)| format!("$ standpipe help {name}\n{text}\n"))
+        .collect();
+    let texts =
+        [("help-short.txt", short_help()), ("help.txt", long_help()), ("help-more.txt", more)];
+    for (name, text) in texts {
         let path = std::path::Path::new("tests/snapshots").join(name);
         if std::env::var_os("STANDPIPE_SNAPSHOTS").is_some() {
             std::fs::write(&path, &text).expect("the snapshot is written");

@@ -115,8 +115,11 @@ struct Ready {
     total: Option<u64>,
 }
 
-/// Checks and opens all that the line needs, before any of it is started.
-fn prepare(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Result<Ready, Exit> {
+/// Looks the outputs and the programs up; nothing is opened.
+///
+/// # Errors
+/// The exit of a run that cannot start. What is wrong has been told.
+pub(crate) fn vet(plan: &Plan, screen: &Screen) -> Result<(), Exit> {
     for (index, stage) in plan.stages.iter().enumerate() {
         match &stage.kind {
             StageKind::Sink { end, publish } => {
@@ -130,6 +133,12 @@ fn prepare(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Result<Ready, Exit> {
             StageKind::Source(_) => {}
         }
     }
+    Ok(())
+}
+
+/// Checks and opens all that the line needs, before any of it is started.
+fn prepare(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Result<Ready, Exit> {
+    vet(plan, screen)?;
     let mut ready = Ready { parts: Vec::new(), finish: None, total: plan.total_bytes };
     for stage in &plan.stages {
         ready.parts.push(match &stage.kind {

@@ -26,6 +26,11 @@ use super::EndPlan;
 const SCHEMES: [&str; 8] =
     ["file://", "fd:", "tcp://", "tcp-listen://", "unix://", "null:", "zero:", "random:"];
 
+/// Lists the schemes, as they are typed.
+pub(crate) fn schemes() -> &'static [&'static str] {
+    &SCHEMES
+}
+
 /// The side of the pipeline an end is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {

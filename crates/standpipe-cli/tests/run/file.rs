@@ -197,3 +197,89 @@ fn a_file_may_come_on_stdin_if_the_data_does_not() {
     let done = run(shell("\"$S\" -f - <&-"));
     done.failed(125, &["stdin"]);
 }
+
+#[test]
+fn check_prints_the_plan_and_starts_nothing() {
+    let scratch = Scratch::new();
+    let text = r#"
+        version = 1
+        name = "nightly"
+        rate = "10MiB/s"
+        stall = "30s"
+        strict = true
+        [[stage]]
+        id = "dump"
+        shell = "touch DIR/mark; seq 10"
+        [[stage]]
+        exec = ["tr", "1 2", "x"]
+        tank = "8MiB"
+        low = "50%"
+        [[stage]]
+        id = "disk"
+        to = "DIR/out"
+        overwrite = true
+    "#;
+    let file = scratch.file("p.toml", text.replace("DIR", &scratch.arg("")).as_bytes());
+    let done = run(standpipe(&["check", &file]));
+    let expected = "\
+nightly:
+stage dump  sh    touch DIR/mark; seq 10
+stage 2     run   tr '1 2' x
+stage disk  to    DIR/out (replaces what is there)
+tank  dump>2  8 MiB, opens again at 4 MiB
+tank  2>disk  1 MiB
+memory: at most 9 MiB in tanks, of 64 MiB allowed
+limits: rate 10 MiB/s, stall 30s, drain 10s, strict
+";
+    assert_eq!((done.code(), done.err.as_str()), (0, ""));
+    assert_eq!(done.text(), expected.replace("DIR", &scratch.arg("")));
+    assert_eq!(scratch.names(), ["p.toml"]);
+    // the command line beats the file in a check as in a run
+    let done = run(standpipe(&["check", &file, "-t", "1M", "--to", "tcp://127.0.0.1:1"]));
+    assert_eq!(done.code(), 0, "nothing is connected: {}", done.err);
+    assert!(done.text().contains("at most 2 MiB"), "{}", done.text());
+    let done = run(standpipe(&["check", "-c", "seq 3 | sort"]));
+    assert_eq!((done.code(), done.text().lines().count()), (0, 5), "{}", done.err);
+}
+
+#[test]
+fn check_refuses_what_a_run_would_refuse() {
+    let scratch = Scratch::new();
+    let old = scratch.file("old", b"old");
+    let missing = scratch.arg("missing");
+    for (args, code, said) in [
+        (&["--", "no-such-program-here"][..], 127, "not found on PATH"),
+        (&["--", "/"], 126, "is not executable"),
+        (&["-c", "cat", "-o", &old], 125, "it already exists"),
+        (&["-i", &missing], 125, "no such file"),
+        (&["-i", "/"], 125, "is a directory"),
+        (&["-c", "cat", "-t", "1G"], 0, ""),
+        (&["-c", "cat | cat", "-t", "1G"], 125, "`--memory` is 64 MiB"),
+        (&[&missing], 125, "no such file"),
+        (&[], 125, "`check` needs a pipeline"),
+    ] {
+        let done = run(standpipe(&[&["check"], args].concat()));
+        assert_eq!(done.text().is_empty(), code != 0, "{args:?}: {}", done.text());
+        done.failed(code, &[said]);
+    }
+    let fifo = scratch.arg("fifo");
+    let done = run(shell(&format!("mkfifo {fifo}; \"$S\" check -i {fifo}")));
+    assert_eq!(done.code(), 0, "nobody is waited for: {}", done.err);
+    assert_eq!(scratch.read("old"), b"old");
+}
+
+#[test]
+fn the_version_tells_what_the_kernel_supports() {
+    let version = run(standpipe(&["--version"])).text();
+    assert_eq!(version, concat!("standpipe ", env!("CARGO_PKG_VERSION"), "\n"));
+    let more = run(standpipe(&["-V", "-v"])).text();
+    assert!(more.starts_with(&version));
+    // a kernel that runs these tests has them all: the others in this directory splice and reap
+    for call in ["splice", "copy_file_range", "pidfd", "renameat2"] {
+        let told = more.lines().find(|line| line.trim_start().starts_with(call));
+        assert!(told.is_some_and(|line| line.ends_with(" yes")), "{call}: {more}");
+    }
+    for fact in ["ends: PATH - file://", "kernel: Linux ", "  a pipe "] {
+        assert!(more.contains(fact), "{fact} is missing in {more}");
+    }
+}

@@ -6,4 +6,5 @@ mod ends;
 mod file;
 mod memory;
 mod paths;
+mod shells;
 mod signals;

@@ -88,6 +88,17 @@ fn every_key_is_read() {
     assert_eq!(read(&format!("\u{feff}{FULL}")).map(|saved| saved.stages.len()), Ok(3), "a BOM");
 }
 
+#[test]
+fn the_file_in_the_help_is_right() {
+    let help = super::super::help::TOPICS.iter().find(|(topic, _)| *topic == "files");
+    let indented = help.expect("it is there").1.lines().filter(|line| line.starts_with("  "));
+    let saved = read(&indented.collect::<Vec<_>>().join("\n")).expect("it is right");
+    assert_eq!(
+        saved.stages.iter().map(|stage| &stage.id).collect::<Vec<_>>(),
+        ["dump", "pack", "3"]
+    );
+}
+
 /// The text has `version = 1` above it; the line counts from there.
 #[track_caller]
 fn refused(text: &str, what: &str, place: &str, hint: &str) {

@@ -1,0 +1,95 @@
+//! Which commands are there, and which topics of help?
+//!
+//! One row a command: the dispatch, `help`, the completions and the "did you mean" read the same
+//! table.
+
+/// A command, by what it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    Run,
+    Check,
+    Completions,
+    Help,
+}
+
+/// A row of the table.
+#[derive(Debug)]
+pub(super) struct Command {
+    pub(super) task: Task,
+    pub(super) name: &'static str,
+    /// How it is called, a form a line.
+    pub(super) usage: &'static [&'static str],
+    pub(super) text: &'static str,
+    /// What `help NAME` adds.
+    pub(super) details: &'static str,
+}
+
+/// All commands, in the order of the long help.
+pub(super) const COMMANDS: [Command; 4] = [
+    Command {
+        task: Task::Run,
+        name: "run",
+        usage: &[
+            "standpipe [run] [OPTIONS] -c 'CMD | CMD | CMD'",
+            "standpipe [run] [OPTIONS] -- STAGE [:: STAGE]...",
+            "standpipe [run] [OPTIONS] -f PIPELINE.toml",
+            "producer | standpipe [run] [OPTIONS] | consumer",
+        ],
+        text: "Run a pipeline (what standpipe does when no command is named)",
+        details: "\
+With -c a shell pipeline is cut at its top-level pipes, and each piece is run by
+sh. What is no single pipeline (&&, ||, ;, a loop) is refused. After -- no shell
+is involved: words are arguments, a lone :: separates stages, \\:: is a literal
+one. Without stages one tank joins the ends.
+
+Options stand before the first stage. `standpipe --help` lists them.
+",
+    },
+    Command {
+        task: Task::Check,
+        name: "check",
+        usage: &[
+            "standpipe check [OPTIONS] PIPELINE.toml",
+            "standpipe check [OPTIONS] -c | -- ...",
+        ],
+        text: "Read a pipeline, start nothing, print the plan",
+        details: "\
+Reads a pipeline file (- is stdin) or the stages after -c or --, looks up its
+programs and files, and prints the stages, the tanks, and the most memory they
+can hold. It connects to nothing and writes nothing. What a run would refuse is
+refused with the same code: 125, or 126 and 127 for programs. Options are those
+of a run and beat the file.
+",
+    },
+    Command {
+        task: Task::Completions,
+        name: "completions",
+        usage: &["standpipe completions bash | zsh | fish"],
+        text: "Print what a shell needs to complete words",
+        details: "\
+Where each shell looks for them:
+  bash:  ~/.local/share/bash-completion/completions/standpipe
+  zsh:   _standpipe, in a directory of $fpath
+  fish:  ~/.config/fish/completions/standpipe.fish
+",
+    },
+    Command {
+        task: Task::Help,
+        name: "help",
+        usage: &["standpipe help [COMMAND | TOPIC]", "standpipe help --man"],
+        text: "Print help: for a command, or uris, sizes, exit-codes, files",
+        details: "\
+With --man it prints the manual page: `standpipe help --man | man -l -`.
+",
+    },
+];
+
+/// Finds a command by its name.
+pub(super) fn by_name(name: &str) -> Option<&'static Command> {
+    COMMANDS.iter().find(|command| command.name == name)
+}
+
+/// Lists the names.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    COMMANDS.iter().map(|command| command.name)
+}

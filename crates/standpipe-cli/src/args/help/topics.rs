@@ -1,0 +1,103 @@
+//! What is there to know beyond the flags?
+
+/// The topics, as they are asked for, with their text: at most 80 columns.
+pub(in super::super) const TOPICS: [(&str, &str); 4] =
+    [("uris", URIS), ("sizes", SIZES), ("exit-codes", EXIT_CODES), ("files", FILES)];
+
+const URIS: &str = "\
+Ends, for --from and --to, and in a pipeline file for from and to:
+
+  PATH, file:///PATH       A file, device or FIFO. --to writes beside it under a
+                           hidden name and gives the final name only when the
+                           whole run has succeeded; SIGTERM leaves PATH.partial.
+                           Devices and FIFOs are written in place.
+  -                        Our stdin or stdout
+  fd:N                     A descriptor that is open at start
+  tcp://HOST:PORT          A connection we make; an IPv6 address in [ and ]
+  tcp-listen://ADDRESS:PORT
+                           A connection we wait for, on that address alone
+  unix:///PATH             A Unix stream socket
+  null:                    Nothing to read; takes everything
+  zero:SIZE                So many zero bytes, to read; without SIZE no end
+  random:SIZE?seed=N       Made-up bytes, equal for equal seeds, to read
+
+A word that begins with an unknown scheme:// is an error; ./x://y is a file.
+In file:// a byte may be written as %41. After --, the first or the last stage
+may be an end with a scheme. The user and password of a URI are shown as ***.
+
+An existing file is refused. --overwrite replaces it on success, --append adds
+to it in place.
+";
+
+const SIZES: &str = "\
+Sizes
+  64K  64k  64KiB  1.5M  2GiB    1024^n bytes
+  64KB  64kB  10MB               1000^n bytes
+  65536                          bytes
+  2%                             of the memory of the machine or of the cgroup,
+                                 the lower; with --low of the high-water mark
+
+Rates, for --rate
+  10MB/s  10MiB/s  10M/s  10M    bytes in a second
+  80Mbit/s                       bits in a second
+  1G/h  500K/m                   in an hour, in a minute
+  max                            no limit
+
+Times
+  250ms  1.5s  2m  1h30m         a unit is needed: 5 is refused, 5s is not
+
+What could be meant in two ways is refused with both as a hint: 64kb could be
+bits or bytes.
+";
+
+const EXIT_CODES: &str = "\
+Exit codes
+  0        every stage ended well, and the sink has taken every byte
+  1-123    the code of the stage that failed first by cause
+  124      --timeout or --stall
+  125      standpipe itself: usage, an end that failed (not found, disk full,
+           refused), memory that cannot suffice, an early stop under --strict
+  126      a command is not executable; nothing was started
+  127      a command is not found; nothing was started
+  128+N    a stage was killed by signal N; told to end by INT, TERM, HUP or
+           PIPE, standpipe itself dies of that signal
+
+First by cause: a stage that dies because its reader had gone is a consequence
+of what happened to the reader, and a stage below a failure is a consequence of
+that failure. If the reader ended with 0 (yes | head), nothing failed: that is a
+note, and 125 under --strict. A stage's own 124 to 255 passes through.
+";
+
+const FILES: &str = "\
+A pipeline file is TOML, in UTF-8. Paths are relative to the working directory;
+a name that is not UTF-8 can only be given on the command line.
+
+  version = 1              # required
+  name = \"nightly\"         # optional, as all below
+  memory = \"64MiB\"
+  rate = \"10MB/s\"
+  total = \"2GiB\"
+  stall = \"30s\"
+  timeout = \"1h\"
+  drain = \"10s\"
+  strict = true
+
+  [[stage]]
+  id = \"dump\"              # default: its number in the file
+  shell = \"pg_dump shop\"   # sh -c; one of exec, shell, from, to
+  stderr = \"prefix\"        # prefix, inherit, drop, file:PATH
+
+  [[stage]]
+  id = \"pack\"
+  exec = [\"zstd\", \"-3\"]    # program and arguments, no shell
+  tank = \"8MiB\"            # the tank before this stage
+  low = \"50%\"              # its low-water mark
+
+  [[stage]]
+  input = \"pack\"           # default: the stage above
+  to = \"shop.zst\"          # an end, see: standpipe help uris
+  overwrite = true         # or append = true
+
+Options on the command line beat the file. `standpipe check FILE` prints what
+would be built.
+";
