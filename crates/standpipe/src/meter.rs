@@ -67,6 +67,11 @@ impl TankMeter {
         }));
     }
 
+    /// The last reading of the clock, if there is one.
+    pub(crate) fn seen_ns(&self) -> Option<u64> {
+        self.timed.as_ref().map(|timed| timed.seen_ns)
+    }
+
     /// The level is about to change at `now_ns`. Without a time (`None`) the
     /// change is folded in at the next reading, as a straight line.
     #[inline]

@@ -21,8 +21,10 @@
 //! `writableLength`). *drain*: the shut tank opens, at its low-water mark.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc as StdArc;
 
+use crate::error::Cause;
 use crate::gate::{Gate, Marks};
 use crate::overflow::Overflow;
 use crate::snapshot::{TankSnapshot, Unit};
@@ -33,6 +35,7 @@ pub(crate) mod queue;
 mod batch;
 mod cork;
 mod entry;
+pub(crate) mod events;
 mod exit;
 mod readable;
 mod seats;
@@ -42,6 +45,7 @@ mod loom_tests;
 
 pub use batch::{Batch, Drain};
 pub use cork::Corked;
+pub use events::{Event, EventKind, Events};
 pub use readable::{Next, PipeError, Readable};
 pub use writable::{Drained, Finished, Permit, Sending, Writable};
 
@@ -347,6 +351,69 @@ impl Gauge {
     /// Changes both marks, live.
     pub fn set_marks(&self, marks: Marks) {
         self.tank.set_marks(marks);
+    }
+
+    /// Observes it: when it shuts, opens, loses items, ends. At most `capacity`
+    /// events wait to be read; the oldest make room and are counted. The first
+    /// one tells how the tank stands now.
+    ///
+    /// # Memory
+    /// As said at [`Events`].
+    pub fn events(&self, capacity: usize) -> Events {
+        Events::of(std::slice::from_ref(self), capacity)
+    }
+
+    pub(crate) fn observe(&self, ring: Arc<events::Ring>, index: usize) {
+        self.tank.observe(ring, index);
+    }
+
+    /// Waits until the data has ended and its last item has left; for someone
+    /// who neither writes nor reads. Told also to whoever asks late.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: it only looks.
+    ///
+    /// # Errors
+    /// The cause, if the data ended early: a writer failed or was dropped
+    /// without `end`, or the reader went away before it had everything.
+    ///
+    /// # Examples
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// use standpipe::Tank;
+    ///
+    /// let (writable, mut readable) = Tank::items(4).build();
+    /// let gauge = readable.gauge();
+    /// let watch = async move { gauge.finished().await };
+    /// let work = async move {
+    ///     writable.send("all").await?;
+    ///     writable.end();
+    ///     readable.next().await.expect("an item")?;
+    ///     Ok::<(), Box<dyn std::error::Error>>(())
+    /// };
+    /// let (watched, worked) = futures::join!(watch, work);
+    /// worked?;
+    /// assert!(watched.is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn finished(&self) -> Result<(), Cause> {
+        let mut wait = Watching { tank: &*self.tank, ticket: None };
+        poll_fn(|cx| wait.tank.poll_finished(cx, &mut wait.ticket)).await
+    }
+}
+
+/// A seat among those who wait for the end, given up on drop.
+struct Watching<'a> {
+    tank: &'a dyn queue::AnyTank,
+    ticket: Option<u64>,
+}
+
+impl Drop for Watching<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.tank.leave_finishing(ticket);
+        }
     }
 }
 

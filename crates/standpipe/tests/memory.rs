@@ -118,6 +118,29 @@ fn waits_allocate_nothing() {
 }
 
 #[test]
+fn an_observer_costs_nothing_per_item_and_nothing_per_event() {
+    let (writable, mut readable) = Tank::items(8).low(0).build::<u64>();
+    let mut events = writable.gauge().events(4);
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    allocates_nothing(|| {
+        for item in 0..8 {
+            assert!(writable.write(item).is_ok());
+        }
+        while readable.try_next().is_some() {}
+        while events.try_next().is_some() {}
+        assert!(std::pin::pin!(events.next()).poll(&mut cx).is_pending());
+    });
+    // nobody reads them: the ring is full, and stays as large as it is
+    allocates_nothing(|| {
+        for item in 0..8 {
+            assert!(writable.write(item).is_ok());
+        }
+        while readable.try_next().is_some() {}
+    });
+    assert!(events.missed() > 0);
+}
+
+#[test]
 fn batches_allocate_nothing() {
     let (writable, mut readable) = Tank::items(64).build::<u64>();
     let (mut to, mut from) = (Batch::new(), Batch::new());

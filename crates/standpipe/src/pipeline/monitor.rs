@@ -10,7 +10,7 @@ use crate::pipeline::segment::Clock;
 use crate::snapshot::{Report, StageSnapshot};
 use crate::stage::line::Line;
 use crate::sync::{Arc, Mutex, lock};
-use crate::tank::Gauge;
+use crate::tank::{Events, Gauge};
 
 /// A segment as the monitor knows it.
 pub(crate) struct Row {
@@ -88,6 +88,16 @@ impl Monitor {
     #[must_use]
     pub fn tanks(&self) -> Vec<Gauge> {
         lock(&self.board.tanks).clone()
+    }
+
+    /// Observes all tanks, upstream first: when they shut, open, lose items,
+    /// end. At most `capacity` events wait to be read; the oldest make room and
+    /// are counted. See [`Events`].
+    ///
+    /// # Memory
+    /// As said at [`Events`].
+    pub fn events(&self, capacity: usize) -> Events {
+        Events::of(&self.tanks(), capacity)
     }
 
     /// Ends the pipeline now: nothing is polled any more, every stage is

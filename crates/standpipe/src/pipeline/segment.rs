@@ -508,6 +508,7 @@ impl<T: Send + 'static> Outlet<T> for TankTail<T> {
     async fn finish(&mut self) {
         self.flush().await;
         if let Some(writable) = self.writable.take() {
+            writable.core().see_time(self.watch.now_ns());
             writable.end();
         }
     }

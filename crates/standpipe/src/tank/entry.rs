@@ -10,7 +10,7 @@ use crate::gate::Flow;
 use crate::overflow::{Action, Overflow};
 use crate::sync::{MutexGuard, lock};
 use crate::tank::batch::Batch;
-use crate::tank::queue::{Core, End, State, Wakes};
+use crate::tank::queue::{Core, End, State, Wakes, unlock};
 use crate::tank::seats::Seat;
 use crate::weigh::Scale;
 
@@ -92,8 +92,7 @@ impl<T> Core<T> {
         if !state.gate.is_shut() && !state.seats.is_empty() {
             state.wake_next_writer(&mut wakes);
         }
-        drop(state);
-        wakes.wake();
+        unlock(state, wakes);
         flow
     }
 
@@ -114,8 +113,8 @@ impl<T> Core<T> {
     ) -> Result<Flow, WriteError<T>> {
         let mut after = After { wakes: Wakes::default(), evicted: VecDeque::new(), line };
         let result = self.overflow(&mut state, item, weight, &mut after);
-        drop(state);
-        after.wakes.wake();
+        unlock(state, after.wakes);
+        drop(after.evicted); // their destructors are foreign code
         result
     }
 
@@ -139,6 +138,7 @@ impl<T> Core<T> {
             Action::Break => {
                 let cause = Cause::new(CauseKind::Overflowed);
                 state.end = End::Failed(cause.clone());
+                state.tell_end();
                 state.wake_everyone(&mut after.wakes);
                 Err(WriteError::Closed(item, cause))
             }
@@ -186,6 +186,7 @@ impl<T> Core<T> {
             } else {
                 drops.oldest.add(weight)
             }
+            state.tell_dropped(1, weight);
             state.refund(weight, None, &mut after.wakes);
             after.evicted.push_back(item);
         }
@@ -232,9 +233,8 @@ impl<T> Core<T> {
             }
             (None, Poll::Ready(Ok(state.gate.room())))
         };
-        drop(state);
+        unlock(state, wakes);
         drop((old, seat)); // a waker's destructor is foreign code
-        wakes.wake();
         if items.is_due() {
             items.settle(now_ns); // the tank they came from; its lock, not ours
         }
@@ -305,9 +305,8 @@ impl<T> Core<T> {
         if seat.as_ref().is_some_and(Seat::had_baton) && !state.gate.is_shut() {
             state.wake_next_writer(&mut wakes);
         }
-        drop(state);
+        unlock(state, wakes);
         drop(seat); // a waker's destructor is foreign code
-        wakes.wake();
     }
 
     /// Charges `weight` ahead of an item, if the gate is open. Returns what was
@@ -322,8 +321,7 @@ impl<T> Core<T> {
         if !state.gate.is_shut() && !state.seats.is_empty() {
             state.wake_next_writer(&mut wakes);
         }
-        drop(state);
-        wakes.wake();
+        unlock(state, wakes);
         Some(charged)
     }
 
@@ -350,8 +348,7 @@ impl<T> Core<T> {
             self.deliver(&mut state, &mut wakes);
         }
         let shut = state.gate.is_shut();
-        drop(state);
-        wakes.wake();
+        unlock(state, wakes);
         match refused {
             Some(error) => Err(error),
             None => Ok(if shut { Flow::Wait } else { Flow::Ready }),
@@ -377,10 +374,12 @@ impl<T> Core<T> {
                 End::Ended
             };
             self.uncork_all();
+            state.tell_end();
             state.wake_everyone(&mut wakes);
+        } else if state.writers == 0 {
+            state.tell_emptied();
         }
-        drop(state);
-        wakes.wake();
+        unlock(state, wakes);
     }
 
     /// A writer fails the tank at once, for everybody.
@@ -390,10 +389,10 @@ impl<T> Core<T> {
         if matches!(state.end, End::Flowing) {
             state.end = End::Failed(cause);
             self.uncork_all();
+            state.tell_end();
             state.wake_everyone(&mut wakes);
         }
-        drop(state);
-        wakes.wake();
+        unlock(state, wakes);
     }
 
     /// Waits until the last item has left the reader's hands. `ticket` is the

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use crate::error::Cause;
 use crate::sync::{Ordering, lock};
 use crate::tank::batch::Batch;
-use crate::tank::queue::{Core, End, Wakes};
+use crate::tank::queue::{Core, End, Wakes, unlock};
 
 /// In `held`: the reader paused itself.
 const PAUSED: usize = 1;
@@ -60,8 +60,7 @@ impl<T> Core<T> {
             if let Taken::Failed(cause) = &taken {
                 state.end = End::Told(cause.clone());
             }
-            drop(state);
-            wakes.wake();
+            unlock(state, wakes);
             return Poll::Ready(taken);
         }
         if state.let_writers_in(&mut wakes) {
@@ -71,9 +70,8 @@ impl<T> Core<T> {
             Some(waker) if waker.will_wake(cx.waker()) => None,
             _ => state.reader.replace(cx.waker().clone()),
         };
-        drop(state);
+        unlock(state, wakes);
         drop(old); // a waker's destructor is foreign code
-        wakes.wake();
         Poll::Pending
     }
 
@@ -85,8 +83,7 @@ impl<T> Core<T> {
         if !state.take_into(batch) {
             state.let_writers_in(&mut wakes);
         }
-        drop(state);
-        wakes.wake();
+        unlock(state, wakes);
     }
 
     /// Takes back the weight of items that left a batch. Returns how much may
@@ -97,8 +94,7 @@ impl<T> Core<T> {
         state.meter.read.add_many(left.items, left.weight);
         state.refund(left.weight, now_ns, &mut wakes);
         let due = state.return_at();
-        drop(state);
-        wakes.wake();
+        unlock(state, wakes);
         due
     }
 
@@ -107,9 +103,9 @@ impl<T> Core<T> {
         let mut wakes = Wakes::default();
         let mut state = lock(&self.state);
         state.meter.dropped.unread.add_many(lost.items, lost.weight);
+        state.tell_dropped(lost.items, lost.weight);
         state.refund(lost.weight, None, &mut wakes);
-        drop(state);
-        wakes.wake();
+        unlock(state, wakes);
     }
 
     /// Counts items that were given to this tank's writer and will never be in
@@ -120,6 +116,8 @@ impl<T> Core<T> {
             let mut state = lock(&self.state);
             state.meter.written.add(weight);
             state.meter.dropped.unread.add(weight);
+            state.tell_dropped(1, weight);
+            unlock(state, Wakes::default());
         }
     }
 
@@ -128,8 +126,7 @@ impl<T> Core<T> {
         let mut wakes = Wakes::default();
         let mut state = lock(&self.state);
         state.refund(weight, None, &mut wakes);
-        drop(state);
-        wakes.wake();
+        unlock(state, wakes);
     }
 
     /// Charges an item that is put in front of a batch: it is written once
@@ -154,15 +151,23 @@ impl<T> Core<T> {
         };
         state.meter.dropped.unread.add_many(lost.items, lost.weight);
         // a reader that leaves after the end, or a failure, changes neither
-        match state.end {
-            End::Flowing => state.end = End::Stopped(cause),
-            End::Ended if lost.items > 0 => state.end = End::Stopped(cause),
-            _ => {}
+        let stops = match state.end {
+            End::Flowing => true,
+            End::Ended => lost.items > 0,
+            _ => false,
+        };
+        if stops {
+            state.end = End::Stopped(cause);
         }
         state.refund(lost.weight, None, &mut wakes);
+        if stops {
+            state.tell_end();
+        }
+        state.tell_dropped(lost.items, lost.weight);
+        state.reader_gone = true; // now it may have closed, and that comes last
+        state.tell_emptied();
         state.wake_everyone(&mut wakes);
-        drop(state);
-        wakes.wake();
+        unlock(state, wakes);
         drop(queue);
     }
 

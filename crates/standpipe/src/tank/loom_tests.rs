@@ -302,3 +302,60 @@ fn finished_is_told_when_the_last_item_has_left() {
         drop(readable);
     });
 }
+
+#[test]
+fn an_event_wakes_an_observer_that_is_about_to_park() {
+    loom::model(|| {
+        let (writable, readable) = tank(1);
+        let mut events = writable.gauge().events(4);
+        let writer = thread::spawn(move || {
+            drop(writable.write(1)); // or it is handed back
+            drop(writable.end());
+        });
+        let reader = thread::spawn(move || drop(readable));
+        let mut closed = false;
+        while let Some(event) = block_on(events.next()) {
+            assert!(!closed, "it is the last");
+            closed = matches!(event.kind, crate::tank::EventKind::Closed);
+        }
+        assert!(closed);
+        writer.join().unwrap();
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn an_observer_that_comes_while_it_ends_is_told_each_end_once() {
+    loom::model(|| {
+        let (writable, readable) = tank(1);
+        let gauge = writable.gauge();
+        let writer = thread::spawn(move || drop(writable.end()));
+        let reader = thread::spawn(move || drop(readable));
+        let mut events = gauge.events(4);
+        let mut ends = 0;
+        let mut closed = 0;
+        while let Some(event) = block_on(events.next()) {
+            match event.kind {
+                crate::tank::EventKind::Ended | crate::tank::EventKind::Stopped(_) => ends += 1,
+                crate::tank::EventKind::Closed => closed += 1,
+                _ => {}
+            }
+        }
+        assert_eq!((ends, closed), (1, 1));
+        writer.join().unwrap();
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn a_third_party_is_told_when_it_has_finished() {
+    loom::model(|| {
+        let (writable, mut readable) = tank(4);
+        let gauge = writable.gauge();
+        let watcher = thread::spawn(move || block_on(gauge.finished()));
+        let writer = thread::spawn(move || drop(writable.end()));
+        assert_eq!(read_all(&mut readable), (vec![], None));
+        assert!(watcher.join().unwrap().is_ok());
+        writer.join().unwrap();
+    });
+}

@@ -8,15 +8,16 @@
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc as StdArc;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
 use crate::error::{Cause, CauseKind};
 use crate::gate::{Flow, Gate, Marks, Turn};
 use crate::meter::TankMeter;
 use crate::overflow::Overflow;
-use crate::snapshot::{TankSnapshot, Unit};
-use crate::sync::{Arc, AtomicUsize, Mutex, lock};
+use crate::snapshot::{Tally, TankSnapshot, Unit};
+use crate::sync::{Arc, AtomicUsize, Mutex, MutexGuard, lock};
 use crate::tank::batch::Batch;
+use crate::tank::events::{EventKind, Observers, Ring, Sight};
 use crate::tank::seats::Seats;
 use crate::weigh::Scale;
 
@@ -48,8 +49,20 @@ pub(crate) struct State<T> {
     /// Those who wait for the last item to leave, or for an early end.
     pub(super) finishing: Seats,
     pub(super) meter: TankMeter,
+    /// Those who observe, if anybody does, and what the tank is called there.
+    pub(super) observers: Option<Box<Observed>>,
+    pub(super) reader_gone: bool,
     /// Credit comes back per item, and a drain wakes every writer: Node's.
     pub(super) exact: bool,
+}
+
+/// See [`State::observers`].
+pub(super) struct Observed {
+    by: Observers,
+    name: StdArc<str>,
+    unit: Unit,
+    finished: bool,
+    closed: bool,
 }
 
 /// How far the data has come.
@@ -64,6 +77,18 @@ pub(crate) enum End {
     Told(Cause),
     /// The reader went away.
     Stopped(Cause),
+}
+
+impl End {
+    /// What those who observe are told of it.
+    fn told_as(&self) -> Option<EventKind> {
+        match self {
+            Self::Flowing => None,
+            Self::Ended => Some(EventKind::Ended),
+            Self::Failed(cause) | Self::Told(cause) => Some(EventKind::Failed(cause.clone())),
+            Self::Stopped(cause) => Some(EventKind::Stopped(cause.clone())),
+        }
+    }
 }
 
 /// Tasks to wake, once the lock is free.
@@ -101,6 +126,17 @@ impl Wakes {
     }
 }
 
+/// Frees the lock, then wakes: those who observe as well.
+pub(super) fn unlock<T>(state: MutexGuard<'_, State<T>>, mut wakes: Wakes) {
+    if let Some(observed) = &state.observers {
+        for waker in observed.by.wakers() {
+            wakes.push(waker);
+        }
+    }
+    drop(state);
+    wakes.wake();
+}
+
 impl<T> State<T> {
     /// Why nothing can be written, if nothing can.
     pub(super) fn closed(&self) -> Option<Cause> {
@@ -134,10 +170,12 @@ impl<T> State<T> {
     pub(super) fn charge(&mut self, weight: usize, now_ns: Option<u64>) -> usize {
         let (before, was_shut) = (self.gate.level(), self.gate.is_shut());
         self.meter.before(now_ns, before, self.gate.marks().high());
-        if self.gate.admit(weight) == Flow::Wait && !was_shut {
-            self.meter.pauses = self.meter.pauses.saturating_add(1);
-        }
+        let shuts = self.gate.admit(weight) == Flow::Wait && !was_shut;
         self.meter.after(now_ns.is_some(), self.gate.level());
+        if shuts {
+            self.meter.pauses = self.meter.pauses.saturating_add(1);
+            self.tell_flow(&EventKind::Shut);
+        }
         self.gate.level().saturating_sub(before)
     }
 
@@ -149,9 +187,10 @@ impl<T> State<T> {
     }
 
     /// Counts an item that was taken from its writer and is not in the queue.
-    pub(super) const fn drop_arriving(&mut self, weight: usize) {
+    pub(super) fn drop_arriving(&mut self, weight: usize) {
         self.meter.written.add(weight);
         self.meter.dropped.newest.add(weight);
+        self.tell_dropped(1, weight);
     }
 
     /// Returns a weight, with its effects on the meter and on who waits.
@@ -161,10 +200,64 @@ impl<T> State<T> {
         self.meter.after(now_ns.is_some(), self.gate.level());
         if turn == Turn::Opened {
             self.opened(wakes);
+            self.tell_flow(&EventKind::Drained);
         }
         if !matches!(self.end, End::Flowing) && self.inside() == 0 {
             self.wake_finishing(wakes);
+            self.tell_emptied();
         }
+    }
+
+    /// Tells those who observe that the gate moved: no news once the data has
+    /// ended.
+    fn tell_flow(&mut self, kind: &EventKind) {
+        if self.observers.is_some() && matches!(self.end, End::Flowing) {
+            self.tell(kind);
+        }
+    }
+
+    /// Tells those who observe that items will not be delivered.
+    pub(super) fn tell_dropped(&mut self, items: usize, weight: usize) {
+        if self.observers.is_some() && items > 0 {
+            let mut tally = Tally::default();
+            tally.add_many(items, weight);
+            self.tell(&EventKind::Dropped(tally));
+        }
+    }
+
+    /// Tells those who observe how the data ended, and what follows from it.
+    pub(super) fn tell_end(&mut self) {
+        if let Some(kind) = self.end.told_as() {
+            self.tell(&kind);
+            self.tell_emptied();
+        }
+    }
+
+    /// The last item has left, or a door: tells what is complete by that.
+    pub(super) fn tell_emptied(&mut self) {
+        if self.observers.is_none() || self.inside() > 0 {
+            return;
+        }
+        if matches!(self.end, End::Ended) {
+            self.tell_once(&EventKind::Finished, |observed| &mut observed.finished);
+        }
+        if self.writers == 0 && self.reader_gone {
+            self.tell_once(&EventKind::Closed, |observed| &mut observed.closed);
+        }
+    }
+
+    fn tell_once(&mut self, kind: &EventKind, told: impl Fn(&mut Observed) -> &mut bool) {
+        if self.observers.as_deref_mut().is_some_and(|seen| !mem::replace(told(seen), true)) {
+            self.tell(kind);
+        }
+    }
+
+    #[cold]
+    fn tell(&mut self, kind: &EventKind) {
+        let (level, at_ns) = (self.gate.level(), self.meter.seen_ns());
+        let Some(observed) = &mut self.observers else { return };
+        let sight = Sight { tank: &observed.name, level, unit: observed.unit, at_ns };
+        observed.by.tell(kind, &sight);
     }
 
     /// The drain: the next writer may come. If the reader is parked with
@@ -185,7 +278,7 @@ impl<T> State<T> {
 
     /// Whether a write has nobody to wake.
     pub(super) fn nobody_waits(&self) -> bool {
-        self.reader.is_none() && self.seats.is_empty()
+        self.reader.is_none() && self.seats.is_empty() && self.observers.is_none()
     }
 
     pub(super) fn wake_reader(&mut self, wakes: &mut Wakes) {
@@ -271,6 +364,8 @@ impl<T> Core<T> {
             seats: Seats::default(),
             finishing: Seats::default(),
             meter: TankMeter::default(),
+            observers: None,
+            reader_gone: false,
             exact: false,
         };
         Self { name, unit, scale, overflow, held: AtomicUsize::new(0), state: Mutex::new(state) }
@@ -289,12 +384,60 @@ impl<T> Core<T> {
         let mut wakes = Wakes::default();
         let mut state = lock(&self.state);
         match state.gate.set_marks(marks) {
-            Turn::Opened => state.opened(&mut wakes),
-            Turn::Shut => state.meter.pauses = state.meter.pauses.saturating_add(1),
+            Turn::Opened => {
+                state.opened(&mut wakes);
+                state.tell_flow(&EventKind::Drained);
+            }
+            Turn::Shut => {
+                state.meter.pauses = state.meter.pauses.saturating_add(1);
+                state.tell_flow(&EventKind::Shut);
+            }
             Turn::Stayed => {}
         }
-        drop(state);
-        wakes.wake();
+        unlock(state, wakes);
+    }
+
+    /// Adds an observer, and tells it how the tank stands.
+    pub(crate) fn observe(&self, ring: Arc<Ring>, index: usize) {
+        let mut state = lock(&self.state);
+        let observed = state.observers.get_or_insert_with(|| {
+            Box::new(Observed {
+                by: Observers::default(),
+                name: self.name.clone(),
+                unit: self.unit,
+                finished: false,
+                closed: false,
+            })
+        });
+        observed.by.add(ring, index);
+        let standing = match state.end.told_as() {
+            Some(end) => end,
+            None if state.gate.is_shut() => EventKind::Shut,
+            None => EventKind::Ready,
+        };
+        let empty = state.inside() == 0;
+        let closed = state.writers == 0 && state.reader_gone && empty;
+        let finished = matches!(state.end, End::Ended) && empty;
+        let (level, at_ns) = (state.gate.level(), state.meter.seen_ns());
+        if let Some(observed) = &mut state.observers {
+            observed.finished |= finished;
+            observed.closed |= closed;
+            let sight = Sight { tank: &observed.name, level, unit: observed.unit, at_ns };
+            observed.by.tell_newest(&standing, &sight);
+            if finished {
+                observed.by.tell_newest(&EventKind::Finished, &sight);
+            }
+            if closed {
+                observed.by.tell_newest(&EventKind::Closed, &sight);
+            }
+        }
+    }
+
+    /// A reading of the clock, so that what is told next has its time.
+    pub(crate) fn see_time(&self, now_ns: u64) {
+        let mut state = lock(&self.state);
+        let (level, high) = (state.gate.level(), state.gate.marks().high());
+        state.meter.before(Some(now_ns), level, high);
     }
 
     pub(crate) fn start_timing(&self, now_ns: u64) {
@@ -336,6 +479,9 @@ pub(crate) trait AnyTank: Send + Sync {
     fn snapshot(&self, now_ns: Option<u64>) -> TankSnapshot;
     fn gate(&self) -> Gate;
     fn set_marks(&self, marks: Marks);
+    fn observe(&self, ring: Arc<Ring>, index: usize);
+    fn poll_finished(&self, cx: &Context<'_>, ticket: &mut Option<u64>) -> Poll<Result<(), Cause>>;
+    fn leave_finishing(&self, ticket: u64);
 }
 
 impl<T: Send> AnyTank for Shared<T> {
@@ -349,6 +495,18 @@ impl<T: Send> AnyTank for Shared<T> {
 
     fn set_marks(&self, marks: Marks) {
         self.as_ref().set_marks(marks);
+    }
+
+    fn observe(&self, ring: Arc<Ring>, index: usize) {
+        self.as_ref().observe(ring, index);
+    }
+
+    fn poll_finished(&self, cx: &Context<'_>, ticket: &mut Option<u64>) -> Poll<Result<(), Cause>> {
+        self.as_ref().poll_finished(cx, ticket)
+    }
+
+    fn leave_finishing(&self, ticket: u64) {
+        self.as_ref().leave_finishing(ticket);
     }
 }
 

@@ -13,7 +13,7 @@ use crate::tank::Gauge;
 use crate::tank::batch::Batch;
 use crate::tank::exit::Taken;
 use crate::tank::queue::Shared;
-use crate::tank::writable::Writable;
+use crate::tank::writable::{Finished, Writable};
 
 /// The reading end of a tank: one consumer.
 ///
@@ -362,6 +362,20 @@ impl<T> Readable<T> {
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.core.has_ended()
+    }
+
+    /// Waits until every writer has ended and the last item has left this
+    /// reader's hands. What it returns keeps nothing going and may be awaited
+    /// anywhere, while this reader reads on.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: it only looks.
+    ///
+    /// # Errors
+    /// The cause, if the data ended early.
+    #[must_use = "a wait does nothing unless awaited"]
+    pub fn finished(&self) -> Finished<T> {
+        Finished::new(self.core.clone())
     }
 
     /// Changes both marks, live.

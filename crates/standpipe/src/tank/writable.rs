@@ -186,7 +186,22 @@ impl<T> Writable<T> {
     /// Cancel safe: the end has been said, only the answer is lost.
     pub fn end(mut self) -> Finished<T> {
         self.ended = true;
-        Finished { core: self.core.clone(), ticket: None } // `self` drops, and leaves with the count
+        Finished::new(self.core.clone()) // `self` drops, and leaves with the count
+    }
+
+    /// Waits until every writer has ended, this one included, and the last item
+    /// has left the reader's hands. What it returns keeps nothing going and may
+    /// be awaited anywhere: take it before [`end`](Self::end), or to learn of a
+    /// reader that went away while there is nothing to write.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: it only looks.
+    ///
+    /// # Errors
+    /// The cause, if the data ended early.
+    #[must_use = "a wait does nothing unless awaited"]
+    pub fn finished(&self) -> Finished<T> {
+        Finished::new(self.core.clone())
     }
 
     /// Fails the tank for everybody: the reader gets what is queued and then
@@ -378,11 +393,17 @@ impl<T> fmt::Debug for Permit<'_, T> {
     }
 }
 
-/// What [`Writable::end`] returns: ready when every writer has ended and the
-/// last item has left the reader's hands.
+/// What [`Writable::end`] and `finished` of both doors return: ready when every
+/// writer has ended and the last item has left the reader's hands.
 pub struct Finished<T> {
     core: Shared<T>,
     ticket: Option<u64>,
+}
+
+impl<T> Finished<T> {
+    pub(super) const fn new(core: Shared<T>) -> Self {
+        Self { core, ticket: None }
+    }
 }
 
 impl<T> Future for Finished<T> {
