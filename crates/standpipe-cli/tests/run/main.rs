@@ -4,6 +4,7 @@ mod rig;
 mod causes;
 mod ends;
 mod file;
+mod forms;
 mod memory;
 mod paths;
 mod shells;
