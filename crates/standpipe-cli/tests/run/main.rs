@@ -9,3 +9,4 @@ mod memory;
 mod paths;
 mod shells;
 mod signals;
+mod terminal;
