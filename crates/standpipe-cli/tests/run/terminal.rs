@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::OwnedFd;
 use std::process::Stdio;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -26,7 +25,7 @@ fn drawn(size: [u16; 2], variables: &[(&str, &str)], args: &[&str]) -> String {
     drop(command); // it holds their side
     // the end is an error: there is nobody on the other side any more
     let mut text = Vec::new();
-    File::from(OwnedFd::from(ours)).read_to_end(&mut text).expect_err("the other side is closed");
+    File::from(ours).read_to_end(&mut text).expect_err("the other side is closed");
     assert_eq!(child.wait().expect("it ends").code(), Some(0));
     String::from_utf8(text).expect("what we draw is UTF-8")
 }
