@@ -1,15 +1,26 @@
 //! What do the numbers mean?
 //!
-//! So far one verdict: which stage limits the flow, by the arrow rule. Between
-//! two neighbours an arrow points towards the one that makes the other wait:
-//! down if the upper is paused for longer than the lower is starved, else up.
-//! The slowest stage is the one that no arrow leaves.
+//! [`diagnose`] reads two reports and says what limits the flow in the time
+//! between them: a [`Verdict`]. It rests on shares of the critical path where
+//! the pipeline hands them over, and else on times alone, by two rules that
+//! have to agree. Between two neighbours an *arrow* points towards the one
+//! that makes the other wait: down if the upper is paused for longer than the
+//! lower is starved, else up; the slowest stage is the one that no arrow
+//! leaves. It is likely if it is also the busiest. The two kinds of evidence
+//! are never mixed.
 //!
 //! # Knows / never knows
 //! Knows snapshots. Never knows tanks, tasks or views. So the same rule judges
 //! a live pipeline, a finished one and one that was only watched.
 
-use crate::snapshot::{Confidence, Slowest, StageSnapshot, ratio};
+use std::cmp::Reverse;
+
+use crate::snapshot::{Confidence, ratio};
+
+mod stretch;
+mod verdict;
+
+pub use verdict::{Forecast, Kind, Verdict, diagnose};
 
 /// How long one stage was in each state, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,30 +70,52 @@ pub fn slowest(stages: &[Times]) -> Option<usize> {
         })
         .max_by_key(|&i| {
             let pull = at(&across, i.checked_sub(1)).saturating_add(at(&across, Some(i)));
-            (pull, std::cmp::Reverse(i))
+            (pull, Reverse(i))
         })
 }
 
-/// The verdict over the stages of a report.
-pub(crate) fn verdict(stages: &[StageSnapshot]) -> Option<Slowest> {
-    let times: Vec<Times> = stages
-        .iter()
-        .map(|stage| Times {
-            busy_ns: stage.busy_ns,
-            paused_ns: stage.paused_ns,
-            starved_ns: stage.starved_ns,
-        })
-        .collect();
-    let position = slowest(&times)?;
-    let stage = stages.get(position)?;
-    Some(Slowest {
-        position,
-        name: stage.name.clone(),
-        confidence: Confidence::Probable,
-        because: because(&times, position, |i| {
-            stages.get(i).map_or("", |stage| stage.name.as_ref())
-        }),
-    })
+/// The stage that no turning point denies: all above it are paused at least
+/// as much as starved, all below starved at least as much as paused. Of
+/// several the one that waited least; without one the busiest.
+fn turning_point(stages: &[Times]) -> Option<usize> {
+    let turns = |i: usize| {
+        let (above, from) = stages.split_at(i);
+        above.iter().all(|times| times.paused_ns >= times.starved_ns)
+            && from.iter().skip(1).all(|times| times.starved_ns >= times.paused_ns)
+    };
+    let waited = |i: &usize| {
+        stages.get(*i).map_or(u64::MAX, |times| times.starved_ns.saturating_add(times.paused_ns))
+    };
+    (0..stages.len()).filter(|i| turns(*i)).min_by_key(waited).or_else(|| busiest(stages))
+}
+
+/// The stage with the most busy time, the first of equals.
+fn busiest(stages: &[Times]) -> Option<usize> {
+    (0..stages.len()).max_by_key(|i| (stages.get(*i).map(|times| times.busy_ns), Reverse(*i)))
+}
+
+/// Names the stage that limits a line of which only times are known, and how
+/// sure that is: likely if the busiest stage and the arrow rule agree, else
+/// the turning point, unsure.
+///
+/// `None` as for [`slowest`].
+///
+/// # Examples
+/// ```
+/// use standpipe::diagnose::{Times, limit};
+/// use standpipe::snapshot::Confidence;
+///
+/// let paused = Times { busy_ns: 5, paused_ns: 95, starved_ns: 0 };
+/// let busy = Times { busy_ns: 99, paused_ns: 0, starved_ns: 1 };
+/// assert_eq!(limit(&[paused, busy]), Some((1, Confidence::Likely)));
+/// ```
+#[must_use]
+pub fn limit(stages: &[Times]) -> Option<(usize, Confidence)> {
+    let arrow = slowest(stages)?;
+    if busiest(stages) == Some(arrow) {
+        return Some((arrow, Confidence::Likely));
+    }
+    turning_point(stages).map(|turning| (turning, Confidence::Unsure))
 }
 
 /// The numbers a verdict rests on: how busy the named stage is and how its

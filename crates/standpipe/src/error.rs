@@ -60,6 +60,12 @@ pub struct StageId {
     pub name: Arc<str>,
 }
 
+impl StageId {
+    pub(crate) const fn new(index: usize, name: Arc<str>) -> Self {
+        Self { index, name }
+    }
+}
+
 impl fmt::Display for StageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "stage {} `{}`", self.index, self.name)

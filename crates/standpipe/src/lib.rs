@@ -104,7 +104,14 @@ pub mod pipeline;
 #[cfg(not(loom))]
 pub mod stage;
 pub mod tank;
+#[cfg(all(feature = "sim", not(loom)))]
+pub mod sim;
 pub mod diagnose;
+#[cfg_attr(
+    any(loom, not(feature = "sim")),
+    expect(dead_code, reason = "only the simulator hands paths over so far")
+)]
+mod critical;
 mod meter;
 pub mod gate;
 pub mod overflow;

@@ -11,8 +11,11 @@
 //! clocks run the same code.
 
 use std::panic::Location;
+use std::sync::Arc;
 
-use crate::snapshot::{Drops, PastMark, StageState, Tally};
+use crate::error::StageId;
+use crate::gate::Gate;
+use crate::snapshot::{Drops, PastMark, StageSnapshot, StageState, Tally, TankSnapshot, Unit};
 use crate::sync::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 
 /// Lines told apart in `past_mark`; more are summed under one name.
@@ -102,11 +105,6 @@ impl TankMeter {
         self.lowest.get_or_insert(level);
     }
 
-    /// Lowest level since the reader began.
-    pub(crate) fn lowest(&self) -> usize {
-        self.lowest.unwrap_or(0)
-    }
-
     /// Counts a write past the mark from this line.
     pub(crate) fn past_mark(&mut self, line: &'static Location<'static>, weight: usize) {
         let marks = self.past_mark.get_or_insert_default();
@@ -122,7 +120,7 @@ impl TankMeter {
     }
 
     /// The lines that wrote past the mark.
-    pub(crate) fn past_marks(&self) -> Vec<PastMark> {
+    fn past_marks(&self) -> Vec<PastMark> {
         let Some(marks) = &self.past_mark else { return Vec::new() };
         let named = marks.lines.iter().map(|(line, written)| PastMark {
             line: format!("{}:{}", line.file(), line.line()),
@@ -133,8 +131,40 @@ impl TankMeter {
         named.chain(rest).collect()
     }
 
+    /// What is said of the tank that has this gate, as of `now_ns`.
+    pub(crate) fn snapshot(
+        &self,
+        name: Arc<str>,
+        unit: Unit,
+        gate: Gate,
+        now_ns: Option<u64>,
+    ) -> TankSnapshot {
+        let timed = self.time_weighted(now_ns, gate.level(), gate.marks().high());
+        TankSnapshot {
+            name,
+            unit,
+            level: gate.level(),
+            peak: self.peak,
+            lowest: self.lowest.unwrap_or(0),
+            high: gate.marks().high(),
+            low: gate.marks().low(),
+            shut: gate.is_shut(),
+            written: self.written,
+            read: self.read,
+            dropped: self.dropped,
+            oversize: self.oversize,
+            pauses: self.pauses,
+            refused: self.refused,
+            wakes_reader: self.wakes_reader,
+            wakes_writer: self.wakes_writer,
+            past_mark: self.past_marks(),
+            mean_level: timed.map(|(mean, _)| mean),
+            fill_ns: timed.map(|(_, fill_ns)| fill_ns),
+        }
+    }
+
     /// Time-weighted mean level and times by fill, up to `now_ns`.
-    pub(crate) fn time_weighted(
+    fn time_weighted(
         &self,
         now_ns: Option<u64>,
         level: usize,
@@ -204,18 +234,18 @@ pub(crate) struct StageMeter {
 
 /// A consistent copy of a [`StageMeter`], open interval included.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct StageTimes {
-    pub(crate) state: StageState,
-    pub(crate) busy_ns: u64,
-    pub(crate) paused_ns: u64,
-    pub(crate) starved_ns: u64,
-    pub(crate) own_wait_ns: u64,
-    pub(crate) not_running_ns: u64,
-    pub(crate) paused_longest_ns: u64,
-    pub(crate) starved_longest_ns: u64,
-    pub(crate) polls: u64,
-    pub(crate) taken: Tally,
-    pub(crate) given: Tally,
+struct StageTimes {
+    state: StageState,
+    busy_ns: u64,
+    paused_ns: u64,
+    starved_ns: u64,
+    own_wait_ns: u64,
+    not_running_ns: u64,
+    paused_longest_ns: u64,
+    starved_longest_ns: u64,
+    polls: u64,
+    taken: Tally,
+    given: Tally,
 }
 
 const WAITING: u8 = 0;
@@ -335,8 +365,28 @@ impl StageMeter {
         self.seq.store(seq.wrapping_add(2), Ordering::Release);
     }
 
+    /// What is said of the stage or segment of this name, as of `now_ns`.
+    pub(crate) fn snapshot(&self, id: StageId, name: Arc<str>, now_ns: u64) -> StageSnapshot {
+        let times = self.times(now_ns);
+        StageSnapshot {
+            id,
+            name,
+            state: times.state,
+            busy_ns: times.busy_ns,
+            paused_ns: times.paused_ns,
+            starved_ns: times.starved_ns,
+            own_wait_ns: times.own_wait_ns,
+            not_running_ns: times.not_running_ns,
+            paused_longest_ns: times.paused_longest_ns,
+            starved_longest_ns: times.starved_longest_ns,
+            polls: times.polls,
+            taken: times.taken,
+            given: times.given,
+        }
+    }
+
     /// A copy as of `now_ns`, the open interval included.
-    pub(crate) fn times(&self, now_ns: u64) -> StageTimes {
+    fn times(&self, now_ns: u64) -> StageTimes {
         for _ in 0..64 {
             let before = self.seq.load(Ordering::Acquire);
             let times = self.copy(now_ns);

@@ -236,10 +236,14 @@ impl StageSnapshot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Confidence {
-    /// The evidence contradicts itself.
+    /// The evidence contradicts itself, or changes with time.
     Unsure,
-    /// Named by the arrow rule from waiting times alone.
-    Probable,
+    /// First in each third of the time; or, where only times are known, two
+    /// rules agree.
+    Likely,
+    /// Twice the next one in each third of a time that is long against the
+    /// items' stay in the tanks.
+    Certain,
 }
 
 /// The stage that limits the flow.
@@ -256,6 +260,34 @@ pub struct Slowest {
     pub because: String,
 }
 
+/// Whose time the result waited for, from the start up to a moment: the chain
+/// of last arrivals that led to what the sink does.
+///
+/// Not a counter: when another chain comes to be the last, numbers may go
+/// back. Their growth over a stretch of time, divided by it, is each stage's
+/// share of the critical path.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Waypoint {
+    /// When, in nanoseconds of the pipeline's clock.
+    pub at_ns: u64,
+    /// Time in each stage.
+    pub stage_ns: Vec<u64>,
+    /// Times the chain went from a writer that waited back to the reader whose
+    /// credit let it go on, by tank.
+    pub crossings: Vec<u64>,
+}
+
+/// The stages on both sides of a tank, by position in the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Join {
+    /// Writes it.
+    pub from: usize,
+    /// Reads it.
+    pub to: usize,
+}
+
 /// A whole pipeline: the numbers of one moment, or of its end.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -268,6 +300,13 @@ pub struct Report {
     pub tanks: Vec<TankSnapshot>,
     /// The stage that limits the flow, if one can be named.
     pub slowest: Option<Slowest>,
+    /// The two stages that each tank joins, by position.
+    pub joins: Vec<Join>,
+    /// How many stages may run at once, if that is known.
+    pub cores: Option<usize>,
+    /// The critical path at moments spread over the run, the last one now; a
+    /// bounded number of them.
+    pub path: Vec<Waypoint>,
 }
 
 impl Report {

@@ -8,6 +8,7 @@
 //! the rule of the verdict: that is the library's.
 
 use standpipe::diagnose::{self, Times};
+use standpipe::snapshot::Confidence;
 
 use crate::exec::gauge::Reading;
 
@@ -39,15 +40,14 @@ pub(crate) fn share(part_ns: u64, times: &Times) -> f64 {
 pub(crate) struct Slowest {
     /// Its index, upstream first.
     pub(crate) stage: usize,
-    /// It is also the busiest.
+    /// It is also the busiest, and the arrow rule says the same.
     pub(crate) likely: bool,
 }
 
 /// Names the slowest stage of a line, `None` if nobody waited for anybody.
 pub(crate) fn slowest(line: &[Times]) -> Option<Slowest> {
-    let stage = diagnose::slowest(line)?;
-    let busiest = line.iter().map(|times| times.busy_ns).max();
-    Some(Slowest { stage, likely: Some(line[stage].busy_ns) == busiest })
+    let (stage, confidence) = diagnose::limit(line)?;
+    Some(Slowest { stage, likely: confidence > Confidence::Unsure })
 }
 
 #[cfg(test)]

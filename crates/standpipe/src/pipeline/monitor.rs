@@ -3,11 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::diagnose;
 use crate::error::{Cause, CauseKind};
 use crate::meter::StageMeter;
 use crate::pipeline::segment::Clock;
-use crate::snapshot::{Report, StageSnapshot};
+use crate::snapshot::{Join, Report, StageSnapshot, TankSnapshot};
 use crate::stage::line::Line;
 use crate::sync::{Arc, Mutex, lock};
 use crate::tank::{Events, Gauge};
@@ -35,33 +34,24 @@ impl Board {
         let stages: Vec<StageSnapshot> = lock(&self.rows)
             .iter()
             .map(|row| {
-                let times = row.meter.times(now_ns);
-                StageSnapshot {
-                    id: self.line.stage_id(row.first_stage),
-                    name: row.name.clone(),
-                    state: times.state,
-                    busy_ns: times.busy_ns,
-                    paused_ns: times.paused_ns,
-                    starved_ns: times.starved_ns,
-                    own_wait_ns: times.own_wait_ns,
-                    not_running_ns: times.not_running_ns,
-                    paused_longest_ns: times.paused_longest_ns,
-                    starved_longest_ns: times.starved_longest_ns,
-                    polls: times.polls,
-                    taken: times.taken,
-                    given: times.given,
-                }
+                let id = self.line.stage_id(row.first_stage);
+                row.meter.snapshot(id, row.name.clone(), now_ns)
             })
             .collect();
-        let tanks = lock(&self.tanks).iter().map(|tank| tank.snapshot_at(now_ns)).collect();
+        let tanks: Vec<TankSnapshot> =
+            lock(&self.tanks).iter().map(|tank| tank.snapshot_at(now_ns)).collect();
         let begun_ns = lock(&self.begun_ns).unwrap_or(now_ns);
-        let slowest = diagnose::verdict(&stages);
-        Report {
+        let mut report = Report {
             elapsed: Duration::from_nanos(now_ns.saturating_sub(begun_ns)),
             stages,
+            joins: (0..tanks.len()).map(|t| Join { from: t, to: t.saturating_add(1) }).collect(),
             tanks,
-            slowest,
-        }
+            slowest: None,
+            cores: None,
+            path: Vec::new(),
+        };
+        report.slowest = report.verdict().slowest;
+        report
     }
 }
 

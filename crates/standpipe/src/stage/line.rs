@@ -60,7 +60,7 @@ impl Line {
 
     pub(crate) fn stage_id(&self, index: usize) -> StageId {
         let name = lock(&self.names).get(index).cloned().unwrap_or_else(|| "?".into());
-        StageId { index, name }
+        StageId::new(index, name)
     }
 
     /// Calls `alarm` whenever the line ends or begins to drain; at once if it

@@ -448,29 +448,7 @@ impl<T> Core<T> {
 
     pub(crate) fn snapshot(&self, now_ns: Option<u64>) -> TankSnapshot {
         let state = lock(&self.state);
-        let (gate, meter) = (state.gate, &state.meter);
-        let timed = meter.time_weighted(now_ns, gate.level(), gate.marks().high());
-        TankSnapshot {
-            name: self.name.clone(),
-            unit: self.unit,
-            level: gate.level(),
-            peak: meter.peak,
-            lowest: meter.lowest(),
-            high: gate.marks().high(),
-            low: gate.marks().low(),
-            shut: gate.is_shut(),
-            written: meter.written,
-            read: meter.read,
-            dropped: meter.dropped,
-            oversize: meter.oversize,
-            pauses: meter.pauses,
-            refused: meter.refused,
-            wakes_reader: meter.wakes_reader,
-            wakes_writer: meter.wakes_writer,
-            past_mark: meter.past_marks(),
-            mean_level: timed.map(|(mean, _)| mean),
-            fill_ns: timed.map(|(_, fill_ns)| fill_ns),
-        }
+        state.meter.snapshot(self.name.clone(), self.unit, state.gate, now_ns)
     }
 }
 
