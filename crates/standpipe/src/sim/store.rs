@@ -1,0 +1,168 @@
+//! A tank in virtual time: gate, overflow and meter as in a real one.
+
+use std::collections::VecDeque;
+use std::mem;
+
+use crate::critical::Path;
+use crate::gate::{Flow, Gate, Turn};
+use crate::meter::TankMeter;
+use crate::overflow::{Action, Overflow};
+use crate::sim::Joint;
+
+/// What flows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Item {
+    pub(super) weight: usize,
+    pub(super) written_ns: u64,
+}
+
+/// What left a batch, and was not given back yet.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Earned {
+    pub(super) items: usize,
+    pub(super) weight: usize,
+    /// The sum of the times when they were written.
+    written_ns: u128,
+}
+
+impl Earned {
+    pub(super) fn add(&mut self, item: Item) {
+        self.items = self.items.saturating_add(1);
+        self.weight = self.weight.saturating_add(item.weight);
+        self.written_ns = self.written_ns.saturating_add(u128::from(item.written_ns));
+    }
+}
+
+pub(super) struct Store {
+    pub(super) joint: Joint,
+    pub(super) gate: Gate,
+    pub(super) meter: TankMeter,
+    pub(super) queue: VecDeque<Item>,
+    /// All its writers are over.
+    pub(super) ended: bool,
+    /// Its reader is over.
+    pub(super) stopped: bool,
+    /// Hands that wait for an item, for a drain.
+    pub(super) readers: Vec<usize>,
+    pub(super) writers: Vec<usize>,
+    pub(super) item_path: Path,
+    pub(super) drain_path: Path,
+    /// From write to the return of their weight, over all items that left.
+    pub(super) sojourn_ns: u128,
+}
+
+/// What became of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// It is in the tank, or was dropped by the strategy.
+    Gone,
+    /// The tank is shut, and its writer waits.
+    Waits,
+    /// The tank fails.
+    Breaks,
+}
+
+impl Store {
+    pub(super) fn new(joint: &Joint, path: &Path) -> Self {
+        let mut meter = TankMeter::default();
+        meter.start_timing(0, 0);
+        Self {
+            joint: joint.clone(),
+            gate: Gate::new(joint.marks),
+            meter,
+            queue: VecDeque::new(),
+            ended: false,
+            stopped: false,
+            readers: Vec::new(),
+            writers: Vec::new(),
+            item_path: path.clone(),
+            drain_path: path.clone(),
+            sojourn_ns: 0,
+        }
+    }
+
+    /// Whether a writer has to wait for a drain.
+    pub(super) fn makes_wait(&self) -> bool {
+        self.gate.is_shut() && self.joint.overflow == Overflow::Wait && !self.stopped
+    }
+
+    /// Writes an item by the rule of the gate, or else by the strategy.
+    pub(super) fn write(&mut self, item: Item, now_ns: u64) -> Written {
+        if self.stopped {
+            return Written::Gone;
+        }
+        if !self.gate.is_shut() {
+            self.admit(item, now_ns);
+            return Written::Gone;
+        }
+        match self.joint.overflow.at_shut() {
+            Action::HandBack => return Written::Waits,
+            Action::Refuse => self.meter.refused = self.meter.refused.saturating_add(1),
+            Action::Break => return Written::Breaks,
+            Action::TakePastMark => self.admit(item, now_ns),
+            Action::DropArriving => {
+                self.meter.written.add(item.weight);
+                self.meter.dropped.newest.add(item.weight);
+            }
+            action @ (Action::EvictOldest | Action::EvictAll) => {
+                let all = action == Action::EvictAll;
+                while all || self.gate.level() >= self.gate.marks().high() {
+                    let Some(front) = self.queue.pop_front() else { break };
+                    let drops = &mut self.meter.dropped;
+                    let drops = if all { &mut drops.replaced } else { &mut drops.oldest };
+                    drops.add(front.weight);
+                    let (Turn::Stayed | Turn::Opened | Turn::Shut) =
+                        self.release(front.weight, now_ns);
+                }
+                if self.gate.level() < self.gate.marks().high() {
+                    self.admit(item, now_ns);
+                } else {
+                    self.meter.written.add(item.weight);
+                    self.meter.dropped.newest.add(item.weight);
+                }
+            }
+        }
+        Written::Gone
+    }
+
+    fn admit(&mut self, mut item: Item, now_ns: u64) {
+        item.written_ns = now_ns;
+        let was_shut = self.gate.is_shut();
+        self.meter.before(Some(now_ns), self.gate.level(), self.gate.marks().high());
+        if self.gate.admit(item.weight) == Flow::Wait && !was_shut {
+            self.meter.pauses = self.meter.pauses.saturating_add(1);
+        }
+        self.meter.after(true, self.gate.level());
+        self.meter.written.add(item.weight);
+        if item.weight > self.gate.marks().high() {
+            self.meter.oversize = self.meter.oversize.saturating_add(1);
+        }
+        self.queue.push_back(item);
+    }
+
+    /// Swaps the queue into a batch. Returns how much may leave it before its
+    /// credit is due; `None` if nothing is there.
+    pub(super) fn take(&mut self, batch: &mut VecDeque<Item>) -> Option<usize> {
+        if self.queue.is_empty() {
+            return None;
+        }
+        self.meter.reader_began(self.gate.level());
+        mem::swap(&mut self.queue, batch);
+        Some(self.gate.until_open())
+    }
+
+    /// Takes credit back for what left.
+    pub(super) fn credit(&mut self, earned: Earned, now_ns: u64) -> Turn {
+        let all = u128::from(now_ns).saturating_mul(earned.items as u128);
+        self.sojourn_ns = self.sojourn_ns.saturating_add(all.saturating_sub(earned.written_ns));
+        self.meter.read.add_many(earned.items, earned.weight);
+        self.release(earned.weight, now_ns)
+    }
+
+    fn release(&mut self, weight: usize, now_ns: u64) -> Turn {
+        self.meter.before(Some(now_ns), self.gate.level(), self.gate.marks().high());
+        let turn = self.gate.release(weight);
+        self.meter.after(true, self.gate.level());
+        turn
+    }
+}
