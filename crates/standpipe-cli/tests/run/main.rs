@@ -1,8 +1,10 @@
 //! Drives the built command through the situations it has to handle: a file a family of situations.
 
 mod rig;
+mod record;
 mod causes;
 mod ends;
+mod events;
 mod file;
 mod forms;
 mod memory;
