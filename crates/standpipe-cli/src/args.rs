@@ -8,7 +8,6 @@ use std::{
     ffi::{OsStr, OsString},
     fmt,
     os::unix::ffi::OsStrExt,
-    path::PathBuf,
     time::Duration,
 };
 
@@ -16,6 +15,7 @@ use crate::size::{self, Amount, Rate, Refusal, Zero};
 
 mod commands;
 mod completions;
+mod doctor;
 mod environment;
 mod flag;
 mod help;
@@ -25,6 +25,7 @@ mod split;
 mod word;
 
 use commands::Task;
+pub(crate) use doctor::{Doctor, Target};
 pub(crate) use environment::Environment;
 use flag::{Flag, Id};
 pub(crate) use help::{long_help, short_help};
@@ -82,19 +83,6 @@ pub(crate) struct Display {
     pub(crate) quiet: bool,
     /// How often `-v` was given.
     pub(crate) verbose: u8,
-    /// `--json` without a destination: stderr is for events, and nothing is drawn.
-    pub(crate) events_on_stderr: bool,
-}
-
-/// Where `--json` writes its events.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum EventsTo {
-    /// To stderr, where they take the place of the display.
-    Stderr,
-    /// To a descriptor that is open at start.
-    Fd(i32),
-    /// To a file, after what is in it.
-    File(PathBuf),
 }
 
 /// A command line that cannot be run. Its exit code is 125.
@@ -149,8 +137,6 @@ pub(crate) struct Typed {
     pub(crate) stall: Option<Duration>,
     /// `--drain`.
     pub(crate) drain: Option<Duration>,
-    /// `--json`.
-    pub(crate) events: Option<EventsTo>,
     /// `--name`.
     pub(crate) name: Option<OsString>,
     /// How it is shown.
@@ -198,6 +184,8 @@ pub(crate) enum Request {
     Run(Box<Typed>),
     /// Plan a pipeline, look its programs up, and print the plan to stdout.
     Check(Box<Typed>),
+    /// Look at a pipeline that runs.
+    Doctor(Doctor),
     /// Print this to stdout: a help, the manual page, a completion.
     Print(String),
     /// Print the version to stdout.
@@ -250,6 +238,7 @@ enum Answer {
     LongHelp,
     Version,
     Completions,
+    Doctor,
     Help,
 }
 
@@ -266,6 +255,7 @@ fn answer_to(
             let verbose = verbose > 0 || rest.any(|word| word == "-v" || word == "--verbose");
             return Ok(Request::Version(if verbose { Detail::Kernel } else { Detail::Number }));
         }
+        Answer::Doctor => return Ok(Request::Doctor(doctor::parse(rest)?)),
         Answer::Completions => completions_for(rest.next())?,
         Answer::Help => help_for(rest.next())?,
     };
@@ -363,9 +353,6 @@ impl Reader {
                 return Err(UsageError::new(what, format!("write `--{name}`")));
             }
             (Some(_), Some(value)) => self.set_value(flag, value)?,
-            (Some(_), None) if flag.values == flag::Values::Glued => {
-                self.set_switch(flag.id, Spelling::Long)
-            }
             (Some(_), None) => self.set_value(flag, next_value(flag, rest)?)?,
         }
         Ok(())
@@ -411,6 +398,7 @@ impl Reader {
                 match command.task {
                     Task::Run | Task::Check => {}
                     Task::Completions => self.answer = Some(Answer::Completions),
+                    Task::Doctor => self.answer = Some(Answer::Doctor),
                     Task::Help => self.answer = Some(Answer::Help),
                 }
                 return Ok(());
@@ -488,7 +476,6 @@ impl Reader {
             Id::Strict => typed.strict = true,
             Id::Ascii => typed.display.ascii = true,
             Id::Quiet => typed.display.quiet = true,
-            Id::Json => self.set_events(EventsTo::Stderr),
             Id::Verbose => typed.display.verbose = typed.display.verbose.saturating_add(1),
             // The first of several wins: `-hV` is asked for help.
             Id::Help if self.answer.is_none() => {
@@ -546,16 +533,9 @@ impl Reader {
             Id::Summary => typed.display.summary = choice(flag, &value, &WHENS)?,
             Id::Color => typed.display.color = choice(flag, &value, &WHENS)?,
             Id::Name => typed.name = Some(value),
-            Id::Json => self.set_events(events_to(flag, value)?),
             _ => {}
         }
         Ok(())
-    }
-
-    /// The last of several wins, as with other choices.
-    fn set_events(&mut self, to: EventsTo) {
-        self.typed.display.events_on_stderr = to == EventsTo::Stderr;
-        self.typed.events = Some(to);
     }
 }
 
@@ -564,26 +544,6 @@ impl Reader {
 enum Spelling {
     Short,
     Long,
-}
-
-fn events_to(flag: &Flag, value: OsString) -> Result<EventsTo, UsageError> {
-    let refuse = |hint| Err(invalid(flag, "value", &value, hint));
-    let Some(number) = value.as_bytes().strip_prefix(b"fd:") else {
-        return match value.as_bytes() {
-            b"" | b"-" => refuse("write a FILE, or `fd:1` if no data goes to stdout"),
-            bytes if bytes.windows(3).any(|part| part == b"://") => {
-                refuse("events go to a FILE or `fd:N`; a file of that name is `./NAME`")
-            }
-            _ => Ok(EventsTo::File(value.into())),
-        };
-    };
-    let number =
-        str::from_utf8(number).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
-    match number.and_then(|text| text.parse().ok()) {
-        None | Some(0) => refuse("write the number of an open descriptor: `fd:3`"),
-        Some(2) => Ok(EventsTo::Stderr),
-        Some(number) => Ok(EventsTo::Fd(number)),
-    }
 }
 
 const VIEWS: [(&str, ViewChoice); 4] = [

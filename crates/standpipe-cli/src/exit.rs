@@ -15,6 +15,8 @@ pub(crate) enum Exit {
     Success,
     /// The code of the stage that failed first by cause; 128 + N if signal N killed it.
     Stage(u8),
+    /// `doctor` found something that is wrong.
+    Findings,
     /// `--timeout` or `--stall`.
     Timeout,
     /// standpipe itself or an end failed, usage errors included; an early stop under `--strict`.
@@ -38,6 +40,7 @@ impl Exit {
         match self {
             Self::Success => 0,
             Self::Stage(code) => code,
+            Self::Findings => 1,
             Self::Timeout => 124,
             Self::Standpipe => 125,
             Self::NotExecutable => 126,
@@ -193,23 +196,6 @@ fn root<'ends>(ends: &'ends [StageEnd], end: &StageEnd) -> Option<&'ends StageEn
         at = next;
     }
     found
-}
-
-/// Tells whether no later end can change what `end` is the consequence of.
-pub(crate) fn settled(ends: &[StageEnd], end: &StageEnd) -> bool {
-    let mut at = end;
-    loop {
-        let Some(below) = at.downstream_gone_before.filter(|below| *below > at.stage) else {
-            return true;
-        };
-        if at.status.is_success() {
-            return true;
-        }
-        match ends.iter().find(|other| other.stage == below) {
-            Some(next) => at = next,
-            None => return false,
-        }
-    }
 }
 
 fn early(end: &StageEnd, below: Option<&StageEnd>) -> Option<StoppedEarly> {

@@ -13,6 +13,7 @@ mod command;
 mod view;
 mod end;
 mod exec;
+mod watch;
 mod plan;
 mod args;
 mod size;
@@ -27,7 +28,10 @@ fn main() -> ExitCode {
     let environment = Environment::look();
     let asked = args::parse(std::env::args_os().skip(1), &environment);
     let exit = match asked {
-        Ok(Request::Run(typed)) => command::begin::begin(*typed, &environment),
+        Ok(Request::Run(typed)) => match plan(*typed, &environment) {
+            Ok(plan) => command::run::run(&plan),
+            Err(error) => refuse(error),
+        },
         Ok(Request::Check(typed)) => {
             match plan(*typed, &environment).map(|plan| command::check::check(&plan)) {
                 Ok(Ok(text)) => print(&text),
@@ -35,6 +39,7 @@ fn main() -> ExitCode {
                 Err(error) => refuse(error),
             }
         }
+        Ok(Request::Doctor(asked)) => command::doctor::doctor(&asked),
         Ok(Request::Print(text)) => print(&text),
         Ok(Request::Version(detail)) => print(&command::version::version(detail)),
         Ok(Request::Nothing) => {

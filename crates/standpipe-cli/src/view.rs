@@ -15,13 +15,14 @@ use std::{
 
 use crate::args::{Display, When};
 
-pub(crate) mod event;
+mod diagnosis;
 mod error;
 mod line;
 mod plain;
 mod summary;
 mod terminal;
 
+pub(crate) use diagnosis::{Diagnosis, Finding};
 pub(crate) use error::{Report, Severity};
 pub(crate) use summary::{StageShares, Summary};
 pub(crate) use terminal::{Shape, Style, Terminal};
@@ -109,15 +110,12 @@ pub(crate) struct View<W> {
     /// Whether the cursor stands behind a line that is to be redrawn.
     line_is_open: bool,
     next_plain: Duration,
-    /// Events have stderr for themselves.
-    mute: bool,
 }
 
 impl View<io::Stderr> {
     /// Makes the display on stderr.
     pub(crate) fn on_stderr(display: &Display, name: Option<&str>) -> Self {
-        let view = Self::new(io::stderr(), Terminal::look(display), name);
-        Self { mute: display.events_on_stderr, ..view }
+        Self::new(io::stderr(), Terminal::look(display), name)
     }
 }
 
@@ -125,7 +123,7 @@ impl<W: Write> View<W> {
     /// Makes a display on `out`, which `terminal` describes.
     pub(crate) fn new(out: W, terminal: Terminal, name: Option<&str>) -> Self {
         let name = name.unwrap_or("standpipe").to_owned();
-        Self { out, terminal, name, line_is_open: false, next_plain: PLAIN_EVERY, mute: false }
+        Self { out, terminal, name, line_is_open: false, next_plain: PLAIN_EVERY }
     }
 
     /// Shows where the run is. Called more often than anybody reads: a log gets a line each 10 s.
@@ -208,9 +206,6 @@ impl<W: Write> View<W> {
 
     /// Writes all at once. A display that fails must not fail the run.
     fn write(&mut self, text: &str) {
-        if self.mute {
-            return;
-        }
         self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).ok();
     }
 }
@@ -222,6 +217,11 @@ pub(crate) enum Outcome {
     Succeeded,
     /// It was not.
     Failed,
+}
+
+/// Puts what the doctor found into words, for stdout.
+pub(crate) fn diagnosis(diagnosis: &Diagnosis) -> String {
+    diagnosis.render(Style { color: false, ..Terminal::look(&Display::default()).style })
 }
 
 /// Prints what was asked for, help or version, to stdout.

@@ -8,6 +8,7 @@
 pub(super) enum Task {
     Run,
     Check,
+    Doctor,
     Completions,
     Help,
 }
@@ -25,7 +26,7 @@ pub(super) struct Command {
 }
 
 /// All commands, in the order of the long help.
-pub(super) const COMMANDS: [Command; 4] = [
+pub(super) const COMMANDS: [Command; 5] = [
     Command {
         task: Task::Run,
         name: "run",
@@ -59,6 +60,30 @@ programs and files, and prints the stages, the tanks, and the most memory they
 can hold. It connects to nothing and writes nothing. What a run would refuse is
 refused with the same code: 125, or 126 and 127 for programs. Options are those
 of a run and beat the file.
+",
+    },
+    Command {
+        task: Task::Doctor,
+        name: "doctor",
+        usage: &[
+            "standpipe doctor [--for TIME] [--json] [--allow FINDING] PID | NAME",
+            "standpipe doctor [--for TIME] [--json] [--allow FINDING] -c 'A | B'",
+        ],
+        text: "Say which stage is slow and why; also for a PID not started here",
+        details: "\
+Watches a pipeline for 10 s, or as long as --for says, and names its slow stage.
+PID is any of its stages, or the shell that runs it; NAME is a program's. With
+-c the pipeline is started, by sh, and watched until it ends.
+
+It needs no preparation and no privilege, and changes nothing: /proc says what
+each process waits for and how full the pipes are. Other users' processes are
+refused. A program that waits for several things at once does not say for what;
+then the levels of its pipes decide, and the answer says so.
+
+Exit codes: 0 nothing is wrong (a slow stage is no fault), 1 there are findings
+that --allow does not name, 125 it could not look. Findings:
+  stalled        nothing moves, and the input is not just idle
+  stopped-early  a stage has ended and the one before it has not noticed
 ",
     },
     Command {

@@ -5,7 +5,7 @@
 
 use super::{
     commands::{COMMANDS, Command},
-    flag::{FLAGS, Flag, Group, Values},
+    flag::{FLAGS, Flag, Group},
 };
 
 mod topics;
@@ -27,7 +27,7 @@ Usage:
 ";
 
 const SHORT: &str = r#"
-Commands: run  check  completions  help
+Commands: run  check  doctor  completions  help
 
 Most used options:
   -i, --from <END>     File, - or URI to read      -o, --to <END>   ... to write
@@ -42,11 +42,12 @@ More:    standpipe --help, standpipe help uris | sizes | exit-codes | files
 "#;
 
 /// What to try first.
-pub(super) const EXAMPLES: [&str; 4] = [
+pub(super) const EXAMPLES: [&str; 5] = [
     r#"standpipe -c 'pg_dump shop | zstd -3 | ssh backup "cat > shop.zst"'"#,
     "standpipe --from huge.dat --to tcp://127.0.0.1:9000 -- gzip",
     "standpipe -o shop.zst -- pg_dump shop :: zstd -3",
     "standpipe check nightly.toml && standpipe -f nightly.toml",
+    "standpipe doctor 4321        which stage of a running shell pipeline is slow?",
 ];
 
 const EXIT_CODES: &str = "
@@ -95,7 +96,6 @@ fn row(flag: &Flag) -> String {
     let short = flag.short.map_or_else(|| "   ".to_owned(), |short| format!("-{short},"));
     let long = flag.long.unwrap_or_default();
     let value = match (flag.value, flag.long) {
-        (Some(value), _) if flag.values == Values::Glued => format!("[=<{value}>]"),
         (Some(value), _) => format!(" <{value}>"),
         (None, Some("verbose")) => "...".to_owned(),
         (None, _) => String::new(),

@@ -5,7 +5,6 @@
 
 use std::fmt::Write;
 
-use crate::args::Display;
 use crate::command::run::vet;
 use crate::command::screen::Screen;
 use crate::end;
@@ -18,13 +17,11 @@ use crate::size::{mark, time};
 /// # Errors
 /// The exit of a run that could not start. What is wrong has been told.
 pub(crate) fn check(plan: &Plan) -> Result<String, Exit> {
-    // It is no run, and has no events.
-    let display = Display { events_on_stderr: false, ..plan.display };
-    let screen = Screen::new(&display, plan.name.as_deref(), None);
+    let screen = Screen::new(plan);
     vet(plan, &screen)?;
     for stage in &plan.stages {
         if let StageKind::Source(end) = &stage.kind {
-            end::check_source(end).map_err(|error| screen.refuse(Some(&stage.id), error))?;
+            end::check_source(end).map_err(|error| screen.refuse(error))?;
         }
     }
     Ok(describe(plan))

@@ -61,7 +61,7 @@ impl Summary {
     pub(crate) fn render(&self, columns: usize, style: Style) -> String {
         let mut lines = Vec::new();
         if let Some(slowest) = &self.slowest {
-            verdict(slowest, style, &mut lines);
+            lines.extend(verdict(slowest, style));
         }
         lines.extend(self.numbers());
         if !self.stages.is_empty() {
@@ -125,7 +125,8 @@ impl Summary {
     }
 }
 
-fn verdict(slowest: &Slowest, style: Style, lines: &mut Vec<String>) {
+/// The verdict in words: who, then why and what to try, each indented.
+pub(super) fn verdict(slowest: &Slowest, style: Style) -> Vec<String> {
     let who = match &slowest.who {
         Who::Input => "the input".to_owned(),
         Who::Output => "the output".to_owned(),
@@ -140,7 +141,8 @@ fn verdict(slowest: &Slowest, style: Style, lines: &mut Vec<String>) {
         Some(share) if share < 0.6 => ", unsure",
         _ => "",
     };
-    lines.push(format!("SLOWEST: {who}{busy}{sure}"));
+    let mut lines = vec![format!("SLOWEST: {who}{busy}{sure}")];
     lines.extend(slowest.why.as_ref().map(|why| format!("  why: {}", style.safe(why))));
     lines.extend(slowest.advice.as_ref().map(|advice| format!("  try: {}", style.safe(advice))));
+    lines
 }

@@ -1,0 +1,318 @@
+//! What is wrong with a pipeline that was watched?
+//!
+//! The verdict is the library's rule for lines without exact numbers. Beside it stands what was seen of the
+//! processes, and how far that can be trusted.
+
+use standpipe::diagnose::Times;
+
+use super::is_silent;
+use crate::command::figures::advice_for;
+use crate::exec::times::{self, share};
+use crate::size::{percent, size, time};
+use crate::view::{Diagnosis, Finding, Slowest, Who};
+use crate::watch::{Doing, LinkSeen, Seen};
+
+/// Fewer looks tell nothing.
+const LEAST_LOOKS: u32 = 10;
+/// A stage that did not tell for longer than this share makes the verdict unsure.
+const SILENT: f64 = 0.5;
+/// CPU below this share of one core is none.
+const IDLE: f64 = 0.01;
+
+/// Judges what was seen.
+pub(super) fn judge(seen: &Seen, allowed: &[String]) -> Diagnosis {
+    let mut findings: Vec<Finding> =
+        [stalled(seen), stopped_early(seen)].into_iter().flatten().collect();
+    for finding in &mut findings {
+        finding.allowed = allowed.iter().any(|name| name == finding.name);
+    }
+    let mut diagnosis = Diagnosis {
+        slowest: None,
+        cannot_tell: None,
+        notes: Vec::new(),
+        watched: seen.watched,
+        findings,
+    };
+    let is_stalled = diagnosis.findings.iter().any(|finding| finding.name == "stalled");
+    if seen.links.len() < 2 {
+        diagnosis.cannot_tell = Some("one process alone is no pipeline".to_owned());
+    } else if seen.looks < LEAST_LOOKS {
+        diagnosis.cannot_tell =
+            Some(format!("there were only {} looks in {}", seen.looks, time(seen.watched)));
+    } else if is_stalled {
+        diagnosis.cannot_tell = Some("nothing moves, so nothing is slow".to_owned());
+    } else {
+        verdict(seen, &mut diagnosis);
+    }
+    diagnosis
+}
+
+fn verdict(seen: &Seen, diagnosis: &mut Diagnosis) {
+    let line: Vec<Times> = seen.links.iter().map(|link| link.times).collect();
+    let Some(found) = times::slowest(&line) else {
+        diagnosis.slowest = Some(nobody());
+        return;
+    };
+    let link = &seen.links[found.stage];
+    if cores(link, seen) < IDLE && found.stage == 0 && is_silent(link.doing) && moved(link) == 0 {
+        diagnosis.cannot_tell =
+            Some(format!("{} brings nothing: the pipeline waits for it", label(seen, 0)));
+        return;
+    }
+    let silent: Vec<String> = neighbours(found.stage, seen.links.len())
+        .filter(|at| seen.links[*at].by_level > SILENT)
+        .map(|at| label(seen, at))
+        .collect();
+    let is_unsure = !silent.is_empty() || !found.likely;
+    diagnosis.slowest = Some(Slowest {
+        who: Who::Stage(label(seen, found.stage)),
+        busy: Some(share(link.times.busy_ns, &link.times)),
+        confidence: Some(if is_unsure { 0.5 } else { 0.8 }),
+        why: Some(why(seen, found.stage)),
+        advice: advice_for(&link.label).or_else(|| own_wait(seen, found.stage)),
+    });
+    if !silent.is_empty() {
+        diagnosis.notes.push(format!(
+            "{} did not tell what it waits for; the levels of the pipes decided",
+            silent.join(" and ")
+        ));
+    }
+}
+
+fn nobody() -> Slowest {
+    Slowest { who: Who::Nobody, busy: None, confidence: None, why: None, advice: None }
+}
+
+/// The stage itself and those beside it: on these a verdict rests.
+fn neighbours(stage: usize, count: usize) -> impl Iterator<Item = usize> {
+    (stage.saturating_sub(1)..=stage + 1).filter(move |at| *at < count)
+}
+
+fn why(seen: &Seen, stage: usize) -> String {
+    let mut words = Vec::new();
+    if let Some(above) = stage.checked_sub(1) {
+        let times = &seen.links[above].times;
+        let tank = seen.links[stage].level.map(|level| format!(" (pipe {} full)", percent(level)));
+        words.push(format!(
+            "{} is paused {}{}",
+            label(seen, above),
+            percent(share(times.paused_ns, times)),
+            tank.unwrap_or_default()
+        ));
+    }
+    if let Some(below) = seen.links.get(stage + 1) {
+        let starved = percent(share(below.times.starved_ns, &below.times));
+        words.push(format!("{} is starved {starved}", label(seen, stage + 1)));
+    }
+    let link = &seen.links[stage];
+    words.push(format!("it uses {} of a core", percent(cores(link, seen))));
+    let bytes = moved(link);
+    if bytes > 0 {
+        words.push(format!("about {} went through", size(bytes)));
+    }
+    words.join(", ")
+}
+
+fn own_wait(seen: &Seen, stage: usize) -> Option<String> {
+    let cores = cores(&seen.links[stage], seen);
+    (cores < 0.2).then(|| {
+        "it waits for something of its own: a disk, a network, a timer, another process".to_owned()
+    })
+}
+
+/// Nothing moved and nobody worked, though somebody waits for somebody: whom the waits lead to.
+fn stalled(seen: &Seen) -> Option<Finding> {
+    if seen.looks < LEAST_LOOKS || seen.links.len() < 2 {
+        return None;
+    }
+    let idle = seen.links.iter().all(|link| moved(link) == 0 && cores(link, seen) < IDLE);
+    if !idle || seen.links.iter().all(|link| link.doing == Doing::Gone) {
+        return None;
+    }
+    // from the last stage: who starves waits for the one above, who is paused for the one below
+    let mut at = seen.links.len() - 1;
+    for _ in 0..seen.links.len() * 2 {
+        let times = &seen.links[at].times;
+        if times.starved_ns > times.busy_ns.max(times.paused_ns) && at > 0 {
+            at -= 1;
+        } else if times.paused_ns > times.busy_ns.max(times.starved_ns) && at + 1 < seen.links.len()
+        {
+            at += 1;
+        } else {
+            break;
+        }
+    }
+    let link = &seen.links[at];
+    let who = label(seen, at);
+    let (says, advice) = match link.doing {
+        Doing::Stopped => {
+            let pid = link.pids.first().copied().unwrap_or_default();
+            (format!("{who} is stopped by a signal"), format!("`kill -CONT {pid}` lets it go on"))
+        }
+        // a source that has nothing to bring is idle, and that is no fault
+        _ if at == 0 => return None,
+        Doing::Disk => {
+            (format!("{who} waits for a disk"), "look for a full or failing disk".to_owned())
+        }
+        _ => (
+            format!("{who} does not read, and waits for something of its own"),
+            "see what it waits for: its peer, a lock, a terminal".to_owned(),
+        ),
+    };
+    Some(Finding {
+        name: "stalled",
+        says: format!("nothing moved for {}: {says}", time(seen.watched)),
+        advice: Some(advice),
+        allowed: false,
+    })
+}
+
+/// A stage has ended and the one above it lives on: it learns that when it writes next.
+fn stopped_early(seen: &Seen) -> Option<Finding> {
+    let gone = |pair: &[LinkSeen]| pair[1].doing == Doing::Gone && pair[0].doing != Doing::Gone;
+    let says = match seen.links.windows(2).position(gone) {
+        Some(at) => {
+            format!("{} has ended, {} has not noticed", label(seen, at + 1), label(seen, at))
+        }
+        None if seen.unread => {
+            let last = seen.links.len().checked_sub(1)?;
+            format!("nobody reads what {} writes: its reader has ended", label(seen, last))
+        }
+        None => return None,
+    };
+    Some(Finding {
+        name: "stopped-early",
+        says,
+        advice: Some("if it was to read everything, see why it stopped".to_owned()),
+        allowed: false,
+    })
+}
+
+/// What went through a stage, about: a program also reads its own files.
+fn moved(link: &LinkSeen) -> u64 {
+    link.moved_bytes.map_or(0, |(read, written)| read.max(written))
+}
+
+fn cores(link: &LinkSeen, seen: &Seen) -> f64 {
+    let seconds = seen.watched.as_secs_f64();
+    if seconds > 0.0 { link.cpu_seconds / seconds } else { 0.0 }
+}
+
+fn label(seen: &Seen, at: usize) -> String {
+    let link = &seen.links[at];
+    format!("{} {}", at + 1, link.label)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn link(label: &str, times: (u64, u64, u64)) -> LinkSeen {
+        let (busy, paused, starved) = times;
+        LinkSeen {
+            label: label.to_owned(),
+            pids: vec![1],
+            times: Times { busy_ns: busy, paused_ns: paused, starved_ns: starved },
+            by_level: 0.0,
+            doing: Doing::Runs,
+            stopped: 0.0,
+            cpu_seconds: 1.0,
+            moved_bytes: Some((1 << 20, 1 << 20)),
+            level: Some(0.98),
+            level_bytes: Some(64_000),
+        }
+    }
+
+    fn seen(links: Vec<LinkSeen>) -> Seen {
+        Seen { links, unread: false, watched: Duration::from_secs(10), looks: 1000 }
+    }
+
+    fn still(mut link: LinkSeen, doing: Doing) -> LinkSeen {
+        link.doing = doing;
+        link.cpu_seconds = 0.0;
+        link.moved_bytes = Some((0, 0));
+        link
+    }
+
+    fn named(diagnosis: &Diagnosis) -> Option<&Who> {
+        diagnosis.slowest.as_ref().map(|slowest| &slowest.who)
+    }
+
+    #[test]
+    fn the_slow_stage_is_named_with_its_evidence() {
+        let line = [link("cat", (4, 96, 0)), link("gzip -6", (98, 1, 1)), link("cat", (2, 0, 98))];
+        let diagnosis = judge(&seen(line.to_vec()), &[]);
+        let slowest = diagnosis.slowest.expect("a verdict");
+        assert_eq!(slowest.who, Who::Stage("2 gzip -6".to_owned()));
+        let why = slowest.why.expect("evidence");
+        assert!(why.contains("1 cat is paused 96% (pipe 98% full), 3 cat is starved 98%"), "{why}");
+        assert!(diagnosis.findings.is_empty());
+    }
+
+    #[test]
+    fn a_silent_stage_makes_it_unsure_and_that_is_said() {
+        let mut line = vec![link("cat", (4, 96, 0)), link("node x.js", (98, 1, 1))];
+        line[1].by_level = 0.9;
+        let diagnosis = judge(&seen(line), &[]);
+        assert!(diagnosis.notes[0].contains("2 node x.js did not tell"), "{diagnosis:?}");
+        assert_eq!(diagnosis.slowest.and_then(|slowest| slowest.confidence), Some(0.5));
+    }
+
+    #[test]
+    fn a_stall_leads_to_who_does_not_go_on() {
+        let line = vec![
+            still(link("yes", (0, 100, 0)), Doing::Paused),
+            still(link("sh", (100, 0, 0)), Doing::Waits),
+            still(link("cat", (0, 0, 100)), Doing::Starved),
+        ];
+        let diagnosis = judge(&seen(line.clone()), &[]);
+        assert!(diagnosis.findings[0].says.contains("2 sh does not read"), "{diagnosis:?}");
+        assert!(named(&diagnosis).is_none() && diagnosis.cannot_tell.is_some());
+        assert!(judge(&seen(line), &["stalled".to_owned()]).findings[0].allowed);
+    }
+
+    #[test]
+    fn a_stopped_stage_is_told_how_to_go_on() {
+        let line = vec![
+            still(link("yes", (0, 100, 0)), Doing::Paused),
+            still(link("cat", (100, 0, 0)), Doing::Stopped),
+        ];
+        let diagnosis = judge(&seen(line), &[]);
+        assert!(diagnosis.findings[0].says.contains("2 cat is stopped by a signal"));
+        assert_eq!(diagnosis.findings[0].advice.as_deref(), Some("`kill -CONT 1` lets it go on"));
+    }
+
+    #[test]
+    fn an_idle_source_is_no_stall() {
+        let line = vec![
+            still(link("tail -f log", (100, 0, 0)), Doing::Waits),
+            still(link("grep x", (0, 0, 100)), Doing::Starved),
+        ];
+        let diagnosis = judge(&seen(line), &[]);
+        assert!(diagnosis.findings.is_empty(), "{diagnosis:?}");
+        assert!(
+            diagnosis.cannot_tell.is_some_and(|why| why.contains("1 tail -f log brings nothing"))
+        );
+    }
+
+    #[test]
+    fn a_reader_that_ended_early_is_found() {
+        let mut line = vec![link("sleep", (100, 0, 0)), link("head", (1, 0, 0))];
+        line[1].doing = Doing::Gone;
+        let diagnosis = judge(&seen(line), &[]);
+        assert_eq!(diagnosis.findings[0].name, "stopped-early");
+        let mut alone = seen(vec![link("sh", (100, 0, 0))]);
+        alone.unread = true;
+        assert!(judge(&alone, &[]).findings[0].says.starts_with("nobody reads what 1 sh writes"));
+    }
+
+    #[test]
+    fn too_short_a_look_is_admitted() {
+        let mut short = seen(vec![link("a", (1, 1, 0)), link("b", (1, 0, 1))]);
+        (short.looks, short.watched) = (3, Duration::from_millis(30));
+        let why = judge(&short, &[]).cannot_tell;
+        assert_eq!(why.as_deref(), Some("there were only 3 looks in 30ms"));
+    }
+}

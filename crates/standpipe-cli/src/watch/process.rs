@@ -1,0 +1,316 @@
+//! What is one process doing right now?
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::fs::{FileType, Mode, OFlags, fstat, open};
+use rustix::io::Errno;
+
+/// Threads that are looked at; what a program with more of them does shows in these.
+const THREADS: usize = 128;
+
+/// The number of a process.
+pub(crate) type Pid = u32;
+
+/// What a process does at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doing {
+    /// A thread runs or could.
+    Runs,
+    /// It waits for a disk.
+    Disk,
+    /// It waits to write into a pipe.
+    Paused,
+    /// It waits to read from a pipe.
+    Starved,
+    /// It waits for something that does not tell: a socket, a timer, several things at once.
+    Waits,
+    /// A signal has stopped it.
+    Stopped,
+    /// It has ended.
+    Gone,
+}
+
+/// Where a file of one process is.
+fn of(pid: Pid, name: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/{name}"))
+}
+
+/// What it does now: its threads are asked, the first answer in the order of [`Doing`] counts.
+pub(crate) fn doing(pid: Pid) -> Doing {
+    let Ok(tasks) = fs::read_dir(of(pid, "task")) else { return Doing::Gone };
+    let mut found = Doing::Gone;
+    for task in tasks.flatten().take(THREADS) {
+        let path = task.path();
+        let Ok(stat) = fs::read_to_string(path.join("stat")) else { continue };
+        let place = || fs::read_to_string(path.join("wchan")).unwrap_or_default();
+        let now = match Stat::read(&stat).map(|stat| stat.state) {
+            Some('R') => return Doing::Runs,
+            Some('D') => Doing::Disk,
+            Some('T' | 't') => Doing::Stopped,
+            Some('Z' | 'X') | None => Doing::Gone,
+            Some(_) => waits_at(&place()),
+        };
+        if order(now) < order(found) {
+            found = now;
+        }
+    }
+    found
+}
+
+/// What the kernel's function says in which a thread sleeps: they are called `pipe_read`, `anon_pipe_write`,
+/// `splice_from_pipe`, as kernels go.
+fn waits_at(place: &str) -> Doing {
+    if place.contains("pipe_write") || place.contains("wait_for_space") {
+        Doing::Paused
+    } else if place.contains("pipe_read") || place.contains("from_pipe") {
+        Doing::Starved
+    } else {
+        Doing::Waits
+    }
+}
+
+const fn order(doing: Doing) -> u8 {
+    match doing {
+        Doing::Runs => 0,
+        Doing::Disk => 1,
+        Doing::Paused => 2,
+        Doing::Starved => 3,
+        Doing::Waits => 4,
+        Doing::Stopped => 5,
+        Doing::Gone => 6,
+    }
+}
+
+/// The line of `/proc/PID/stat`, as far as it is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stat {
+    state: char,
+    parent: Pid,
+    /// CPU of all its threads, in ticks.
+    cpu_ticks: u64,
+    /// When it began, in ticks since the machine did.
+    begun_ticks: u64,
+}
+
+impl Stat {
+    /// The name in it may hold anything, so it is read from behind its last parenthesis.
+    fn read(line: &str) -> Option<Self> {
+        let words: Vec<&str> = line.get(line.rfind(')')? + 1..)?.split_ascii_whitespace().collect();
+        let number = |at: usize| words.get(at)?.parse::<u64>().ok();
+        Some(Self {
+            state: words.first()?.chars().next()?,
+            parent: Pid::try_from(number(1)?).ok()?,
+            cpu_ticks: number(11)? + number(12)?,
+            begun_ticks: number(19)?,
+        })
+    }
+
+    fn of(pid: Pid) -> Option<Self> {
+        Self::read(&fs::read_to_string(of(pid, "stat")).ok()?)
+    }
+}
+
+/// The one that started it.
+pub(crate) fn parent(pid: Pid) -> Option<Pid> {
+    Stat::of(pid).map(|stat| stat.parent)
+}
+
+/// When it began: together with its number that is one process and no later one.
+pub(crate) fn begun(pid: Pid) -> Option<u64> {
+    Stat::of(pid).map(|stat| stat.begun_ticks)
+}
+
+/// The CPU time it has used, in seconds.
+pub(crate) fn cpu_seconds(pid: Pid) -> f64 {
+    let ticks = Stat::of(pid).map_or(0, |stat| stat.cpu_ticks);
+    let per_second = rustix::param::clock_ticks_per_second().max(1);
+    #[expect(clippy::cast_precision_loss, reason = "shown in percent")]
+    let seconds = ticks as f64 / per_second as f64;
+    seconds
+}
+
+/// Bytes it has read and written so far, by any call and any descriptor: about what went through it.
+pub(crate) fn moved_bytes(pid: Pid) -> Option<(u64, u64)> {
+    let text = fs::read_to_string(of(pid, "io")).ok()?;
+    let number = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().parse::<u64>().ok()
+    };
+    Some((number("rchar:")?, number("wchar:")?))
+}
+
+/// Its words, as they were given; the bare name if it has none.
+pub(crate) fn label(pid: Pid) -> String {
+    let words = fs::read(of(pid, "cmdline")).unwrap_or_default();
+    let words: Vec<&[u8]> =
+        words.split(|byte| *byte == 0).filter(|word| !word.is_empty()).collect();
+    if words.is_empty() {
+        return name(pid).unwrap_or_else(|| format!("process {pid}"));
+    }
+    OsString::from_vec(words.join(&b' ')).to_string_lossy().into_owned()
+}
+
+/// Its name, cut to 15 bytes by the kernel.
+pub(crate) fn name(pid: Pid) -> Option<String> {
+    let name = fs::read(of(pid, "comm")).ok()?;
+    Some(String::from_utf8_lossy(name.trim_ascii_end()).into_owned())
+}
+
+/// All processes that are called so, ours not counted.
+pub(crate) fn named(wanted: &str) -> Vec<Pid> {
+    let short: String = wanted.chars().take(15).collect();
+    let mut found: Vec<Pid> =
+        all().filter(|pid| name(*pid).is_some_and(|name| name == short)).collect();
+    found.sort_unstable();
+    found
+}
+
+/// All processes but this one.
+pub(crate) fn all() -> impl Iterator<Item = Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<Pid>().ok());
+    pids.filter(|pid| *pid != std::process::id())
+}
+
+/// Which way a pipe is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Reads,
+    Writes,
+}
+
+/// The pipes a process has open: descriptor, inode, way.
+///
+/// # Errors
+/// If they may not be seen, or it is gone.
+pub(crate) fn pipes(pid: Pid) -> io::Result<BTreeMap<i32, (u64, Way)>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(of(pid, "fd"))?.flatten() {
+        let Some(fd) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        let Ok(target) = fs::read_link(entry.path()) else { continue };
+        let inode = target.to_str().and_then(|target| {
+            target.strip_prefix("pipe:[")?.strip_suffix(']')?.parse::<u64>().ok()
+        });
+        if let (Some(inode), Some(way)) = (inode, way(pid, fd)) {
+            found.insert(fd, (inode, way));
+        }
+    }
+    Ok(found)
+}
+
+fn way(pid: Pid, fd: i32) -> Option<Way> {
+    let info = fs::read_to_string(of(pid, &format!("fdinfo/{fd}"))).ok()?;
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?.trim();
+    match u32::from_str_radix(flags, 8).ok()? & 3 {
+        0 => Some(Way::Reads),
+        1 => Some(Way::Writes),
+        _ => None, // a FIFO opened both ways tells nothing
+    }
+}
+
+/// How full a pipe is that a process reads at this descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Level {
+    pub(crate) bytes: u64,
+    pub(crate) high_bytes: u64,
+}
+
+/// Reads the level of a pipe. It is open for the moment of the reading only.
+///
+/// # Errors
+/// If the descriptor is gone, or is that pipe no longer.
+pub(crate) fn level(pid: Pid, fd: i32, inode: u64) -> io::Result<Level> {
+    let pipe = reopen(&path_of(pid, fd, inode)?, OFlags::RDONLY)?;
+    let bytes = rustix::io::ioctl_fionread(&pipe)?;
+    let high_bytes = rustix::pipe::fcntl_getpipe_size(&pipe)?;
+    Ok(Level { bytes, high_bytes: u64::try_from(high_bytes).unwrap_or(0) })
+}
+
+/// Whether nobody has the read end of the pipe that a process writes at this descriptor, other users included.
+pub(crate) fn is_unread(pid: Pid, fd: i32, inode: u64) -> bool {
+    let pipe = path_of(pid, fd, inode).and_then(|path| reopen(&path, OFlags::WRONLY));
+    let Ok(pipe) = pipe else { return false };
+    let mut ask = [PollFd::new(&pipe, PollFlags::OUT)];
+    // a write end says so at once
+    let asked = poll(&mut ask, Some(&Timespec::default()));
+    asked.is_ok() && ask[0].revents().contains(PollFlags::ERR)
+}
+
+/// A pipe of a process. A path alone opens nothing: a device or another pipe must not feel it.
+fn path_of(pid: Pid, fd: i32, inode: u64) -> rustix::io::Result<OwnedFd> {
+    let path = open(of(pid, &format!("fd/{fd}")), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let stat = fstat(&path)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Fifo || stat.st_ino != inode {
+        return Err(Errno::BADF);
+    }
+    Ok(path)
+}
+
+fn reopen(path: &OwnedFd, access: OFlags) -> rustix::io::Result<OwnedFd> {
+    let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    open(format!("/proc/self/fd/{}", path.as_raw_fd()), flags, Mode::empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_spaces_and_parentheses_does_not_confuse_the_reading() {
+        let line = "42 (a) b (c d)) S 7 42 42 0 -1 4194304 1 0 0 0 30 12 0 0 20 0 1 0 9001 1 1";
+        let stat = Stat::read(line);
+        assert_eq!(stat, Some(Stat { state: 'S', parent: 7, cpu_ticks: 42, begun_ticks: 9001 }));
+        assert_eq!(Stat::read("42 (cut"), None);
+        assert_eq!(Stat::read("42 (cut) S"), None);
+    }
+
+    #[test]
+    fn the_place_of_a_sleep_says_which_way_it_waits() {
+        for (place, doing) in [
+            ("pipe_read", Doing::Starved),
+            ("anon_pipe_read", Doing::Starved),
+            ("splice_from_pipe", Doing::Starved),
+            ("pipe_write", Doing::Paused),
+            ("anon_pipe_write", Doing::Paused),
+            ("ep_poll", Doing::Waits),
+            ("0", Doing::Waits),
+            ("", Doing::Waits),
+        ] {
+            assert_eq!(waits_at(place), doing, "{place}");
+        }
+    }
+
+    #[test]
+    fn the_level_of_a_pipe_is_read_and_another_descriptor_is_refused() {
+        let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
+        rustix::io::write(&writer, b"hello").expect("room for five");
+        let inode = fstat(&reader).expect("it is open").st_ino;
+        let me = std::process::id();
+        let level = level(me, reader.as_raw_fd(), inode).expect("it is ours");
+        assert_eq!(level.bytes, 5);
+        assert!(level.high_bytes >= 4096, "{level:?}");
+        assert!(super::level(me, reader.as_raw_fd(), inode + 1).is_err());
+        assert!(!is_unread(me, writer.as_raw_fd(), inode));
+        let pipes = pipes(me).expect("our own");
+        assert_eq!(pipes.get(&reader.as_raw_fd()), Some(&(inode, Way::Reads)));
+        assert_eq!(pipes.get(&writer.as_raw_fd()), Some(&(inode, Way::Writes)));
+    }
+
+    #[test]
+    fn a_process_that_ended_is_gone() {
+        let mut child = std::process::Command::new("true").spawn().expect("it starts");
+        let pid = child.id();
+        child.wait().expect("it ends");
+        assert_eq!(doing(pid), Doing::Gone);
+        assert!(moved_bytes(pid).is_none());
+    }
+}

@@ -1,0 +1,238 @@
+//! How do the processes of a pipeline spend their time?
+//!
+//! Looked at a hundred times a second. Between two looks a stage is taken to have done what the later one finds, so
+//! the times add up to what was watched.
+
+use std::time::{Duration, Instant};
+
+use standpipe::diagnose::Times;
+
+use super::chain::{Chain, Input, Link};
+use super::process::{self, Doing, Level, Pid};
+
+/// Room of less than a page: a writer of a page has to wait.
+const PAGE_BYTES: u64 = 4096;
+
+/// Watches one pipeline.
+#[derive(Debug)]
+pub(crate) struct Sampler {
+    links: Vec<LinkSampler>,
+    unread: bool,
+    begun: Instant,
+    last: Instant,
+    looks: u32,
+}
+
+#[derive(Debug)]
+struct LinkSampler {
+    link: Link,
+    is_labelled: bool,
+    /// When each of its processes began: a number may be given to another one.
+    begun_ticks: Vec<Option<u64>>,
+    times: Times,
+    /// What was judged by the levels on both sides, as the process did not tell.
+    by_level_ns: u64,
+    stopped_ns: u64,
+    level_sum: f64,
+    levels: u32,
+    level: Option<Level>,
+    doing: Doing,
+    cpu_before: f64,
+    moved_before: Option<(u64, u64)>,
+    cpu_now: f64,
+    moved_now: Option<(u64, u64)>,
+}
+
+/// What was seen of a pipeline.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Seen {
+    pub(crate) links: Vec<LinkSeen>,
+    /// The last one writes a pipe that nobody reads any more.
+    pub(crate) unread: bool,
+    pub(crate) watched: Duration,
+    pub(crate) looks: u32,
+}
+
+/// What was seen of a stage.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LinkSeen {
+    pub(crate) label: String,
+    pub(crate) pids: Vec<Pid>,
+    pub(crate) times: Times,
+    /// The share of the time in which it did not tell, 0 to 1.
+    pub(crate) by_level: f64,
+    /// What it does now.
+    pub(crate) doing: Doing,
+    /// It was stopped by a signal for this share, 0 to 1.
+    pub(crate) stopped: f64,
+    /// CPU seconds used.
+    pub(crate) cpu_seconds: f64,
+    /// Bytes read and written, by any descriptor: about what went through.
+    pub(crate) moved_bytes: Option<(u64, u64)>,
+    /// How full the pipe before it was on average, 0 to 1, and now.
+    pub(crate) level: Option<f64>,
+    pub(crate) level_bytes: Option<u64>,
+}
+
+impl Sampler {
+    pub(crate) fn new(chain: Chain, now: Instant) -> Self {
+        let links = chain.links.into_iter().map(LinkSampler::new).collect();
+        Self { links, unread: chain.unread, begun: now, last: now, looks: 0 }
+    }
+
+    /// Looks once. Whether there is still something to watch: at least two stages live.
+    pub(crate) fn look(&mut self, now: Instant) -> bool {
+        let span = now.saturating_duration_since(self.last);
+        let span_ns = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        for link in &mut self.links {
+            link.look_at_level();
+        }
+        let levels: Vec<Option<Level>> = self.links.iter().map(|link| link.level).collect();
+        for (at, link) in self.links.iter_mut().enumerate() {
+            link.look(levels[at], levels.get(at + 1).copied().flatten(), span_ns);
+        }
+        self.last = now;
+        self.looks += 1;
+        let live = self.links.iter().filter(|link| link.doing != Doing::Gone).count();
+        live >= 2.min(self.links.len())
+    }
+
+    pub(crate) fn seen(&self) -> Seen {
+        let watched = self.last.saturating_duration_since(self.begun);
+        Seen {
+            links: self.links.iter().map(|link| link.seen(watched)).collect(),
+            unread: self.unread,
+            watched,
+            looks: self.looks,
+        }
+    }
+}
+
+impl LinkSampler {
+    fn new(link: Link) -> Self {
+        let begun_ticks = link.pids.iter().map(|pid| process::begun(*pid)).collect();
+        let mut sampler = Self {
+            link,
+            is_labelled: true,
+            begun_ticks,
+            times: Times::default(),
+            by_level_ns: 0,
+            stopped_ns: 0,
+            level_sum: 0.0,
+            levels: 0,
+            level: None,
+            doing: Doing::Waits,
+            cpu_before: 0.0,
+            moved_before: None,
+            cpu_now: 0.0,
+            moved_now: None,
+        };
+        sampler.count();
+        sampler.cpu_before = sampler.cpu_now;
+        sampler.moved_before = sampler.moved_now;
+        sampler.is_labelled = false;
+        sampler
+    }
+
+    /// Reads what only ever grows; what a process had when it was last alive stays.
+    fn count(&mut self) {
+        let live: Vec<Pid> = self.live().collect();
+        let Some(first) = live.first() else { return };
+        if !self.is_labelled {
+            // what a shell had started may have been the shell itself yet
+            self.link.label = process::label(*first);
+            self.is_labelled = true;
+        }
+        self.cpu_now = live.iter().map(|pid| process::cpu_seconds(*pid)).sum();
+        let moved: Option<Vec<(u64, u64)>> =
+            live.iter().map(|pid| process::moved_bytes(*pid)).collect();
+        self.moved_now =
+            moved.map(|all| all.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1)));
+    }
+
+    fn live(&self) -> impl Iterator<Item = Pid> + '_ {
+        let same = |pid: &Pid, begun: &Option<u64>| process::begun(*pid) == *begun;
+        self.link
+            .pids
+            .iter()
+            .zip(&self.begun_ticks)
+            .filter(move |(pid, begun)| begun.is_some() && same(pid, begun))
+            .map(|(pid, _)| *pid)
+    }
+
+    fn look_at_level(&mut self) {
+        let Some(Input { inode, reader, fd }) = self.link.input else { return };
+        self.level = process::level(reader, fd, inode).ok();
+        if let Some(Level { bytes, high_bytes }) = self.level
+            && high_bytes > 0
+        {
+            self.level_sum += share(bytes, high_bytes).min(1.0);
+            self.levels += 1;
+        }
+    }
+
+    fn look(&mut self, before: Option<Level>, after: Option<Level>, span_ns: u64) {
+        let doings: Vec<Doing> = self.live().map(process::doing).collect();
+        // of several that share the work the most active one tells
+        let rank = |doing: &Doing| match doing {
+            Doing::Runs => 0,
+            Doing::Disk => 1,
+            Doing::Paused => 2,
+            Doing::Starved => 3,
+            Doing::Waits => 4,
+            Doing::Stopped => 5,
+            Doing::Gone => 6,
+        };
+        self.doing = doings.into_iter().min_by_key(rank).unwrap_or(Doing::Gone);
+        let is_full =
+            after.is_some_and(|pipe| pipe.bytes.saturating_add(PAGE_BYTES) > pipe.high_bytes);
+        let is_empty = before.is_some_and(|pipe| pipe.bytes == 0);
+        let state = match self.doing {
+            Doing::Gone => return,
+            Doing::Runs | Doing::Disk => &mut self.times.busy_ns,
+            Doing::Paused => &mut self.times.paused_ns,
+            Doing::Starved => &mut self.times.starved_ns,
+            Doing::Stopped => {
+                self.stopped_ns += span_ns;
+                &mut self.times.busy_ns
+            }
+            Doing::Waits => {
+                self.by_level_ns += span_ns;
+                if is_full {
+                    &mut self.times.paused_ns
+                } else if is_empty {
+                    &mut self.times.starved_ns
+                } else {
+                    &mut self.times.busy_ns
+                }
+            }
+        };
+        *state += span_ns;
+        self.count();
+    }
+
+    fn seen(&self, watched: Duration) -> LinkSeen {
+        let watched_ns = u64::try_from(watched.as_nanos()).unwrap_or(u64::MAX);
+        let moved = self
+            .moved_now
+            .zip(self.moved_before)
+            .map(|(now, before)| (now.0.saturating_sub(before.0), now.1.saturating_sub(before.1)));
+        LinkSeen {
+            label: self.link.label.clone(),
+            pids: self.link.pids.clone(),
+            times: self.times,
+            by_level: share(self.by_level_ns, watched_ns),
+            doing: self.doing,
+            stopped: share(self.stopped_ns, watched_ns),
+            cpu_seconds: (self.cpu_now - self.cpu_before).max(0.0),
+            moved_bytes: moved,
+            level: (self.levels > 0).then(|| self.level_sum / f64::from(self.levels)),
+            level_bytes: self.level.map(|level| level.bytes),
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share is shown in percent")]
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
