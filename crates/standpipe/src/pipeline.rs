@@ -33,7 +33,8 @@ use std::fmt;
 use std::panic::Location;
 
 use crate::stage::chain::{Link, Outlet, Then, Through, Transforming};
-use crate::stage::line::{Held, Line, Post, Shift};
+use crate::stage::held::Held;
+use crate::stage::line::{Line, Post, Shift};
 use crate::stage::parts::{FilterMap, FlatMap, Map};
 use crate::stage::{Sink, Source, Transform};
 use crate::sync::{Arc, Mutex, lock};
@@ -43,6 +44,7 @@ mod crew;
 mod drive;
 mod group;
 mod monitor;
+mod opening;
 mod operators;
 mod outcome;
 mod segment;
@@ -149,7 +151,7 @@ impl Pipeline<(), ()> {
     ) -> Pipeline<SourceHead<S>, Through<S::Item>> {
         let mut open = OpenSegment::new(&parts.board.clock);
         let post = parts.post(&mut open, name);
-        let head = SourceHead(Held::new(source, S::destroy, post));
+        let head = SourceHead(Held::source(source, post));
         Pipeline { head, link: Through::new(), parts, open }
     }
 }
@@ -326,7 +328,7 @@ impl<H: Head<Item = L::In>, L: Link> Pipeline<H, L> {
         S: Source,
     {
         let post = self.parts.post(&mut self.open, &format!("{name}→"));
-        let held = Held::new(sink, K::destroy, post);
+        let held = Held::sink(sink, post);
         let tail = SinkTail::new(held, None, self.open.watch.clone());
         self.parts.close(self.head, self.link, tail, self.open);
         Pipeline::begin_with(&format!("→{name}"), source, self.parts)
@@ -336,7 +338,7 @@ impl<H: Head<Item = L::In>, L: Link> Pipeline<H, L> {
     pub fn to<K: Sink<In = L::Out>>(mut self, name: &str, sink: K) -> Ready<K::Done> {
         let post = self.parts.post(&mut self.open, name);
         let done = Arc::new(Mutex::new(None));
-        let held = Held::new(sink, K::destroy, post);
+        let held = Held::sink(sink, post);
         let tail = SinkTail::new(held, Some(done.clone()), self.open.watch.clone());
         self.parts.close(self.head, self.link, tail, self.open);
         Ready { parts: self.parts, done }

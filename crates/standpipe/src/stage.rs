@@ -29,10 +29,12 @@ pub(crate) mod flight;
 pub(crate) mod line;
 mod balance;
 mod branch;
+mod compose;
 mod concat;
 mod filter;
 mod flat_map;
 mod grouped;
+pub(crate) mod held;
 mod inlet;
 mod iter;
 mod map;
@@ -50,6 +52,7 @@ mod timeouts;
 mod zip;
 
 pub use balance::{Balance, balance};
+pub use compose::Compose;
 pub use concat::{Concat, concat};
 pub use grouped::Groups;
 pub use iter::{Iter, iter};
@@ -160,6 +163,19 @@ pub trait Source: Send + 'static {
     /// How it fails.
     type Error: Into<BoxError> + Send;
 
+    /// Opens what it reads from. Called once, before anything else; no other
+    /// stage waits for it, and what is written meanwhile waits in the tanks.
+    ///
+    /// # Cancel safety
+    /// At a graceful stop the call is dropped where it waits, and the source
+    /// has brought nothing.
+    ///
+    /// # Errors
+    /// Ends the pipeline with this stage as the cause.
+    fn open(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        async { Ok(()) }
+    }
+
     /// Brings the next items: one, or a small batch. Called again as long as
     /// it says [`More::Yes`].
     ///
@@ -175,14 +191,62 @@ pub trait Source: Send + 'static {
         out: &mut impl Emit<Self::Item>,
     ) -> impl Future<Output = Result<More, Self::Error>> + Send;
 
-    /// Cleans up. Called exactly once, at the very end, with the cause if that
-    /// came early.
+    /// Cleans up, waiting for what that takes. As of [`Sink::close`].
+    ///
+    /// # Errors
+    /// Another failure of the pipeline, or its first.
+    fn close(
+        &mut self,
+        why: Option<&Cause>,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        let _ = why;
+        async { Ok(()) }
+    }
+
+    /// Cleans up without waiting. As of [`Sink::destroy`].
     fn destroy(&mut self, why: Option<&Cause>) {
         let _ = why;
     }
 }
 
 /// Turns items into none, one or many others.
+///
+/// Where Node has a `PassThrough` there is nothing to write here: a
+/// [`Tank`](crate::tank::Tank) is one, and in a pipeline
+/// [`inspect`](crate::pipeline::Pipeline::inspect) looks at what passes.
+///
+/// # Examples
+/// ```
+/// use std::io;
+/// use standpipe::stage::{Emit, Transform};
+///
+/// /// Cuts text into lines, and keeps what has no end yet.
+/// struct Lines(String);
+///
+/// impl Transform for Lines {
+///     type In = String;
+///     type Out = String;
+///     type Error = io::Error;
+///
+///     async fn transform(&mut self, text: String, out: &mut impl Emit<String>) -> io::Result<()> {
+///         self.0 += &text;
+///         while let Some(end) = self.0.find('\n') {
+///             let line = self.0.drain(..=end).collect();
+///             out.feed(line).await; // waits while there is no room
+///         }
+///         Ok(())
+///     }
+///
+///     async fn finish(&mut self, out: &mut impl Emit<String>) -> io::Result<()> {
+///         if !self.0.is_empty() {
+///             out.send(std::mem::take(&mut self.0)).await;
+///         }
+///         Ok(())
+///     }
+/// }
+/// # let _ = Lines(String::new());
+/// ```
+#[doc(alias = "PassThrough")]
 pub trait Transform: Send + 'static {
     /// What it takes.
     type In: Send + 'static;
@@ -190,6 +254,15 @@ pub trait Transform: Send + 'static {
     type Out: Send + 'static;
     /// How it fails.
     type Error: Into<BoxError> + Send;
+
+    /// Opens what it works with. Called once, before its first item; a stage
+    /// in the same segment opens after those upstream of it.
+    ///
+    /// # Errors
+    /// Ends the pipeline with this stage as the cause.
+    fn open(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        async { Ok(()) }
+    }
 
     /// Works on one item. While `out` waits for room the item counts as in
     /// this stage's hands, and stays charged to the tank it came from.
@@ -229,14 +302,124 @@ pub trait Transform: Send + 'static {
         async { Ok(()) }
     }
 
-    /// Cleans up. Called exactly once, at the very end, with the cause if that
-    /// came early.
+    /// Cleans up, waiting for what that takes. As of [`Sink::close`].
+    ///
+    /// # Errors
+    /// Another failure of the pipeline, or its first.
+    fn close(
+        &mut self,
+        why: Option<&Cause>,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        let _ = why;
+        async { Ok(()) }
+    }
+
+    /// Cleans up without waiting. As of [`Sink::destroy`].
     fn destroy(&mut self, why: Option<&Cause>) {
         let _ = why;
+    }
+
+    /// Joins another behind this one: a transform again, which can be kept,
+    /// returned and handed around before there is a pipeline. Node's `compose`.
+    ///
+    /// In a pipeline it is one stage with one name, and that name is in its
+    /// errors. Written there, `.transform(..).transform(..)` does the same and
+    /// names both.
+    ///
+    /// # Memory
+    /// None of its own, no queue between the two: what both have in hand. The
+    /// second works on what the first gives before the first goes on.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::convert::Infallible;
+    /// use standpipe::stage::{Emit, Transform, collect, iter};
+    /// use standpipe::{Pipeline, Tank};
+    ///
+    /// struct Twice;
+    ///
+    /// impl Transform for Twice {
+    ///     type In = u32;
+    ///     type Out = u32;
+    ///     type Error = Infallible;
+    ///
+    ///     async fn transform(&mut self, n: u32, out: &mut impl Emit<u32>) -> Result<(), Infallible> {
+    ///         out.feed(n).await;
+    ///         out.feed(n * 10).await;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// fn four_times() -> impl Transform<In = u32, Out = u32> {
+    ///     Twice.then(Twice)
+    /// }
+    ///
+    /// # futures::executor::block_on(async {
+    /// let finished = Pipeline::from("numbers", iter([1, 2]))
+    ///     .transform("four times", four_times())
+    ///     .tank(Tank::items(2))
+    ///     .to("all", collect(8))
+    ///     .run()
+    ///     .await?;
+    /// assert_eq!(finished.done, [1, 10, 10, 100, 2, 20, 20, 200]);
+    /// # Ok::<(), standpipe::PipelineError>(())
+    /// # }).unwrap();
+    /// ```
+    #[doc(alias = "compose")]
+    fn then<B: Transform<In = Self::Out>>(self, second: B) -> Compose<Self, B>
+    where
+        Self: Sized,
+    {
+        Compose::new(self, second)
     }
 }
 
 /// Takes items out.
+///
+/// # Examples
+/// ```
+/// use std::convert::Infallible;
+/// use standpipe::error::Cause;
+/// use standpipe::stage::{More, Sink, iter};
+/// use standpipe::{Batch, Pipeline, Tank};
+///
+/// /// An upload that is begun, committed, or taken back.
+/// struct Upload(Vec<String>);
+///
+/// impl Sink for Upload {
+///     type In = u32;
+///     type Done = Vec<String>;
+///     type Error = Infallible;
+///
+///     async fn open(&mut self) -> Result<(), Infallible> {
+///         self.0.push("begin".into()); // ask the server, and wait for it
+///         Ok(())
+///     }
+///
+///     async fn write(&mut self, batch: &mut Batch<u32>) -> Result<More, Infallible> {
+///         self.0.extend(batch.drain().map(|n| n.to_string()));
+///         Ok(More::Yes)
+///     }
+///
+///     async fn finish(&mut self) -> Result<Vec<String>, Infallible> {
+///         self.0.push("commit".into());
+///         Ok(self.0.clone())
+///     }
+///
+///     async fn close(&mut self, why: Option<&Cause>) -> Result<(), Infallible> {
+///         if why.is_some() {
+///             self.0.push("abort".into()); // the pipeline's result waits for it
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// # futures::executor::block_on(async {
+/// let ready = Pipeline::from("numbers", iter([1, 2])).tank(Tank::items(2)).to("up", Upload(vec![]));
+/// assert_eq!(ready.run().await?.done, ["begin", "1", "2", "commit"]);
+/// # Ok::<(), standpipe::PipelineError>(())
+/// # }).unwrap();
+/// ```
 pub trait Sink: Send + 'static {
     /// What it takes.
     type In: Send + 'static;
@@ -244,6 +427,15 @@ pub trait Sink: Send + 'static {
     type Done: Send + 'static;
     /// How it fails.
     type Error: Into<BoxError> + Send;
+
+    /// Opens what it writes to: a file, a connection. Called once, before the
+    /// first write; items wait in the tank meanwhile.
+    ///
+    /// # Errors
+    /// Ends the pipeline with this stage as the cause.
+    fn open(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        async { Ok(()) }
+    }
 
     /// Takes items from the front of `batch`: at least one, as many as suits
     /// it. What is left comes again. The items stay charged to their tank
@@ -263,8 +455,31 @@ pub trait Sink: Send + 'static {
     /// Ends the pipeline with this stage as the cause.
     fn finish(&mut self) -> impl Future<Output = Result<Self::Done, Self::Error>> + Send;
 
-    /// Cleans up. Called exactly once, at the very end, with the cause if that
-    /// came early.
+    /// Cleans up, waiting for what that takes: telling a server to forget half
+    /// an upload. `why` is the cause, if the end came early. Called once if
+    /// [`open`](Self::open) was, also when that failed; the pipeline's result
+    /// comes after it. The stages of a pipeline close at the same time.
+    ///
+    /// Not called where nobody is left to poll it: when the pipeline, or the
+    /// runtime under it, is dropped. [`destroy`](Self::destroy) always is.
+    ///
+    /// # Cancel safety
+    /// Dropping the pipeline drops the call where it waits.
+    ///
+    /// # Errors
+    /// Of a pipeline that has failed another consequence, of one that runs the
+    /// first cause. What the sink has finished stays a success; see
+    /// [`Completed::late`](crate::pipeline::Completed::late).
+    fn close(
+        &mut self,
+        why: Option<&Cause>,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        let _ = why;
+        async { Ok(()) }
+    }
+
+    /// Cleans up without waiting. Called exactly once, at the very end, after
+    /// [`close`](Self::close), with the cause if that came early.
     fn destroy(&mut self, why: Option<&Cause>) {
         let _ = why;
     }

@@ -7,6 +7,10 @@
 //! nearest first, then downstream, nearest first; without a failed stage from
 //! the sink up. A slot that another thread is polling is left to that thread,
 //! which goes on with the order when its poll returns.
+//!
+//! A stage may take its time to close. So a slot is done with in two steps:
+//! the segment is dropped, in order, and then its stages close, polled by
+//! whoever drives the slot, all slots at the same time.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -43,6 +47,11 @@ pub(crate) struct Segment {
 
 struct Slot {
     running: Mutex<Option<Running>>,
+    shift: Arc<Shift>,
+    /// The segment is gone; from now on only who drives the slot polls what
+    /// closes.
+    dropped: AtomicBool,
+    closed: AtomicBool,
     first_stage: usize,
 }
 
@@ -98,7 +107,7 @@ impl Running {
 /// can reach.
 struct Office {
     line: Arc<Line>,
-    /// Segments that are not dropped yet.
+    /// Segments that are not dropped and closed yet.
     left: AtomicUsize,
     /// Who polls each of them.
     wakers: Vec<Mutex<Option<Waker>>>,
@@ -106,6 +115,13 @@ struct Office {
 }
 
 impl Office {
+    fn wake(&self, index: usize) {
+        let waker = self.wakers.get(index).and_then(|waker| lock(waker).clone());
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
     fn wake_all(&self) {
         for waker in self.wakers.iter().chain([&self.supervisor]) {
             let waker = lock(waker).clone();
@@ -126,30 +142,23 @@ impl Office {
 
     /// Polls one segment, or sees that it is over. `now_ns` is a reading of
     /// the clock after which nothing was worked on, and becomes the next one.
+    /// What comes back is to be dropped at once.
     fn poll(
         &self,
         running: &mut Option<Running>,
         first_stage: usize,
         cx: &mut Context<'_>,
         now_ns: &mut Option<u64>,
-    ) -> bool {
-        match running {
-            None => true,
-            Some(_) if self.line.is_over() => false,
-            Some(segment) => {
-                let (over, ended_ns) = segment.poll(cx, &self.line, first_stage, *now_ns);
-                *now_ns = Some(ended_ns);
-                // one that ended while the line goes on is dropped at once;
-                // else the order says when
-                if over && !self.line.is_over() {
-                    if let Some(segment) = running.take() {
-                        segment.take_down(&self.line, first_stage);
-                    }
-                    self.one_less();
-                }
-                over
-            }
+    ) -> Option<Running> {
+        let segment = running.as_mut()?;
+        if self.line.is_over() {
+            return None;
         }
+        let (over, ended_ns) = segment.poll(cx, &self.line, first_stage, *now_ns);
+        *now_ns = Some(ended_ns);
+        // one that ended while the line goes on is dropped at once; else the
+        // order says when
+        if over && !self.line.is_over() { running.take() } else { None }
     }
 }
 
@@ -168,9 +177,12 @@ impl Crew {
             .map(|segment| {
                 let mut turn = Turn::default();
                 turn.start(&segment.watch, segment.at_first, now_ns);
+                segment.shift.begin();
                 let (work, watch, shift) = (segment.work, segment.watch, segment.shift);
-                let running = Mutex::new(Some(Running { work, turn, watch, shift }));
-                Slot { running, first_stage: segment.first_stage }
+                let running = Mutex::new(Some(Running { work, turn, watch, shift: shift.clone() }));
+                let flag = || AtomicBool::new(false);
+                let first_stage = segment.first_stage;
+                Slot { running, shift, dropped: flag(), closed: flag(), first_stage }
             })
             .collect();
         let office = Arc::new(Office {
@@ -216,11 +228,54 @@ impl Crew {
     pub(crate) fn poll(&self, index: usize, cx: &mut Context<'_>) -> Poll<()> {
         let Some(slot) = self.slots.get(index) else { return Poll::Ready(()) };
         let over = self.office.poll(&mut lock(&slot.running), slot.first_stage, cx, &mut None);
+        if let Some(segment) = over {
+            self.drop_segment(index, slot, segment);
+        }
         if self.line().is_over() {
             self.take_down();
+        }
+        self.poll_closed(slot, cx)
+    }
+
+    /// Drops a segment. Stages that have nothing to wait for close and are
+    /// destroyed here, in order; the others are left to who drives the slot.
+    fn drop_segment(&self, index: usize, slot: &Slot, segment: Running) {
+        segment.take_down(self.line(), slot.first_stage);
+        let waker = self.office.wakers.get(index).and_then(|waker| lock(waker).clone());
+        let waker = waker.unwrap_or_else(|| Waker::noop().clone());
+        if slot.shift.poll_leaving(&mut Context::from_waker(&waker)).is_ready() {
+            self.closed(slot);
+        }
+        slot.dropped.store(true, Ordering::SeqCst);
+        self.office.wake(index);
+    }
+
+    fn closed(&self, slot: &Slot) {
+        if !slot.closed.swap(true, Ordering::SeqCst) {
+            self.office.one_less();
+        }
+    }
+
+    /// Polls what closes in a slot whose segment is gone.
+    fn poll_closed(&self, slot: &Slot, cx: &mut Context<'_>) -> Poll<()> {
+        if slot.closed.load(Ordering::SeqCst) {
             return Poll::Ready(());
         }
-        if over { Poll::Ready(()) } else { Poll::Pending }
+        if slot.dropped.load(Ordering::SeqCst) && slot.shift.poll_leaving(cx).is_ready() {
+            self.closed(slot);
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+
+    /// Nobody polls any more: what closes is destroyed where it is.
+    pub(crate) fn abandon(&self) {
+        for slot in &self.slots {
+            slot.shift.give_up_leaving();
+            if slot.dropped.load(Ordering::SeqCst) {
+                self.closed(slot);
+            }
+        }
     }
 
     /// The same for whoever has the whole crew to himself: no lock is taken.
@@ -228,7 +283,16 @@ impl Crew {
     fn poll_alone(&mut self, index: usize, cx: &mut Context<'_>, now_ns: &mut Option<u64>) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         let running = slot.running.get_mut().unwrap_or_else(PoisonError::into_inner);
-        self.office.poll(running, slot.first_stage, cx, now_ns);
+        let over = self.office.poll(running, slot.first_stage, cx, now_ns);
+        let is_running = running.is_some();
+        let Some(slot) = self.slots.get(index) else { return };
+        if let Some(segment) = over {
+            self.drop_segment(index, slot, segment);
+        } else if !is_running {
+            match self.poll_closed(slot, cx) {
+                Poll::Ready(()) | Poll::Pending => {} // shows in `is_gone`
+            }
+        }
     }
 
     /// The order in which segments are dropped.
@@ -250,7 +314,8 @@ impl Crew {
     pub(crate) fn take_down(&self) {
         let order = self.order();
         let mut next = lock(&self.next_down);
-        while let Some(slot) = order.get(*next).and_then(|&index| self.slots.get(index)) {
+        while let Some(&index) = order.get(*next) {
+            let Some(slot) = self.slots.get(index) else { break };
             let segment = match slot.running.try_lock() {
                 Ok(mut running) => running.take(),
                 Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().take(),
@@ -258,8 +323,7 @@ impl Crew {
             };
             *next = next.saturating_add(1);
             if let Some(segment) = segment {
-                segment.take_down(self.line(), slot.first_stage);
-                self.office.one_less();
+                self.drop_segment(index, slot, segment);
             }
         }
     }

@@ -24,7 +24,9 @@ fn result<D>(
     let report = board.report();
     let done = lock(done).take();
     match (crew.line().outcome(), done) {
-        (Some(Outcome::Complete), Some(done)) => Ok(Completed { done, report }),
+        (Some(Outcome::Complete), Some(done)) => {
+            Ok(Completed { done, report, late: crew.line().consequences() })
+        }
         (Some(Outcome::Failed(cause, _)), _) => {
             Err(PipelineError::new(cause, crew.line().consequences(), report))
         }
@@ -55,13 +57,23 @@ impl<D> Future for Run<D> {
 
 impl<D> Drop for Run<D> {
     fn drop(&mut self) {
-        end(self.task.crew());
+        end(self.task.crew(), Drivers::Gone);
     }
 }
 
+/// Whether anybody is left to poll the stages that close.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Drivers {
+    Left,
+    Gone,
+}
+
 /// Ends everything a pipeline began. A no-op after the end.
-fn end(crew: &Crew) {
+fn end(crew: &Crew, drivers: Drivers) {
     crew.line().halt(Cause::new(CauseKind::Cancelled), None);
+    if drivers == Drivers::Gone {
+        crew.abandon();
+    }
     crew.take_down();
 }
 
@@ -111,7 +123,7 @@ impl<D> Future for Spawned<D> {
 
 impl<D> Drop for Spawned<D> {
     fn drop(&mut self) {
-        end(&self.crew);
+        end(&self.crew, Drivers::Left);
     }
 }
 
@@ -149,7 +161,7 @@ impl Future for SegmentTask {
 impl Drop for SegmentTask {
     fn drop(&mut self) {
         if !self.over {
-            end(&self.crew);
+            end(&self.crew, Drivers::Gone);
         }
     }
 }
@@ -165,7 +177,7 @@ pub(crate) fn on_threads(crew: &Arc<Crew>, names: &[Arc<str>]) -> std::io::Resul
         let short: String = name.chars().filter(|c| *c != '\0').take(15).collect();
         let spawned = thread::Builder::new().name(short).spawn(move || block_on(work));
         if let Err(error) = spawned {
-            end(crew);
+            end(crew, Drivers::Gone);
             return Err(error);
         }
     }

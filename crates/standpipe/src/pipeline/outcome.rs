@@ -14,6 +14,10 @@ pub struct Completed<D> {
     pub done: D,
     /// The numbers of the whole run.
     pub report: Report,
+    /// Errors of stages that came after the sink had finished, as a failed
+    /// [`close`](crate::stage::Sink::close) does: what the sink committed
+    /// stands. A bounded number is kept.
+    pub late: Vec<Cause>,
 }
 
 /// A pipeline that did not: the first cause, what followed from it, and the

@@ -13,10 +13,12 @@ use crate::error::{Cause, CauseKind, WriteError};
 use crate::gate::Flow;
 use crate::meter::StageMeter;
 use crate::overflow::Overflow;
+use crate::pipeline::opening::{open_behind, open_source};
 use crate::snapshot::{StageState, Tally};
 use crate::stage::beside::{Hatch, beside};
-use crate::stage::chain::Outlet;
-use crate::stage::line::{Held, Post};
+use crate::stage::chain::{Outlet, ends_here, waits_for_each};
+use crate::stage::held::Held;
+use crate::stage::line::Post;
 use crate::stage::{Emit, More, Sink, Source};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, lock};
 use crate::tank::queue::Core;
@@ -71,7 +73,7 @@ impl Watch {
 
     /// A wait, if one is open, is over. It was over when this poll began:
     /// nothing but polling down to here has happened since.
-    fn resume(&self) {
+    pub(crate) fn resume(&self) {
         if self.meter.is_waiting() {
             self.meter.enter(StageState::Busy, self.turn_ns.load(Ordering::Relaxed));
         }
@@ -130,62 +132,71 @@ impl<S: Source> Head for SourceHead<S> {
     type Item = S::Item;
 
     async fn drive<O: Outlet<S::Item>>(mut self, mut out: O, watch: Watch) {
-        let mut reads: usize = 0;
-        loop {
-            let (source, post) = self.0.parts();
-            let more = if O::ACTIVE {
-                let hatch = Hatch::new();
-                let mut emit = hatch.emit();
-                let mut read = pin!(source.read(&mut emit));
-                let call = |cx: &mut Context<'_>| {
-                    let guard = post.guard();
-                    let polled = read.as_mut().poll(cx);
-                    guard.disarm();
-                    if polled.is_pending() && !hatch.is_asked() {
-                        reads = 0;
-                        if post.index() == 0 && post.line().is_draining() {
-                            return Poll::Ready(None);
-                        }
-                    }
-                    polled.map(Some)
-                };
-                beside(&hatch, &mut out, call).await
-            } else {
-                let mut read = pin!(source.read(&mut out));
-                poll_fn(|cx| {
-                    // a graceful stop begins at the first source; one that comes
-                    // back from outside has more of what was read to bring
-                    let drains = post.index() == 0 && post.line().is_draining();
-                    if drains && !post.shift().is_handing() {
-                        return Poll::Ready(None);
-                    }
-                    let guard = post.guard();
-                    let polled = read.as_mut().poll(cx);
-                    guard.disarm();
-                    if polled.is_pending() {
-                        reads = 0;
-                    }
-                    polled.map(Some)
-                })
-                .await
-            };
-            match more {
-                Some(Ok(More::Yes)) => {
-                    out.flush().await;
-                    reads = reads.saturating_add(1);
-                    if reads >= READS_PER_TURN {
-                        reads = 0;
-                        yield_now(&watch).await;
-                    }
-                }
-                Some(Ok(More::No)) | None => break,
-                Some(Err(error)) => {
-                    post.fail(error).await;
-                }
-            }
+        let opened = open_source(&mut self.0).await;
+        out.open().await;
+        if opened {
+            read_all(&mut self.0, &mut out, &watch).await;
         }
         self.0.finished();
         out.finish().await;
+    }
+}
+
+/// Moves all that a source brings into `out`.
+async fn read_all<S: Source, O: Outlet<S::Item>>(held: &mut Held<S>, out: &mut O, watch: &Watch) {
+    let mut reads: usize = 0;
+    loop {
+        let (source, post) = held.parts();
+        let more = if O::ACTIVE {
+            let hatch = Hatch::new();
+            let mut emit = hatch.emit();
+            let mut read = pin!(source.read(&mut emit));
+            let call = |cx: &mut Context<'_>| {
+                let guard = post.guard();
+                let polled = read.as_mut().poll(cx);
+                guard.disarm();
+                if polled.is_pending() && !hatch.is_asked() {
+                    reads = 0;
+                    if post.index() == 0 && post.line().is_draining() {
+                        return Poll::Ready(None);
+                    }
+                }
+                polled.map(Some)
+            };
+            beside(&hatch, out, call).await
+        } else {
+            let mut read = pin!(source.read(out));
+            poll_fn(|cx| {
+                // a graceful stop begins at the first source; one that comes
+                // back from outside has more of what was read to bring
+                let drains = post.index() == 0 && post.line().is_draining();
+                if drains && !post.shift().is_handing() {
+                    return Poll::Ready(None);
+                }
+                let guard = post.guard();
+                let polled = read.as_mut().poll(cx);
+                guard.disarm();
+                if polled.is_pending() {
+                    reads = 0;
+                }
+                polled.map(Some)
+            })
+            .await
+        };
+        match more {
+            Some(Ok(More::Yes)) => {
+                out.flush().await;
+                reads = reads.saturating_add(1);
+                if reads >= READS_PER_TURN {
+                    reads = 0;
+                    yield_now(watch).await;
+                }
+            }
+            Some(Ok(More::No)) | None => break,
+            Some(Err(error)) => {
+                post.fail(error).await;
+            }
+        }
     }
 }
 
@@ -215,6 +226,7 @@ impl<T: Send + 'static> Head for TankHead<T> {
     async fn drive<O: Outlet<T>>(mut self, mut out: O, watch: Watch) {
         let mut batch = Batch::held();
         batch.belong(self.0.core());
+        open_behind(&mut out, &watch).await;
         let mut worked: usize = 0;
         // when the last batch was done with, until its credit is returned
         let mut done_ns = None;
@@ -487,6 +499,10 @@ impl<T: Send + 'static> Emit<T> for TankTail<T> {
 }
 
 impl<T: Send + 'static> Outlet<T> for TankTail<T> {
+    ends_here!();
+
+    async fn open(&mut self) {}
+
     #[inline]
     fn has_room(&self) -> bool {
         self.room > 0
@@ -620,13 +636,18 @@ impl<K: Sink> Emit<K::In> for SinkTail<K> {
 }
 
 impl<K: Sink> Outlet<K::In> for SinkTail<K> {
-    fn has_room(&self) -> bool {
-        false
-    }
+    ends_here!();
 
-    fn put(&mut self, item: K::In) -> Flow {
-        drop(item);
-        unreachable!("has no room without waiting")
+    waits_for_each!(K::In);
+
+    async fn open(&mut self) {
+        let (sink, post) = self.held.opening();
+        let guard = post.guard();
+        let opened = sink.open().await;
+        guard.disarm();
+        if let Err(error) = opened {
+            post.fail(error).await;
+        }
     }
 
     fn holds_back(&self) -> bool {

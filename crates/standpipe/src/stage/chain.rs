@@ -13,7 +13,8 @@ use crate::gate::Flow;
 use crate::stage::Emit;
 use crate::stage::Transform;
 use crate::stage::beside::{Hatch, beside};
-use crate::stage::line::{Held, Post};
+use crate::stage::held::Held;
+use crate::stage::line::Post;
 use crate::tank::Batch;
 
 /// Everything downstream, as the driver of a segment sees it.
@@ -23,30 +24,28 @@ use crate::tank::Batch;
 /// waits for something upstream of itself, or of its own, polls
 /// [`poll_due`](Self::poll_due) of what is downstream beside it; and such a
 /// stage polls itself beside every wait downstream. A stage in front of
-/// another hands these calls on; at a tail the defaults are right.
+/// another hands these calls on (`hands_on!`), and a tail has nothing to say to
+/// them (`ends_here!`). None has a default: one that were forgotten would
+/// compile, and starve a timer.
 pub trait Outlet<T: Send>: Emit<T> + 'static {
     /// Whether something downstream in this segment goes on by itself.
-    const ACTIVE: bool = false;
+    const ACTIVE: bool;
+
+    /// Opens the stages, before anything else is asked of them.
+    fn open(&mut self) -> impl Future<Output = ()> + Send;
 
     /// Lets what goes on by itself go on, without waiting and with bounded
     /// work. Ready if there is something to hand on: call
     /// [`work`](Self::work). Nothing is lost if it is called late.
-    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let _ = cx;
-        Poll::Pending
-    }
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
     /// Hands on what is due; with nothing due it does nothing. To be run to
     /// its end, and like `feed` it may leave items unseen until a flush.
-    fn work(&mut self) -> impl Future<Output = ()> + Send {
-        async {}
-    }
+    fn work(&mut self) -> impl Future<Output = ()> + Send;
 
     /// Whether items are being worked on downstream in this segment, so that
     /// a wait for input is not idleness.
-    fn in_hand(&self) -> bool {
-        false
-    }
+    fn in_hand(&self) -> bool;
 
     /// Whether something downstream in this segment may hold items back, so
     /// that it has to be told when the input idles.
@@ -85,6 +84,94 @@ pub trait Outlet<T: Send>: Emit<T> + 'static {
     /// The driver's clock.
     fn now_ns(&self) -> Option<u64>;
 }
+
+/// The calls of an [`Outlet`] that a stage leaves to `self.down`, an outlet `D`.
+macro_rules! hands_on {
+    ($($call:ident),*) => { $( hands_on!(@ $call); )* };
+    (@ ACTIVE) => {
+        const ACTIVE: bool = D::ACTIVE;
+    };
+    (@ open) => {
+        fn open(&mut self) -> impl std::future::Future<Output = ()> + Send {
+            self.down.open()
+        }
+    };
+    (@ poll_due) => {
+        fn poll_due(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<()> {
+            self.down.poll_due(cx)
+        }
+    };
+    (@ work) => {
+        fn work(&mut self) -> impl std::future::Future<Output = ()> + Send {
+            self.down.work()
+        }
+    };
+    (@ in_hand) => {
+        fn in_hand(&self) -> bool {
+            self.down.in_hand()
+        }
+    };
+    (@ has_room) => {
+        #[inline]
+        fn has_room(&self) -> bool {
+            self.down.has_room()
+        }
+    };
+    (@ holds_back) => {
+        fn holds_back(&self) -> bool {
+            self.down.holds_back()
+        }
+    };
+    (@ idle) => {
+        fn idle(&mut self) -> impl std::future::Future<Output = ()> + Send {
+            self.down.idle()
+        }
+    };
+    (@ finish) => {
+        fn finish(&mut self) -> impl std::future::Future<Output = ()> + Send {
+            self.down.finish()
+        }
+    };
+    (@ now_ns) => {
+        fn now_ns(&self) -> Option<u64> {
+            self.down.now_ns()
+        }
+    };
+}
+
+/// Says of an [`Outlet`] that it never takes an item without waiting.
+macro_rules! waits_for_each {
+    ($item:ty) => {
+        fn has_room(&self) -> bool {
+            false
+        }
+
+        fn put(&mut self, item: $item) -> crate::gate::Flow {
+            drop(item);
+            unreachable!("has no room without waiting")
+        }
+    };
+}
+
+/// Says of an [`Outlet`] that nothing is downstream of it that goes on by
+/// itself.
+macro_rules! ends_here {
+    () => {
+        const ACTIVE: bool = false;
+
+        fn poll_due(&mut self, _cx: &mut std::task::Context<'_>) -> std::task::Poll<()> {
+            std::task::Poll::Pending
+        }
+
+        async fn work(&mut self) {}
+
+        fn in_hand(&self) -> bool {
+            false
+        }
+    };
+}
+
+pub(crate) use {ends_here, hands_on, waits_for_each};
 
 /// A stage, or several, waiting for what is downstream.
 pub trait Link: Send + 'static {
@@ -138,7 +225,7 @@ pub struct Transforming<T>(pub(crate) Held<T>);
 
 impl<T: Transform> Transforming<T> {
     pub(crate) fn new(transform: T, post: Post) -> Self {
-        Self(Held::new(transform, T::destroy, post))
+        Self(Held::transform(transform, post))
     }
 }
 
@@ -215,27 +302,19 @@ impl<T: Transform, D: Outlet<T::Out>> Emit<T::In> for TransformOn<T, D> {
 }
 
 impl<T: Transform, D: Outlet<T::Out>> Outlet<T::In> for TransformOn<T, D> {
-    const ACTIVE: bool = D::ACTIVE;
+    hands_on!(ACTIVE, poll_due, work, in_hand, now_ns);
 
-    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.down.poll_due(cx)
-    }
+    waits_for_each!(T::In);
 
-    fn work(&mut self) -> impl Future<Output = ()> + Send {
-        self.down.work()
-    }
-
-    fn in_hand(&self) -> bool {
-        self.down.in_hand()
-    }
-
-    fn has_room(&self) -> bool {
-        false
-    }
-
-    fn put(&mut self, item: T::In) -> Flow {
-        drop(item);
-        unreachable!("has no room without waiting")
+    async fn open(&mut self) {
+        let (transform, post) = self.held.opening();
+        let guard = post.guard();
+        let opened = transform.open().await;
+        guard.disarm();
+        if let Err(error) = opened {
+            post.fail(error).await;
+        }
+        self.down.open().await;
     }
 
     fn holds_back(&self) -> bool {
@@ -277,10 +356,6 @@ impl<T: Transform, D: Outlet<T::Out>> Outlet<T::In> for TransformOn<T, D> {
         guard.disarm();
         self.held.finished();
         self.down.finish().await;
-    }
-
-    fn now_ns(&self) -> Option<u64> {
-        self.down.now_ns()
     }
 }
 

@@ -12,7 +12,7 @@ use crate::error::BoxError;
 use crate::gate::Flow;
 use crate::stage::Emit;
 use crate::stage::beside::while_calling;
-use crate::stage::chain::{Link, Outlet};
+use crate::stage::chain::{Link, Outlet, hands_on, waits_for_each};
 use crate::stage::flight::{Flight, Order};
 use crate::stage::line::Post;
 
@@ -210,6 +210,10 @@ where
     E: Into<BoxError> + Send + 'static,
     D: Outlet<U>,
 {
+    hands_on!(open, holds_back, now_ns);
+
+    waits_for_each!(T);
+
     const ACTIVE: bool = true;
 
     fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -230,19 +234,6 @@ where
         self.flight.len() > 0 || self.down.in_hand()
     }
 
-    fn has_room(&self) -> bool {
-        false
-    }
-
-    fn put(&mut self, item: T) -> Flow {
-        drop(item);
-        unreachable!("has no room without waiting")
-    }
-
-    fn holds_back(&self) -> bool {
-        self.down.holds_back()
-    }
-
     async fn idle(&mut self) {
         let Self { flight, down, post, .. } = self;
         while_calling(down.idle(), |cx| go_on(flight, post, cx)).await;
@@ -251,10 +242,6 @@ where
     async fn finish(&mut self) {
         self.until(0).await;
         self.down.finish().await;
-    }
-
-    fn now_ns(&self) -> Option<u64> {
-        self.down.now_ns()
     }
 }
 

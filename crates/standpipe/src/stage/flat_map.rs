@@ -4,11 +4,10 @@
 //! is one item, however many it gives.
 
 use std::future::Future;
-use std::task::{Context, Poll};
 
 use crate::gate::Flow;
 use crate::stage::Emit;
-use crate::stage::chain::{Link, Outlet};
+use crate::stage::chain::{Link, Outlet, hands_on, waits_for_each};
 use crate::stage::line::Post;
 
 /// A function to an iterator as a link.
@@ -90,44 +89,10 @@ where
     I: IntoIterator<Item: Send + 'static, IntoIter: Send> + 'static,
     D: Outlet<I::Item>,
 {
-    const ACTIVE: bool = D::ACTIVE;
+    hands_on!(open, ACTIVE, poll_due, work, in_hand, holds_back, idle, finish, now_ns);
 
-    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.down.poll_due(cx)
-    }
-
-    fn work(&mut self) -> impl Future<Output = ()> + Send {
-        self.down.work()
-    }
-
-    fn in_hand(&self) -> bool {
-        self.down.in_hand()
-    }
-
-    fn has_room(&self) -> bool {
-        false // how many it makes is not known
-    }
-
-    fn put(&mut self, item: T) -> Flow {
-        drop(item);
-        unreachable!("has no room without waiting")
-    }
-
-    fn holds_back(&self) -> bool {
-        self.down.holds_back()
-    }
-
-    fn idle(&mut self) -> impl Future<Output = ()> + Send {
-        self.down.idle()
-    }
-
-    fn finish(&mut self) -> impl Future<Output = ()> + Send {
-        self.down.finish()
-    }
-
-    fn now_ns(&self) -> Option<u64> {
-        self.down.now_ns()
-    }
+    // how many it makes is not known
+    waits_for_each!(T);
 }
 
 impl<F, T, I> std::fmt::Debug for FlatMap<F, T, I> {

@@ -10,7 +10,7 @@ use crate::gate::Flow;
 use crate::stage::Emit;
 #[cfg(feature = "tokio")]
 use crate::stage::alarm::{Alarm, Hours};
-use crate::stage::chain::{Link, Outlet};
+use crate::stage::chain::{Link, Outlet, hands_on};
 use crate::stage::line::Post;
 
 /// Room that a group is given at first; larger ones grow as they fill.
@@ -218,6 +218,8 @@ impl<T: Send + 'static, D: Outlet<Vec<T>>> Emit<T> for GroupedOn<T, D> {
 }
 
 impl<T: Send + 'static, D: Outlet<Vec<T>>> Outlet<T> for GroupedOn<T, D> {
+    hands_on!(open, in_hand, has_room, holds_back, idle, now_ns);
+
     const ACTIVE: bool = D::ACTIVE || cfg!(feature = "tokio");
 
     fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -235,15 +237,6 @@ impl<T: Send + 'static, D: Outlet<Vec<T>>> Outlet<T> for GroupedOn<T, D> {
     }
 
     // a group that fills waits for input: that is starved, not busy
-    fn in_hand(&self) -> bool {
-        self.down.in_hand()
-    }
-
-    #[inline]
-    fn has_room(&self) -> bool {
-        self.down.has_room()
-    }
-
     #[inline]
     fn put(&mut self, item: T) -> Flow {
         match self.add(item) {
@@ -252,24 +245,12 @@ impl<T: Send + 'static, D: Outlet<Vec<T>>> Outlet<T> for GroupedOn<T, D> {
         }
     }
 
-    fn holds_back(&self) -> bool {
-        self.down.holds_back()
-    }
-
-    fn idle(&mut self) -> impl Future<Output = ()> + Send {
-        self.down.idle()
-    }
-
     async fn finish(&mut self) {
         if !self.group.is_empty() {
             let group = self.complete();
             self.down.feed(group).await;
         }
         self.down.finish().await;
-    }
-
-    fn now_ns(&self) -> Option<u64> {
-        self.down.now_ns()
     }
 }
 

@@ -4,7 +4,9 @@
 use std::any::Any;
 use std::convert::Infallible;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use crate::error::{BoxError, Cause, CauseKind, StageId};
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering, lock};
@@ -98,7 +100,15 @@ impl Line {
             let mut outcome = lock(&self.outcome);
             match *outcome {
                 None => *outcome = Some(Outcome::Failed(cause, index)),
-                Some(Outcome::Complete) => return, // a no-op after the end
+                Some(Outcome::Complete) => {
+                    // a no-op after the end, but for a stage that tells of its
+                    // own cleanup
+                    let mut later = lock(&self.consequences);
+                    if index.is_some() && later.len() < CONSEQUENCES_KEPT {
+                        later.push(cause);
+                    }
+                    return;
+                }
                 Some(Outcome::Failed(..)) => {
                     let mut later = lock(&self.consequences);
                     // a second cancel tells nothing new
@@ -161,7 +171,7 @@ impl Line {
 
     /// What the stage at `index` is told when it is destroyed unfinished:
     /// upstream of the cause "nobody reads any more", below it the cause.
-    fn why(&self, index: usize) -> Option<Cause> {
+    pub(crate) fn why(&self, index: usize) -> Option<Cause> {
         match self.outcome()? {
             Outcome::Complete => Some(Cause::new(CauseKind::Stopped)),
             Outcome::Failed(cause, Some(at)) if index < at => {
@@ -179,7 +189,7 @@ impl fmt::Debug for Line {
     }
 }
 
-fn panic_message(payload: &(dyn Any + Send)) -> String {
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
     if let Some(text) = payload.downcast_ref::<&str>() {
         (*text).to_owned()
     } else if let Some(text) = payload.downcast_ref::<String>() {
@@ -190,7 +200,7 @@ fn panic_message(payload: &(dyn Any + Send)) -> String {
 }
 
 /// What the stages of one segment share.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Shift {
     /// The segment is being polled right now.
     polled: AtomicBool,
@@ -203,7 +213,13 @@ pub(crate) struct Shift {
     /// It had enough, or whoever reads what it gives has: it is pending for
     /// ever, and its stages are over before the line is.
     enough: AtomicBool,
+    /// Stages that left the segment's future and close; `None` while nobody
+    /// would poll them.
+    leaving: Mutex<Option<Vec<Leaving>>>,
 }
+
+/// A stage that closes.
+pub(crate) type Leaving = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Shift {
     /// An item sets out, or has arrived.
@@ -229,6 +245,56 @@ impl Shift {
 
     pub(crate) fn is_enough(&self) -> bool {
         self.enough.load(Ordering::Relaxed)
+    }
+
+    /// From now on somebody calls [`poll_leaving`](Self::poll_leaving).
+    pub(crate) fn begin(&self) {
+        *lock(&self.leaving) = Some(Vec::new());
+    }
+
+    /// Takes a stage that closes; gives it back if nobody would poll it.
+    pub(crate) fn take_leaving<S>(
+        &self,
+        stage: S,
+        close: impl FnOnce(S) -> Leaving,
+    ) -> Result<(), S> {
+        match &mut *lock(&self.leaving) {
+            Some(leaving) => {
+                leaving.push(close(stage));
+                Ok(())
+            }
+            None => Err(stage),
+        }
+    }
+
+    /// Polls the stages that close, in the order in which they were dropped.
+    /// Each is destroyed when it has closed.
+    pub(crate) fn poll_leaving(&self, cx: &mut Context<'_>) -> Poll<()> {
+        // polled without the lock: foreign code
+        let Some(mut leaving) = lock(&self.leaving).replace(Vec::new()) else {
+            return Poll::Ready(());
+        };
+        leaving.retain_mut(|stage| stage.as_mut().poll(cx).is_pending());
+        if leaving.is_empty() {
+            return Poll::Ready(());
+        }
+        if let Some(kept) = &mut *lock(&self.leaving) {
+            kept.append(&mut leaving);
+            return Poll::Pending;
+        }
+        Poll::Ready(()) // given up meanwhile: they are destroyed here
+    }
+
+    /// Nobody polls the stages that close any more: they are destroyed.
+    pub(crate) fn give_up_leaving(&self) {
+        let leaving = lock(&self.leaving).take();
+        drop(leaving);
+    }
+}
+
+impl fmt::Debug for Shift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shift").field("enough", &self.is_enough()).finish_non_exhaustive()
     }
 }
 
@@ -313,45 +379,5 @@ impl<'a> Polling<'a> {
 impl Drop for Polling<'_> {
     fn drop(&mut self) {
         self.0.polled.store(false, Ordering::Relaxed);
-    }
-}
-
-/// Holds a stage and destroys it exactly once, on drop, whatever the reason.
-pub(crate) struct Held<S> {
-    stage: S,
-    destroy: fn(&mut S, Option<&Cause>),
-    post: Post,
-    finished: bool,
-}
-
-impl<S> Held<S> {
-    pub(crate) const fn new(stage: S, destroy: fn(&mut S, Option<&Cause>), post: Post) -> Self {
-        Self { stage, destroy, post, finished: false }
-    }
-
-    /// The stage, and its place to report from.
-    pub(crate) const fn parts(&mut self) -> (&mut S, &Post) {
-        (&mut self.stage, &self.post)
-    }
-
-    /// It has done all it had to: a later error is none of its business.
-    pub(crate) const fn finished(&mut self) {
-        self.finished = true;
-    }
-}
-
-impl<S> Drop for Held<S> {
-    fn drop(&mut self) {
-        let stopped = || self.post.shift.is_enough().then(|| Cause::new(CauseKind::Stopped));
-        let why =
-            if self.finished { None } else { self.post.line.why(self.post.index).or_else(stopped) };
-        let (stage, destroy) = (&mut self.stage, self.destroy);
-        // a panic while dropping during a panic would abort the process
-        let outcome = catch_unwind(AssertUnwindSafe(|| destroy(stage, why.as_ref())));
-        if let Err(payload) = outcome {
-            let message = panic_message(payload.as_ref());
-            let cause = Cause::with_error(CauseKind::Panicked, format!("in destroy: {message}"));
-            self.post.line.halt(cause, Some(self.post.index));
-        }
     }
 }

@@ -1,11 +1,10 @@
 //! One item into one other, by a function: fused.
 
 use std::future::Future;
-use std::task::{Context, Poll};
 
 use crate::gate::Flow;
 use crate::stage::Emit;
-use crate::stage::chain::{Link, Outlet};
+use crate::stage::chain::{Link, Outlet, hands_on};
 use crate::stage::line::Post;
 
 /// A function as a link.
@@ -93,45 +92,12 @@ where
     U: Send + 'static,
     D: Outlet<U>,
 {
-    const ACTIVE: bool = D::ACTIVE;
-
-    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.down.poll_due(cx)
-    }
-
-    fn work(&mut self) -> impl Future<Output = ()> + Send {
-        self.down.work()
-    }
-
-    fn in_hand(&self) -> bool {
-        self.down.in_hand()
-    }
-
-    #[inline]
-    fn has_room(&self) -> bool {
-        self.down.has_room()
-    }
+    hands_on!(open, ACTIVE, poll_due, work, in_hand, has_room, holds_back, idle, finish, now_ns);
 
     #[inline]
     fn put(&mut self, item: T) -> Flow {
         let item = self.call(item);
         self.down.put(item)
-    }
-
-    fn holds_back(&self) -> bool {
-        self.down.holds_back()
-    }
-
-    fn idle(&mut self) -> impl Future<Output = ()> + Send {
-        self.down.idle()
-    }
-
-    fn finish(&mut self) -> impl Future<Output = ()> + Send {
-        self.down.finish()
-    }
-
-    fn now_ns(&self) -> Option<u64> {
-        self.down.now_ns()
     }
 }
 

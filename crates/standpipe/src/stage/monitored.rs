@@ -6,14 +6,14 @@
 
 use std::fmt;
 use std::future::Future;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::error::Cause;
 use crate::gate::Flow;
 use crate::stage::Emit;
-use crate::stage::chain::{Link, Outlet};
-use crate::stage::line::{Held, Post};
+use crate::stage::chain::{Link, Outlet, hands_on};
+use crate::stage::held::Held;
+use crate::stage::line::Post;
 use crate::sync::Arc;
 use crate::tank::Gauge;
 
@@ -194,7 +194,7 @@ impl<F: FnMut(&Sighting), T> Monitored<F, T> {
             left: 1,
             end: Ended::No,
         };
-        let held = Held::new(observer, Observer::destroy, post);
+        let held = Held::at_once(observer, Observer::destroy, post);
         Self { held, types: std::marker::PhantomData }
     }
 }
@@ -263,37 +263,12 @@ where
     T: Send + 'static,
     D: Outlet<T>,
 {
-    const ACTIVE: bool = D::ACTIVE;
-
-    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.down.poll_due(cx)
-    }
-
-    fn work(&mut self) -> impl Future<Output = ()> + Send {
-        self.down.work()
-    }
-
-    fn in_hand(&self) -> bool {
-        self.down.in_hand()
-    }
-
-    #[inline]
-    fn has_room(&self) -> bool {
-        self.down.has_room()
-    }
+    hands_on!(open, ACTIVE, poll_due, work, in_hand, has_room, holds_back, idle, now_ns);
 
     #[inline]
     fn put(&mut self, item: T) -> Flow {
         self.item();
         self.down.put(item)
-    }
-
-    fn holds_back(&self) -> bool {
-        self.down.holds_back()
-    }
-
-    fn idle(&mut self) -> impl Future<Output = ()> + Send {
-        self.down.idle()
     }
 
     async fn finish(&mut self) {
@@ -303,10 +278,6 @@ where
         guard.disarm();
         self.held.finished();
         self.down.finish().await;
-    }
-
-    fn now_ns(&self) -> Option<u64> {
-        self.down.now_ns()
     }
 }
 

@@ -10,16 +10,15 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::gate::Flow;
 use crate::stage::Emit;
 use crate::stage::alarm::{Alarm, Hours};
-use crate::stage::chain::{Link, Outlet};
+use crate::stage::chain::{Link, Outlet, hands_on, waits_for_each};
 use crate::stage::line::Post;
 use crate::sync::{Mutex, lock};
 
@@ -306,44 +305,10 @@ where
     T: Send + 'static,
     D: Outlet<T>,
 {
-    const ACTIVE: bool = D::ACTIVE;
+    hands_on!(open, ACTIVE, poll_due, work, in_hand, holds_back, idle, finish, now_ns);
 
-    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.down.poll_due(cx)
-    }
-
-    fn work(&mut self) -> impl Future<Output = ()> + Send {
-        self.down.work()
-    }
-
-    fn in_hand(&self) -> bool {
-        self.down.in_hand()
-    }
-
-    fn has_room(&self) -> bool {
-        false // what the next item weighs is not known
-    }
-
-    fn put(&mut self, item: T) -> Flow {
-        drop(item);
-        unreachable!("has no room without waiting")
-    }
-
-    fn holds_back(&self) -> bool {
-        self.down.holds_back()
-    }
-
-    fn idle(&mut self) -> impl Future<Output = ()> + Send {
-        self.down.idle()
-    }
-
-    fn finish(&mut self) -> impl Future<Output = ()> + Send {
-        self.down.finish()
-    }
-
-    fn now_ns(&self) -> Option<u64> {
-        self.down.now_ns()
-    }
+    // what the next item weighs is not known
+    waits_for_each!(T);
 }
 
 impl<W, T> std::fmt::Debug for Limited<W, T> {

@@ -4,12 +4,11 @@
 //! The stages downstream finish as at the natural end; then the segment is
 //! dropped, and upstream is told `Stopped`.
 
-use std::future::{Future, pending};
-use std::task::{Context, Poll};
+use std::future::pending;
 
 use crate::gate::Flow;
 use crate::stage::Emit;
-use crate::stage::chain::{Link, Outlet};
+use crate::stage::chain::{Link, Outlet, hands_on};
 use crate::stage::line::Post;
 
 /// What becomes of an item, and of those after it.
@@ -153,19 +152,7 @@ where
     T: Send + 'static,
     D: Outlet<T>,
 {
-    const ACTIVE: bool = D::ACTIVE;
-
-    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.down.poll_due(cx)
-    }
-
-    fn work(&mut self) -> impl Future<Output = ()> + Send {
-        self.down.work()
-    }
-
-    fn in_hand(&self) -> bool {
-        self.down.in_hand()
-    }
+    hands_on!(open, ACTIVE, poll_due, work, in_hand, finish, now_ns);
 
     #[inline]
     fn has_room(&self) -> bool {
@@ -191,14 +178,6 @@ where
         } else {
             self.down.idle().await;
         }
-    }
-
-    fn finish(&mut self) -> impl Future<Output = ()> + Send {
-        self.down.finish()
-    }
-
-    fn now_ns(&self) -> Option<u64> {
-        self.down.now_ns()
     }
 }
 

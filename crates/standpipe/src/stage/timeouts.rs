@@ -12,7 +12,7 @@ use crate::error::{Cause, CauseKind};
 use crate::gate::Flow;
 use crate::stage::Emit;
 use crate::stage::alarm::{Alarm, Hours};
-use crate::stage::chain::{Link, Outlet};
+use crate::stage::chain::{Link, Outlet, hands_on};
 use crate::stage::line::Post;
 
 /// Times after which a pipeline is failed with
@@ -250,6 +250,8 @@ impl<T: Send + 'static, D: Outlet<T>> Emit<T> for TimedOn<D> {
 }
 
 impl<T: Send + 'static, D: Outlet<T>> Outlet<T> for TimedOn<D> {
+    hands_on!(open, in_hand, has_room, holds_back, now_ns);
+
     const ACTIVE: bool = true;
 
     fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -263,23 +265,10 @@ impl<T: Send + 'static, D: Outlet<T>> Outlet<T> for TimedOn<D> {
         self.watch.waiting(&self.post, self.down.work())
     }
 
-    fn in_hand(&self) -> bool {
-        self.down.in_hand()
-    }
-
-    #[inline]
-    fn has_room(&self) -> bool {
-        self.down.has_room()
-    }
-
     #[inline]
     fn put(&mut self, item: T) -> Flow {
         self.watch.item();
         self.down.put(item)
-    }
-
-    fn holds_back(&self) -> bool {
-        self.down.holds_back()
     }
 
     fn idle(&mut self) -> impl Future<Output = ()> + Send {
@@ -288,10 +277,6 @@ impl<T: Send + 'static, D: Outlet<T>> Outlet<T> for TimedOn<D> {
 
     fn finish(&mut self) -> impl Future<Output = ()> + Send {
         self.watch.waiting(&self.post, self.down.finish())
-    }
-
-    fn now_ns(&self) -> Option<u64> {
-        self.down.now_ns()
     }
 }
 
