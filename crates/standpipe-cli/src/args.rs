@@ -8,6 +8,7 @@ use std::{
     ffi::{OsStr, OsString},
     fmt,
     os::unix::ffi::OsStrExt,
+    path::PathBuf,
     time::Duration,
 };
 
@@ -83,6 +84,19 @@ pub(crate) struct Display {
     pub(crate) quiet: bool,
     /// How often `-v` was given.
     pub(crate) verbose: u8,
+    /// `--json` without a destination: stderr is for events, and nothing is drawn.
+    pub(crate) events_on_stderr: bool,
+}
+
+/// Where `--json` writes its events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum EventsTo {
+    /// To stderr, where they take the place of the display.
+    Stderr,
+    /// To a descriptor that is open at start.
+    Fd(i32),
+    /// To a file, after what is in it.
+    File(PathBuf),
 }
 
 /// A command line that cannot be run. Its exit code is 125.
@@ -137,6 +151,8 @@ pub(crate) struct Typed {
     pub(crate) stall: Option<Duration>,
     /// `--drain`.
     pub(crate) drain: Option<Duration>,
+    /// `--json`.
+    pub(crate) events: Option<EventsTo>,
     /// `--name`.
     pub(crate) name: Option<OsString>,
     /// How it is shown.
@@ -353,6 +369,9 @@ impl Reader {
                 return Err(UsageError::new(what, format!("write `--{name}`")));
             }
             (Some(_), Some(value)) => self.set_value(flag, value)?,
+            (Some(_), None) if flag.values == flag::Values::Glued => {
+                self.set_switch(flag.id, Spelling::Long)
+            }
             (Some(_), None) => self.set_value(flag, next_value(flag, rest)?)?,
         }
         Ok(())
@@ -476,6 +495,7 @@ impl Reader {
             Id::Strict => typed.strict = true,
             Id::Ascii => typed.display.ascii = true,
             Id::Quiet => typed.display.quiet = true,
+            Id::Json => self.set_events(EventsTo::Stderr),
             Id::Verbose => typed.display.verbose = typed.display.verbose.saturating_add(1),
             // The first of several wins: `-hV` is asked for help.
             Id::Help if self.answer.is_none() => {
@@ -533,9 +553,16 @@ impl Reader {
             Id::Summary => typed.display.summary = choice(flag, &value, &WHENS)?,
             Id::Color => typed.display.color = choice(flag, &value, &WHENS)?,
             Id::Name => typed.name = Some(value),
+            Id::Json => self.set_events(events_to(flag, value)?),
             _ => {}
         }
         Ok(())
+    }
+
+    /// The last of several wins, as with other choices.
+    fn set_events(&mut self, to: EventsTo) {
+        self.typed.display.events_on_stderr = to == EventsTo::Stderr;
+        self.typed.events = Some(to);
     }
 }
 
@@ -544,6 +571,26 @@ impl Reader {
 enum Spelling {
     Short,
     Long,
+}
+
+fn events_to(flag: &Flag, value: OsString) -> Result<EventsTo, UsageError> {
+    let refuse = |hint| Err(invalid(flag, "value", &value, hint));
+    let Some(number) = value.as_bytes().strip_prefix(b"fd:") else {
+        return match value.as_bytes() {
+            b"" | b"-" => refuse("write a FILE, or `fd:1` if no data goes to stdout"),
+            bytes if bytes.windows(3).any(|part| part == b"://") => {
+                refuse("events go to a FILE or `fd:N`; a file of that name is `./NAME`")
+            }
+            _ => Ok(EventsTo::File(value.into())),
+        };
+    };
+    let number =
+        str::from_utf8(number).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+    match number.and_then(|text| text.parse().ok()) {
+        None | Some(0) => refuse("write the number of an open descriptor: `fd:3`"),
+        Some(2) => Ok(EventsTo::Stderr),
+        Some(number) => Ok(EventsTo::Fd(number)),
+    }
 }
 
 const VIEWS: [(&str, ViewChoice); 4] = [

@@ -4,13 +4,17 @@
 //! Knows all rooms below: it opens ends, starts lines, watches signals and hands numbers to the view. Never knows
 //! how bytes move nor how anything is drawn.
 
+pub(crate) mod begin;
 pub(crate) mod run;
 pub(crate) mod check;
 pub(crate) mod doctor;
 pub(crate) mod version;
+mod chronicle;
 mod figures;
 mod report;
 mod screen;
+mod record;
+mod outbox;
 mod signals;
 
 pub(crate) use signals::die_of;

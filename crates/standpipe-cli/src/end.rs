@@ -8,7 +8,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::end::file::Publication;
 use crate::exec::copy::Feed;
@@ -72,8 +72,24 @@ pub(crate) enum Finish {
     Tell,
     /// A file gets its final name.
     Publish(Publication),
-    /// Bytes were added to a file in place; the length it had before.
-    Appended(u64),
+    /// Bytes were added to a file in place.
+    Appended {
+        /// The file.
+        path: PathBuf,
+        /// The length it had before.
+        before: u64,
+    },
+}
+
+impl Finish {
+    /// The file that is written, if it is one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Tell => None,
+            Self::Publish(publication) => Some(publication.path()),
+            Self::Appended { path, .. } => Some(path),
+        }
+    }
 }
 
 /// Refuses what can be refused before anything is opened or waited for.

@@ -10,7 +10,7 @@
 //! # Terms
 //! *port*: one descriptor and how it is moved without blocking. *gauge*: the counters of one tank.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 pub(crate) mod line;
 pub(crate) mod times;
@@ -34,6 +34,17 @@ pub(crate) mod probe;
 )]
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+/// Reads the clock on the wall: for what is told to others, never to measure.
+#[expect(clippy::disallowed_methods, reason = "an event says when it happened")]
+pub(crate) fn wall_clock() -> SystemTime {
+    SystemTime::now()
+}
+
+/// Milliseconds of a duration.
+pub(crate) fn millis(of: Duration) -> u64 {
+    u64::try_from(of.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Nanoseconds of a duration; saturates after 584 years.

@@ -198,6 +198,23 @@ fn root<'ends>(ends: &'ends [StageEnd], end: &StageEnd) -> Option<&'ends StageEn
     found
 }
 
+/// Tells whether no later end can change what `end` is the consequence of.
+pub(crate) fn settled(ends: &[StageEnd], end: &StageEnd) -> bool {
+    let mut at = end;
+    loop {
+        let Some(below) = at.downstream_gone_before.filter(|below| *below > at.stage) else {
+            return true;
+        };
+        if at.status.is_success() {
+            return true;
+        }
+        match ends.iter().find(|other| other.stage == below) {
+            Some(next) => at = next,
+            None => return false,
+        }
+    }
+}
+
 fn early(end: &StageEnd, below: Option<&StageEnd>) -> Option<StoppedEarly> {
     let by = if end.status.is_success() {
         end.unread_bytes.map(|_| end)

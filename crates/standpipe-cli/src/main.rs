@@ -28,10 +28,7 @@ fn main() -> ExitCode {
     let environment = Environment::look();
     let asked = args::parse(std::env::args_os().skip(1), &environment);
     let exit = match asked {
-        Ok(Request::Run(typed)) => match plan(*typed, &environment) {
-            Ok(plan) => command::run::run(&plan),
-            Err(error) => refuse(error),
-        },
+        Ok(Request::Run(typed)) => command::begin::begin(*typed, &environment),
         Ok(Request::Check(typed)) => {
             match plan(*typed, &environment).map(|plan| command::check::check(&plan)) {
                 Ok(Ok(text)) => print(&text),

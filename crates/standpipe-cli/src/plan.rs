@@ -87,6 +87,16 @@ pub(crate) enum StageKind {
     },
 }
 
+impl StageKind {
+    /// What it is, in the word of an event.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Command(_) => "exec",
+            Self::Source(end) | Self::Sink { end, .. } => end.kind(),
+        }
+    }
+}
+
 /// How a program is started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CommandLine {

@@ -16,6 +16,7 @@ use std::{
 use crate::args::{Display, When};
 
 mod diagnosis;
+pub(crate) mod event;
 mod error;
 mod line;
 mod plain;
@@ -110,12 +111,15 @@ pub(crate) struct View<W> {
     /// Whether the cursor stands behind a line that is to be redrawn.
     line_is_open: bool,
     next_plain: Duration,
+    /// Events have stderr for themselves.
+    mute: bool,
 }
 
 impl View<io::Stderr> {
     /// Makes the display on stderr.
     pub(crate) fn on_stderr(display: &Display, name: Option<&str>) -> Self {
-        Self::new(io::stderr(), Terminal::look(display), name)
+        let view = Self::new(io::stderr(), Terminal::look(display), name);
+        Self { mute: display.events_on_stderr, ..view }
     }
 }
 
@@ -123,7 +127,7 @@ impl<W: Write> View<W> {
     /// Makes a display on `out`, which `terminal` describes.
     pub(crate) fn new(out: W, terminal: Terminal, name: Option<&str>) -> Self {
         let name = name.unwrap_or("standpipe").to_owned();
-        Self { out, terminal, name, line_is_open: false, next_plain: PLAIN_EVERY }
+        Self { out, terminal, name, line_is_open: false, next_plain: PLAIN_EVERY, mute: false }
     }
 
     /// Shows where the run is. Called more often than anybody reads: a log gets a line each 10 s.
@@ -206,6 +210,9 @@ impl<W: Write> View<W> {
 
     /// Writes all at once. A display that fails must not fail the run.
     fn write(&mut self, text: &str) {
+        if self.mute {
+            return;
+        }
         self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).ok();
     }
 }

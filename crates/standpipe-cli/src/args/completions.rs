@@ -28,8 +28,9 @@ fn topics() -> String {
     names().chain(topics).collect::<Vec<_>>().join(" ")
 }
 
+/// The flags whose value is the next word.
 fn valued() -> impl Iterator<Item = &'static Flag> {
-    FLAGS.iter().filter(|flag| flag.value.is_some())
+    FLAGS.iter().filter(|flag| flag.value.is_some() && flag.values != Values::Glued)
 }
 
 const BASH: &str = r#"# bash completion for standpipe
@@ -82,7 +83,7 @@ fn bash() -> String {
         let words = match flag.values {
             Values::Words(words) => format!("-W '{}'", words.join(" ")),
             Values::Files => "-f".to_owned(),
-            Values::Any => String::new(),
+            Values::Any | Values::Glued => String::new(),
         };
         let reply = match words.as_str() {
             "" => "return".to_owned(),
@@ -149,6 +150,7 @@ fn zsh() -> String {
                 format!(":{}:({})", quoted(name), words.join(" "))
             }
             (Some(name), Values::Files) => format!(":{}:_files", quoted(name)),
+            (Some(name), Values::Glued) => format!("::{}:_files", quoted(name)),
             (Some(name), Values::Any) => format!(":{}: ", quoted(name)),
         };
         let again = if flag.repeats() { "*" } else { "" };
@@ -156,6 +158,7 @@ fn zsh() -> String {
             // `+`: the value may be glued; `=`: behind an equals sign, too
             let glue = match (flag.value.is_some(), name.starts_with("--")) {
                 (false, _) => "",
+                (true, _) if flag.values == Values::Glued => "=-",
                 (true, true) => "=",
                 (true, false) => "+",
             };
@@ -215,7 +218,7 @@ fn fish() -> String {
         script += &flag.short.map_or_else(String::new, |short| format!(" -s {short}"));
         script += &flag.long.map_or_else(String::new, |long| format!(" -l {long}"));
         script += &match (flag.value, flag.values) {
-            (None, _) => String::new(),
+            (None, _) | (Some(_), Values::Glued) => String::new(),
             (Some(_), Values::Words(words)) => format!(" -x -a '{}'", words.join(" ")),
             (Some(_), Values::Files) => " -r -F".to_owned(),
             (Some(_), Values::Any) => " -x".to_owned(),

@@ -24,6 +24,7 @@ pub(super) enum Id {
     Drain,
     View,
     Summary,
+    Json,
     Color,
     Ascii,
     Name,
@@ -70,6 +71,8 @@ pub(super) enum Values {
     Any,
     /// The name of a file.
     Files,
+    /// The name of a file, or nothing: it may be left out, and is glued on by `=` if it is not.
+    Glued,
     /// One of these.
     Words(&'static [&'static str]),
 }
@@ -141,13 +144,17 @@ impl Flag {
         Self { values: Values::Words(words), ..self }
     }
 
+    const fn optional(self, value: &'static str) -> Self {
+        Self { value: Some(value), values: Values::Glued, ..self }
+    }
+
     const fn default(self, default: &'static str) -> Self {
         Self { default: Some(default), ..self }
     }
 }
 
 /// All flags, in the order of the long help.
-pub(super) const FLAGS: [Flag; 25] = [
+pub(super) const FLAGS: [Flag; 26] = [
     Flag {
         id: Id::Command,
         group: Group::Usage,
@@ -229,6 +236,13 @@ pub(super) const FLAGS: [Flag; 25] = [
         .value("WHEN")
         .words(&["auto", "always", "never"])
         .default("[default: auto]"),
+    Flag::new(
+        Id::Json,
+        Group::Display,
+        (None, "json"),
+        "Events as JSON lines; default: stderr, no display",
+    )
+    .optional("FILE|fd:N"),
     Flag::new(
         Id::Color,
         Group::Display,

@@ -5,7 +5,7 @@
 
 use super::{
     commands::{COMMANDS, Command},
-    flag::{FLAGS, Flag, Group},
+    flag::{FLAGS, Flag, Group, Values},
 };
 
 mod topics;
@@ -96,6 +96,7 @@ fn row(flag: &Flag) -> String {
     let short = flag.short.map_or_else(|| "   ".to_owned(), |short| format!("-{short},"));
     let long = flag.long.unwrap_or_default();
     let value = match (flag.value, flag.long) {
+        (Some(value), _) if flag.values == Values::Glued => format!("[=<{value}>]"),
         (Some(value), _) => format!(" <{value}>"),
         (None, Some("verbose")) => "...".to_owned(),
         (None, _) => String::new(),

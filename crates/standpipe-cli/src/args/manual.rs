@@ -4,7 +4,7 @@
 
 use super::{
     commands::COMMANDS,
-    flag::{FLAGS, Flag, Group},
+    flag::{FLAGS, Flag, Group, Values},
     help::{EXAMPLES, TOPICS},
 };
 
@@ -86,7 +86,10 @@ pub(super) fn manual() -> String {
 }
 
 fn option(flag: &Flag) -> String {
-    let value = flag.value.map_or_else(String::new, |value| format!(" \\fI{}\\fR", escaped(value)));
+    let value = flag.value.map_or_else(String::new, |value| match flag.values {
+        Values::Glued => format!("[=\\fI{}\\fR]", escaped(value)),
+        _ => format!(" \\fI{}\\fR", escaped(value)),
+    });
     let names: Vec<String> =
         flag.names().iter().map(|name| format!("\\fB{}\\fR", escaped(name))).collect();
     let default = flag.default.map_or_else(String::new, |default| format!(" {}", escaped(default)));

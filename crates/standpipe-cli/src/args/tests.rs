@@ -129,6 +129,7 @@ fn options_are_read() {
             timeout: Some(Duration::from_secs(3600)),
             stall: Some(Duration::from_secs(30)),
             drain: Some(Duration::ZERO),
+            events: None,
             name: Some("nightly".into()),
             display: Display::default(),
         }
@@ -158,6 +159,7 @@ fn display_options_are_read() {
             ascii: true,
             quiet: true,
             verbose: 3,
+            events_on_stderr: false,
         }
     );
     assert_eq!(typed(&["run", "-t", "4M", "-t", "auto"]).tank, Some(Mark::Auto));
@@ -289,4 +291,25 @@ fn help_is_as_it_was_read_last() {
         let snapshot = std::fs::read_to_string(&path).expect("the snapshot is there");
         assert_eq!(text, snapshot, "{name}");
     }
+}
+
+#[test]
+fn events_go_where_they_are_sent() {
+    let to = |line: &[&str]| {
+        let typed = typed(line);
+        (typed.events, typed.display.events_on_stderr)
+    };
+    assert_eq!(to(&["run"]), (None, false));
+    assert_eq!(to(&["--json", "-c", "a"]), (Some(EventsTo::Stderr), true));
+    assert_eq!(to(&["--json=fd:2", "run"]), (Some(EventsTo::Stderr), true));
+    assert_eq!(to(&["--json=fd:3", "run"]), (Some(EventsTo::Fd(3)), false));
+    assert_eq!(to(&["--json=a b", "run"]), (Some(EventsTo::File("a b".into())), false));
+    assert_eq!(to(&["--json", "--json=x", "run"]), (Some(EventsTo::File("x".into())), false));
+    refused(&["--json=-", "run"], "invalid value `-` for `--json`", "`fd:1` if no data");
+    refused(&["--json=", "run"], "invalid value `` for `--json`", "write a FILE");
+    for word in ["fd:", "fd:x", "fd:0", "fd:99999999999"] {
+        let what = format!("invalid value `{word}` for `--json`");
+        refused(&[&format!("--json={word}"), "run"], &what, "`fd:3`");
+    }
+    refused(&["--json=tcp://x", "run"], "invalid value `tcp://x` for `--json`", "`./NAME`");
 }

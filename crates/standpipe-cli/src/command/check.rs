@@ -5,6 +5,7 @@
 
 use std::fmt::Write;
 
+use crate::args::Display;
 use crate::command::run::vet;
 use crate::command::screen::Screen;
 use crate::end;
@@ -17,11 +18,13 @@ use crate::size::{mark, time};
 /// # Errors
 /// The exit of a run that could not start. What is wrong has been told.
 pub(crate) fn check(plan: &Plan) -> Result<String, Exit> {
-    let screen = Screen::new(plan);
+    // It is no run, and has no events.
+    let display = Display { events_on_stderr: false, ..plan.display };
+    let screen = Screen::new(&display, plan.name.as_deref(), None);
     vet(plan, &screen)?;
     for stage in &plan.stages {
         if let StageKind::Source(end) = &stage.kind {
-            end::check_source(end).map_err(|error| screen.refuse(error))?;
+            end::check_source(end).map_err(|error| screen.refuse(Some(&stage.id), error))?;
         }
     }
     Ok(describe(plan))

@@ -63,6 +63,13 @@ impl Past {
         }
     }
 
+    /// Leaves out a time in which we were stopped.
+    pub(crate) fn sleep(&mut self, slept: Duration) {
+        for moment in &mut self.moments {
+            moment.at += slept;
+        }
+    }
+
     /// Where the run is.
     pub(crate) fn progress(
         &self,
@@ -73,26 +80,6 @@ impl Past {
     ) -> Progress {
         let readings = line.readings();
         let (bytes_in, bytes_out) = totals(&readings);
-        let earlier = self
-            .moments
-            .iter()
-            .rev()
-            .find(|moment| at.saturating_duration_since(moment.at) >= RATE);
-        let earlier = earlier.or_else(|| self.moments.front());
-        let rate = |now: u64, then: fn(&Moment) -> u64| {
-            let earlier = earlier?;
-            let seconds = at.saturating_duration_since(earlier.at).as_secs_f64();
-            (seconds > 0.1).then(|| float(now.saturating_sub(then(earlier))) / seconds)
-        };
-        let times = line.times(at);
-        let window: Vec<Times> = match self.moments.front() {
-            Some(first) => times
-                .iter()
-                .zip(&first.times)
-                .map(|(later, earlier)| since(later, earlier))
-                .collect(),
-            None => times,
-        };
         let level = |(tank, reading): (&crate::plan::TankPlan, &Reading)| TankLevel {
             id: tank.id.clone(),
             level_bytes: reading.level,
@@ -102,12 +89,56 @@ impl Past {
             bytes_in,
             bytes_out,
             elapsed: ran,
-            rate_in: rate(bytes_in, |moment| moment.bytes_in),
-            rate_out: rate(bytes_out, |moment| moment.bytes_out),
+            rate_in: self.rate(at, bytes_in, |moment| moment.bytes_in),
+            rate_out: self.rate(at, bytes_out, |moment| moment.bytes_out),
             total_bytes: self.total_bytes,
             tanks: plan.tanks.iter().zip(&readings).map(level).collect(),
-            slowest: slowest(plan, &window, &readings),
+            slowest: self.ruling(plan, line, at).map(|ruling| ruling.slowest),
         }
+    }
+
+    /// Who has been the slowest of late.
+    pub(crate) fn ruling(&self, plan: &Plan, line: &Line, at: Instant) -> Option<Ruling> {
+        let times = line.times(at);
+        let window: Vec<Times> = match self.moments.front() {
+            Some(first) => times
+                .iter()
+                .zip(&first.times)
+                .map(|(later, earlier)| since(later, earlier))
+                .collect(),
+            None => times,
+        };
+        slowest(plan, &window, &line.readings())
+    }
+
+    /// The past that a ruling rests on.
+    pub(crate) fn window(&self, at: Instant) -> Duration {
+        self.moments.front().map_or(Duration::ZERO, |first| at.saturating_duration_since(first.at))
+    }
+
+    /// The most that all tanks have held together.
+    pub(crate) fn peak_bytes(&self) -> u64 {
+        self.peak_bytes
+    }
+
+    /// How long the rest will take at the rate of late, if that can be known.
+    pub(crate) fn eta(&self, readings: &[Reading], at: Instant) -> Option<Duration> {
+        let (bytes_in, _) = totals(readings);
+        let left = self.total_bytes?.checked_sub(bytes_in)?;
+        let rate = self.rate(at, bytes_in, |moment| moment.bytes_in).filter(|rate| *rate >= 1.0)?;
+        Duration::try_from_secs_f64(float(left) / rate).ok()
+    }
+
+    /// Bytes per second between now and a moment of late.
+    fn rate(&self, at: Instant, now: u64, then: fn(&Moment) -> u64) -> Option<f64> {
+        let of_late = self
+            .moments
+            .iter()
+            .rev()
+            .find(|moment| at.saturating_duration_since(moment.at) >= RATE);
+        let earlier = of_late.or_else(|| self.moments.front())?;
+        let seconds = at.saturating_duration_since(earlier.at).as_secs_f64();
+        (seconds > 0.1).then(|| float(now.saturating_sub(then(earlier))) / seconds)
     }
 
     /// What the whole run was like.
@@ -135,28 +166,38 @@ impl Past {
             memory_bytes: plan.memory_bytes,
             is_filter: plan.filter,
             stages: times.iter().enumerate().map(row).collect(),
-            slowest: slowest(plan, &times, &readings),
+            slowest: slowest(plan, &times, &readings).map(|ruling| ruling.slowest),
         }
     }
 }
 
-fn slowest(plan: &Plan, times: &[Times], readings: &[Reading]) -> Option<Slowest> {
+/// Who is the slowest.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Ruling {
+    /// The index of the stage; `None` if no single stage is.
+    pub(crate) stage: Option<usize>,
+    /// The same in words.
+    pub(crate) slowest: Slowest,
+}
+
+fn slowest(plan: &Plan, times: &[Times], readings: &[Reading]) -> Option<Ruling> {
     let nobody =
         || Slowest { who: Who::Nobody, busy: None, confidence: None, why: None, advice: None };
+    let none = |slowest| Ruling { stage: None, slowest };
     let ran = times.iter().map(|times| times.busy_ns + times.paused_ns + times.starved_ns).max()?;
     if times.len() < 2 || u128::from(ran) < LEAST.as_nanos() {
         return None;
     }
-    let Some(found) = times::slowest(times) else { return Some(nobody()) };
+    let Some(found) = times::slowest(times) else { return Some(none(nobody())) };
     let stage = found.stage;
     let at = &times[stage];
     let (held, full) = readings.first().map_or((0, 0), |tank| (tank.held_ns, tank.full_ns));
     if plan.rate.is_some() && stage <= 1 && held > full.max(at.busy_ns) {
-        return Some(Slowest {
+        return Some(none(Slowest {
             who: Who::Stage("the limit of `--rate`".to_owned()),
-            why: Some(format!("it holds {} back", label(plan, 0))),
+            why: Some(format!("the limit of `--rate` holds {} back", label(plan, 0))),
             ..nobody()
-        });
+        }));
     }
     let who = match &plan.stages[stage].kind {
         StageKind::Source(_) if plan.filter => Who::Input,
@@ -174,13 +215,14 @@ fn slowest(plan: &Plan, times: &[Times], readings: &[Reading]) -> Option<Slowest
         why.push(format!("{} is starved {starved}", label(plan, stage + 1)));
     }
     let advice = advice(plan, stage);
-    Some(Slowest {
+    let slowest = Slowest {
         who,
         busy: Some(share(at.busy_ns, at)),
         confidence: Some(if found.likely { 0.8 } else { 0.5 }),
         why: (!why.is_empty()).then(|| why.join(", ")),
         advice,
-    })
+    };
+    Some(Ruling { stage: Some(stage), slowest })
 }
 
 /// What would help, where that is known.

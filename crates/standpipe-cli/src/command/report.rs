@@ -6,17 +6,31 @@
 use std::fmt::Write;
 
 use crate::end::{EndError, Finish, reason, shown};
+use crate::exec::gauge::Reading;
 use crate::exec::line::Line;
 use crate::exec::relay::Outcome;
 use crate::exec::resolve::Missing;
 use crate::exit::{Cause, Exit, Judgement, Status};
-use crate::plan::{EndPlan, Plan, StageKind};
+use crate::plan::{EndPlan, Plan, StageKind, TankPlan};
 use crate::size;
 use crate::view::{Report, Severity};
 
 /// A remark that is no failure.
 pub(crate) fn note(what: String) -> Report {
     Report::new(Severity::Note, what)
+}
+
+/// How the bytes get through each tank.
+pub(crate) fn paths(plan: &Plan, line: &Line) -> Report {
+    let readings = line.readings();
+    let tank = |(tank, reading): (&TankPlan, &Reading)| {
+        format!("{} {} by {}", tank.id, size::mark(reading.high), reading.path.name())
+    };
+    let tanks: Vec<String> = plan.tanks.iter().zip(&readings).map(tank).collect();
+    note(match tanks.as_slice() {
+        [] => "no tank: the only stage has our stdin and stdout".to_owned(),
+        tanks => format!("tank {}", tanks.join(", ")),
+    })
 }
 
 /// An end that could not be opened or finished.
@@ -150,7 +164,7 @@ pub(crate) fn published(finish: Option<&Finish>, line: &Line) -> Option<String> 
             Some(format!("nothing was published; the previous {} is untouched", publication.name()))
         }
         Finish::Publish(publication) => Some(format!("{} was not written", publication.name())),
-        Finish::Appended(before) => {
+        Finish::Appended { before, .. } => {
             let moved = line.readings().last().map_or(0, |tank| tank.bytes_out);
             let (moved, before) = (size::count(moved), size::count(*before));
             Some(format!("{moved} bytes were added in place; the file had {before} before"))

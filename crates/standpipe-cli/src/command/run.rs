@@ -9,6 +9,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
@@ -17,9 +18,10 @@ use rustix::event::{PollFd, PollFlags};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGTSTP, SIGUSR1};
 
 use crate::args::{Fast, Stderr};
+use crate::command::chronicle::Chronicle;
 use crate::command::figures::Past;
 use crate::command::report;
-use crate::command::screen::Screen;
+use crate::command::screen::{Failure, Remark, Screen};
 use crate::command::signals::{Inbox, suspend};
 use crate::end::{self, EndError, Finish, Sink, Source};
 use crate::exec::child::Words;
@@ -32,6 +34,7 @@ use crate::exec::stop::wait;
 use crate::exit::{EarlyStop, Exit, Judgement, Status, judge};
 use crate::plan::{EndPlan, Plan, StageKind};
 use crate::size;
+use crate::view::event::Output;
 use crate::view::{Outcome as Ending, Progress, Report, Severity, View};
 
 /// The loop looks around at least this often.
@@ -52,16 +55,9 @@ enum Cut {
     Stall,
 }
 
-/// Runs a plan; all that is to be said has been said when it returns.
-pub(crate) fn run(plan: &Plan) -> Exit {
-    let screen = Screen::new(plan);
-    let inbox = match Inbox::open() {
-        Ok(inbox) => inbox,
-        Err(error) => {
-            return screen.refuse(EndError::new(format!("cannot handle signals: {error}")));
-        }
-    };
-    let ready = match prepare(plan, &inbox, &screen) {
+/// Runs a plan.
+pub(crate) fn run(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Exit {
+    let ready = match prepare(plan, inbox, screen) {
         Ok(ready) => ready,
         Err(exit) => return exit,
     };
@@ -74,22 +70,44 @@ pub(crate) fn run(plan: &Plan) -> Exit {
         rate,
         start,
         bell: Arc::clone(inbox.bell()),
+        turns: screen
+            .record()
+            .filter(|_| plan.display.verbose >= 2)
+            .map(|_| Arc::clone(inbox.bell())),
         hear: {
             let screen = screen.clone();
-            Arc::new(move |label, line| screen.show(|view| view.child_line(label, line)))
+            let stages = plan.stages.clone();
+            Arc::new(move |stage: usize, line| {
+                screen.child_line(&stages[stage].id, &stages[stage].label, line);
+            })
         },
     };
+    let held_back = screen.record().map(|record| record.hold_back());
     let line = match Line::start(ready.parts, &setup) {
         Ok(line) => line,
         Err(failed) => {
             let (id, label) = (&plan.stages[failed.stage].id, report::label(plan, failed.stage));
             let why = end::reason(&failed.error);
-            return screen.refuse(EndError::new(format!("cannot start stage {id} {label}: {why}")));
+            let what = format!("cannot start stage {id} {label}: {why}");
+            let failure = Failure { kind: "start", stage: Some(id) };
+            screen.fail(failure, &Report::new(Severity::Error, what));
+            return Exit::Standpipe;
         }
     };
-    if line.cramped && plan.display.verbose > 0 {
+    let chronicle = screen
+        .record()
+        .map(|record| Chronicle::begin(plan, Arc::clone(record), &line, ready.total, start));
+    drop(held_back);
+    if plan.display.verbose > 0 {
+        screen.show(|view| view.report(&report::paths(plan, &line)));
+    }
+    if line.cramped {
         let what = "some pipes stayed small: the pipe memory of this user is spent";
-        screen.tell(&Report::new(Severity::Warning, what));
+        let report = Report::new(Severity::Warning, what);
+        screen.record_remark(Remark::run("pipe-budget"), &report);
+        if plan.display.verbose > 0 {
+            screen.show(|view| view.report(&report));
+        }
     }
     let mut run = Run {
         plan,
@@ -101,8 +119,9 @@ pub(crate) fn run(plan: &Plan) -> Exit {
         drain_until: None,
         cut: None,
         told_held: false,
-        screen,
+        screen: screen.clone(),
         past: Past::new(ready.total),
+        chronicle,
     };
     run.watch();
     run.settle(ready.finish)
@@ -123,11 +142,12 @@ pub(crate) fn vet(plan: &Plan, screen: &Screen) -> Result<(), Exit> {
     for (index, stage) in plan.stages.iter().enumerate() {
         match &stage.kind {
             StageKind::Sink { end, publish } => {
-                end::check_sink(end, *publish).map_err(|error| screen.refuse(error))?;
+                end::check_sink(end, *publish)
+                    .map_err(|error| screen.refuse(Some(&stage.id), error))?;
             }
             StageKind::Command(line) => resolve(line).map_err(|missing| {
                 let (message, exit) = report::missing(plan, index, &missing);
-                screen.tell(&message);
+                screen.fail(Failure { kind: "start", stage: Some(&stage.id) }, &message);
                 exit
             })?,
             StageKind::Source(_) => {}
@@ -143,19 +163,24 @@ fn prepare(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Result<Ready, Exit> {
     for stage in &plan.stages {
         ready.parts.push(match &stage.kind {
             StageKind::Command(line) => {
-                let words = words(&stage.stderr).map_err(|error| screen.refuse(error))?;
-                Part::Command(line.clone(), stage.label.clone(), words)
+                let wanted = match &stage.stderr {
+                    // Nothing gets between the events.
+                    Stderr::Inherit if plan.display.events_on_stderr => &Stderr::Prefix,
+                    wanted => wanted,
+                };
+                let words = words(wanted).map_err(|error| screen.refuse(Some(&stage.id), error))?;
+                Part::Command(line.clone(), words)
             }
             StageKind::Source(end) => {
-                let source: Source =
-                    patiently(end, end::open_source, inbox).map_err(|stop| stop.exit(screen))?;
+                let source: Source = patiently(end, end::open_source, inbox)
+                    .map_err(|stop| stop.exit(&stage.id, screen))?;
                 ready.total = ready.total.or(source.total);
                 Part::Source(source.feed, source.limit)
             }
             StageKind::Sink { end, publish } => {
                 let publish = *publish;
                 let sink: Sink = patiently(end, move |end| end::open_sink(end, publish), inbox)
-                    .map_err(|stop| stop.exit(screen))?;
+                    .map_err(|stop| stop.exit(&stage.id, screen))?;
                 ready.finish = Some(sink.finish);
                 Part::Sink(sink.port)
             }
@@ -226,10 +251,14 @@ enum Unopened {
 }
 
 impl Unopened {
-    fn exit(self, screen: &Screen) -> Exit {
+    fn exit(self, stage: &str, screen: &Screen) -> Exit {
         match self {
-            Self::Failed(error) => screen.refuse(error),
-            Self::Signal(signal) => Exit::Signal(signal),
+            Self::Failed(error) => screen.refuse(Some(stage), error),
+            Self::Signal(signal) => {
+                let report = Report::new(Severity::Note, "stopped before it began");
+                screen.record_failure(Failure { kind: "signal", stage: None }, &report);
+                Exit::Signal(signal)
+            }
         }
     }
 }
@@ -237,7 +266,7 @@ impl Unopened {
 /// A run between its start and its exit.
 struct Run<'plan> {
     plan: &'plan Plan,
-    inbox: Inbox,
+    inbox: &'plan Inbox,
     line: Line,
     start: Instant,
     /// Time we were stopped by SIGTSTP.
@@ -249,6 +278,8 @@ struct Run<'plan> {
     told_held: bool,
     screen: Screen,
     past: Past,
+    /// What is told to the record, if there is one.
+    chronicle: Option<Chronicle<'plan>>,
 }
 
 impl Run<'_> {
@@ -256,7 +287,8 @@ impl Run<'_> {
     fn watch(&mut self) {
         let mut over_since: Option<Instant> = None;
         loop {
-            if self.line.wait(LOOK).is_err() {
+            let patience = self.chronicle.as_ref().map_or(LOOK, |told| told.patience(now()));
+            if self.line.wait(LOOK.min(patience)).is_err() {
                 self.line.kill();
             }
             let over = self.line.look();
@@ -276,6 +308,10 @@ impl Run<'_> {
                 self.progress = (moved, at);
             }
             self.past.note(&self.line, at);
+            let ran = self.ran(at);
+            if let Some(chronicle) = &mut self.chronicle {
+                chronicle.look(&self.line, &self.past, at, ran);
+            }
             let progress = self.progress(at);
             self.screen.show(|view| view.progress(&progress));
             self.on_time(at);
@@ -286,7 +322,12 @@ impl Run<'_> {
     fn on_signal(&mut self, signal: i32, at: Instant) {
         match (signal, self.cut) {
             // Whoever asks twice does not want to wait.
-            (SIGINT, Some(Cut::Signal(SIGINT))) => self.line.kill(),
+            (SIGINT, Some(Cut::Signal(SIGINT))) => {
+                self.line.kill();
+                if let Some(record) = self.screen.record() {
+                    record.hurry();
+                }
+            }
             (SIGINT | SIGHUP, _) => {
                 self.cut = Some(Cut::Signal(signal));
                 self.drain_until = None;
@@ -295,16 +336,24 @@ impl Run<'_> {
             (SIGTERM, None) => {
                 self.cut = Some(Cut::Signal(signal));
                 self.drain_until = Some(at + self.plan.drain);
+                if let Some(chronicle) = &self.chronicle {
+                    chronicle.drain(&self.line);
+                }
                 self.line.drain();
             }
             (SIGUSR1, _) => {
                 let progress = self.progress(at);
                 self.screen.show(|view| view.status(&progress));
+                let ran = self.ran(at);
+                if let Some(chronicle) = &mut self.chronicle {
+                    chronicle.sample(&self.line, &self.past, at, ran);
+                }
             }
             (SIGTSTP, _) => {
                 suspend();
                 let slept = now().saturating_duration_since(at);
                 self.suspended += slept;
+                self.past.sleep(slept);
                 self.progress.1 += slept;
                 self.drain_until = self.drain_until.map(|until| until + slept);
             }
@@ -343,7 +392,7 @@ impl Run<'_> {
                 holder_of(inode).map_or_else(String::new, |pid| format!(" by process {pid}"));
             let what =
                 format!("stage {id} {label} has ended, but its output is still held open{holder}");
-            self.screen.tell(&report::note(what));
+            self.screen.remark(Remark::stage("pipe-held", id), &report::note(what));
         }
     }
 
@@ -360,21 +409,37 @@ impl Run<'_> {
     }
 
     /// Judges the ends and finishes the sink accordingly.
-    fn settle(self, finish: Option<Finish>) -> Exit {
+    fn settle(mut self, finish: Option<Finish>) -> Exit {
         let at = now();
+        let ran = self.ran(at);
+        if let Some(chronicle) = &mut self.chronicle {
+            self.past.note(&self.line, at);
+            chronicle.close(&self.line, &self.past, at, ran);
+        }
         let early = if self.plan.strict { EarlyStop::Fails } else { EarlyStop::Noted };
         let judged = judge(self.line.ends(), early);
+        let output = finish.as_ref().and_then(Finish::path).map(Path::to_owned);
         let exit = match self.cut {
             Some(cut) => self.settle_cut(cut, &judged, finish),
             None if self.reader_left(&judged) => {
                 self.screen.show(View::close_line);
-                return Exit::Signal(SIGPIPE);
+                let report = report::note("whoever read the output has left".to_owned());
+                let last = self.plan.stages.last().map(|stage| stage.id.as_str());
+                let failure = Failure { kind: "reader-gone", stage: last };
+                self.screen.record_failure(failure, &report);
+                Exit::Signal(SIGPIPE)
             }
             None => self.settle_whole(&judged, finish),
         };
-        let ending = if exit == Exit::Success { Ending::Succeeded } else { Ending::Failed };
-        let summary = self.past.summary(self.plan, &self.line, at, self.ran(at));
-        self.screen.show(|view| view.summary(&summary, &self.plan.display, ending));
+        if let (Some(record), Some(path)) = (self.screen.record(), output) {
+            let path = path.as_os_str().into();
+            record.output(Output { path, published: exit == Exit::Success });
+        }
+        if exit != Exit::Signal(SIGPIPE) {
+            let ending = if exit == Exit::Success { Ending::Succeeded } else { Ending::Failed };
+            let summary = self.past.summary(self.plan, &self.line, at, ran);
+            self.screen.show(|view| view.summary(&summary, &self.plan.display, ending));
+        }
         exit
     }
 
@@ -382,56 +447,64 @@ impl Run<'_> {
     fn settle_whole(&self, judged: &Judgement, finish: Option<Finish>) -> Exit {
         if let Some(stage) = judged.failed {
             self.reset_sink();
-            self.screen.tell(&report::stage_failed(
-                self.plan,
-                &self.line,
-                judged,
-                stage,
-                finish.as_ref(),
-            ));
+            let report =
+                report::stage_failed(self.plan, &self.line, judged, stage, finish.as_ref());
+            let kind = match self.line.status(stage) {
+                Some(Status::Signal(_)) => "signal",
+                Some(Status::Code(_)) => "exit",
+                _ => "end",
+            };
+            let failure = Failure { kind, stage: Some(&self.plan.stages[stage].id) };
+            self.screen.fail(failure, &report);
             return judged.exit;
         }
         for stop in &judged.stopped_early {
             let what = report::stopped_early(self.plan, &self.line, stop.stage, stop.unread_bytes);
+            let id = &self.plan.stages[stop.stage].id;
+            let remark =
+                Remark { unread_bytes: stop.unread_bytes, ..Remark::stage("stopped-early", id) };
+            if let Some(record) = self.screen.record() {
+                record.stopped_early();
+            }
+            self.screen.record_remark(remark, &report::note(what.clone()));
             if self.plan.strict {
                 self.reset_sink();
                 let details = report::published(finish.as_ref(), &self.line).into_iter().collect();
-                self.screen.tell(&Report { severity: Severity::Error, what, details, hint: None });
+                let report = Report { severity: Severity::Error, what, details, hint: None };
+                self.screen.fail(Failure { kind: "stopped-early", stage: Some(id) }, &report);
                 return judged.exit;
             }
             if !self.plan.display.quiet {
-                self.screen.tell(&report::note(what));
+                self.screen.show(|view| view.report(&report::note(what)));
             }
         }
         match self.finish(finish) {
             Ok(()) => judged.exit,
-            Err(error) => self.screen.refuse(error),
+            Err(error) => {
+                let sink = self.plan.stages.last().map(|stage| stage.id.as_str());
+                self.screen.refuse(sink, error)
+            }
         }
     }
 
     fn settle_cut(&self, cut: Cut, judged: &Judgement, finish: Option<Finish>) -> Exit {
         let ran = size::time(self.ran(now()));
-        let (severity, what, exit) = match cut {
+        let limit = |limit: Option<Duration>| limit.map_or_else(String::new, size::time);
+        let (severity, kind, what, exit) = match cut {
             Cut::Timeout => {
-                let limit = self.plan.timeout.map_or_else(String::new, size::time);
+                let limit = limit(self.plan.timeout);
                 let what = format!("not done after {limit}, the limit of `--timeout`");
-                (Severity::Error, what, Exit::Timeout)
+                (Severity::Error, "timeout", what, Exit::Timeout)
             }
             Cut::Stall => {
-                let limit = self.plan.stall.map_or_else(String::new, size::time);
-                (
-                    Severity::Error,
-                    format!("nothing moved for {limit}, the limit of `--stall`"),
-                    Exit::Timeout,
-                )
+                let limit = limit(self.plan.stall);
+                let what = format!("nothing moved for {limit}, the limit of `--stall`");
+                (Severity::Error, "stall", what, Exit::Timeout)
             }
             Cut::Signal(signal) => {
                 let moved = size::size(self.delivered());
-                (
-                    Severity::Note,
-                    format!("stopped after {ran}; {moved} moved"),
-                    Exit::Signal(signal),
-                )
+                let what = format!("stopped after {ran}; {moved} moved");
+                (Severity::Note, "signal", what, Exit::Signal(signal))
             }
         };
         // Drained: all that was read has been delivered, and nothing failed but the source we told to end.
@@ -452,7 +525,8 @@ impl Run<'_> {
                 report::published(finish.as_ref(), &self.line).into_iter().collect()
             }
         };
-        self.screen.tell(&Report { severity, what, details, hint: None });
+        let report = Report { severity, what, details, hint: None };
+        self.screen.fail(Failure { kind, stage: None }, &report);
         exit
     }
 
@@ -492,7 +566,7 @@ impl Run<'_> {
         };
         match finish {
             Finish::Tell => port.finish().map_err(fail),
-            Finish::Appended(_) => end::file::sync(port).map_err(fail),
+            Finish::Appended { .. } => end::file::sync(port).map_err(fail),
             Finish::Publish(publication) => publication.publish(port),
         }
     }

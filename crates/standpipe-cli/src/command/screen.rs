@@ -1,23 +1,60 @@
-//! How do several threads share one display?
+//! How do several threads share one display, and what of it goes on record?
 //!
 //! The run and the pumps of the commands' stderr write to it; whoever writes holds it for that long, so that lines
-//! are whole.
+//! are whole. What is told to people is told to the record as well, in its own terms.
 //!
 //! # Knows / never knows
-//! Knows a view. Never knows what it shows.
+//! Knows a view and a record. Never knows what they show.
 
 use std::fmt;
 use std::io::Stderr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::args::Display;
+use crate::command::record::Record;
 use crate::end::EndError;
 use crate::exit::Exit;
-use crate::plan::Plan;
+use crate::view::event::{Event, Failed, Warning};
 use crate::view::{Report, View};
 
 /// A display that threads share.
 #[derive(Clone)]
-pub(crate) struct Screen(Arc<Mutex<View<Stderr>>>);
+pub(crate) struct Screen {
+    view: Arc<Mutex<View<Stderr>>>,
+    record: Option<Arc<Record>>,
+}
+
+/// A remark in the terms of the record.
+#[derive(Debug)]
+pub(crate) struct Remark {
+    /// What it is about, as in the schema.
+    pub(crate) code: &'static str,
+    /// The id of the stage it is about.
+    pub(crate) stage: Option<String>,
+    /// Bytes that were not read.
+    pub(crate) unread_bytes: Option<u64>,
+}
+
+impl Remark {
+    /// About the run.
+    pub(crate) const fn run(code: &'static str) -> Self {
+        Self { code, stage: None, unread_bytes: None }
+    }
+
+    /// About a stage.
+    pub(crate) fn stage(code: &'static str, stage: &str) -> Self {
+        Self { code, stage: Some(stage.to_owned()), unread_bytes: None }
+    }
+}
+
+/// A failure in the terms of the record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Failure<'id> {
+    /// What kind of failure, as in the schema.
+    pub(crate) kind: &'static str,
+    /// The id of the stage that failed.
+    pub(crate) stage: Option<&'id str>,
+}
 
 impl fmt::Debug for Screen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -26,24 +63,67 @@ impl fmt::Debug for Screen {
 }
 
 impl Screen {
-    /// Makes the display that a plan wants.
-    pub(crate) fn new(plan: &Plan) -> Self {
-        Self(Arc::new(Mutex::new(View::on_stderr(&plan.display, plan.name.as_deref()))))
+    /// Makes the display that was asked for.
+    pub(crate) fn new(display: &Display, name: Option<&str>, record: Option<Arc<Record>>) -> Self {
+        Self { view: Arc::new(Mutex::new(View::on_stderr(display, name))), record }
     }
 
-    /// Shows something.
+    /// The record, if one is wanted.
+    pub(crate) fn record(&self) -> Option<&Arc<Record>> {
+        self.record.as_ref()
+    }
+
+    /// Shows something to people alone.
     pub(crate) fn show(&self, draw: impl FnOnce(&mut View<Stderr>)) {
-        draw(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        draw(&mut self.view.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Tells something.
-    pub(crate) fn tell(&self, report: &Report) {
+    /// Shows a line that a command wrote to its stderr.
+    pub(crate) fn child_line(&self, stage: &str, label: &str, line: &[u8]) {
+        if let Some(record) = &self.record {
+            record.child_line(stage, line);
+        }
+        self.show(|view| view.child_line(label, line));
+    }
+
+    /// Tells what somebody should know although the run goes on.
+    pub(crate) fn remark(&self, remark: Remark, report: &Report) {
+        self.record_remark(remark, report);
         self.show(|view| view.report(report));
     }
 
+    /// Tells it to the record alone: people do not want to know.
+    pub(crate) fn record_remark(&self, remark: Remark, report: &Report) {
+        let Some(record) = &self.record else { return };
+        record.keep(&Event::Warning(Warning {
+            code: remark.code,
+            stage: remark.stage,
+            message: report.what.as_str().into(),
+            unread_bytes: remark.unread_bytes,
+        }));
+    }
+
+    /// Tells why the run fails.
+    pub(crate) fn fail(&self, failure: Failure<'_>, report: &Report) {
+        self.record_failure(failure, report);
+        self.show(|view| view.report(report));
+    }
+
+    /// Tells it to the record alone: people are to see nothing.
+    pub(crate) fn record_failure(&self, failure: Failure<'_>, report: &Report) {
+        let Some(record) = &self.record else { return };
+        record.failed(Failed {
+            stage: failure.stage.map(str::to_owned),
+            kind: failure.kind,
+            message: report.what.as_str().into(),
+            details: report.details.iter().map(Into::into).collect(),
+            hint: report.hint.as_ref().map(Into::into),
+        });
+    }
+
     /// Tells what an end said, and gives the exit that means.
-    pub(crate) fn refuse(&self, error: EndError) -> Exit {
-        self.tell(&crate::command::report::end_failed(error));
+    pub(crate) fn refuse(&self, stage: Option<&str>, error: EndError) -> Exit {
+        self.fail(Failure { kind: "end", stage }, &crate::command::report::end_failed(error));
         Exit::Standpipe
     }
 }

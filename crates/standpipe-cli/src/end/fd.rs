@@ -31,10 +31,11 @@ pub(crate) fn input() -> Result<Port, EndError> {
         return Err(EndError::new("cannot read stdin: it is closed"));
     }
     let copy = io::stdin().as_fd().try_clone_to_owned();
-    let port = copy.and_then(|fd| checked(fd, Side::Read)).map_err(|error| {
-        let error = EndError::new(format!("cannot read stdin: {}", reason(&error)));
-        error.hint("give a file with `--from`, or put a producer before `standpipe` with `|`")
-    })?;
+    let port =
+        copy.and_then(|fd| checked(fd, Side::Read)).and_then(Port::inherited).map_err(|error| {
+            let error = EndError::new(format!("cannot read stdin: {}", reason(&error)));
+            error.hint("give a file with `--from`, or put a producer before `standpipe` with `|`")
+        })?;
     crate::exec::stdio::let_go_of_stdin();
     Ok(port)
 }
@@ -46,6 +47,7 @@ pub(crate) fn output() -> Result<Port, EndError> {
     }
     let copy = io::stdout().as_fd().try_clone_to_owned();
     copy.and_then(|fd| checked(fd, Side::Write))
+        .and_then(Port::inherited)
         .map_err(|error| EndError::new(format!("cannot write stdout: {}", reason(&error))))
 }
 
@@ -56,25 +58,42 @@ pub(crate) fn number(number: i32, side: Side) -> Result<Port, EndError> {
         (1, Side::Write) => return output(),
         _ => {}
     }
-    // Asked of the kernel by number, for a number alone is not known to be a descriptor.
-    let copy = pidfd_open(getpid(), PidfdFlags::empty())
-        .and_then(|own| pidfd_getfd(own, number, PidfdGetfdFlags::empty()))
-        .map_err(io::Error::from);
-    copy.and_then(|fd| checked(fd, side)).map_err(|error| {
-        let verb = if side == Side::Read { "read" } else { "write" };
-        EndError::new(format!("cannot {verb} `fd:{number}`: {}", reason(&error))).hint(format!(
-            "open it in the shell, as in `{number}{}FILE`",
-            if side == Side::Read { '<' } else { '>' }
-        ))
-    })
+    copy(number)
+        .and_then(|fd| checked(fd, side))
+        .and_then(Port::inherited)
+        .map_err(|error| refused(number, side, &error))
 }
 
-fn checked(fd: OwnedFd, side: Side) -> io::Result<Port> {
+/// A copy of descriptor `number` to write lines to, its shared description left as it is.
+pub(crate) fn writable_copy(number: i32) -> Result<OwnedFd, EndError> {
+    if number == 1 && was_closed(Stream::Out) {
+        return Err(EndError::new("cannot write stdout: it is closed"));
+    }
+    copy(number)
+        .and_then(|fd| checked(fd, Side::Write))
+        .map_err(|error| refused(number, Side::Write, &error))
+}
+
+/// Asked of the kernel by number, for a number alone is not known to be a descriptor.
+fn copy(number: i32) -> io::Result<OwnedFd> {
+    let own = pidfd_open(getpid(), PidfdFlags::empty())?;
+    Ok(pidfd_getfd(own, number, PidfdGetfdFlags::empty())?)
+}
+
+fn refused(number: i32, side: Side, error: &io::Error) -> EndError {
+    let verb = if side == Side::Read { "read" } else { "write" };
+    EndError::new(format!("cannot {verb} `fd:{number}`: {}", reason(error))).hint(format!(
+        "open it in the shell, as in `{number}{}FILE`",
+        if side == Side::Read { '<' } else { '>' }
+    ))
+}
+
+fn checked(fd: OwnedFd, side: Side) -> io::Result<OwnedFd> {
     let mode = fcntl_getfl(&fd)? & OFlags::ACCMODE;
     let fits = mode == OFlags::RDWR || (mode == OFlags::RDONLY) == (side == Side::Read);
     if !fits {
         let way = if side == Side::Read { "reading" } else { "writing" };
         return Err(io::Error::other(format!("it is not open for {way}")));
     }
-    Port::inherited(fd)
+    Ok(fd)
 }

@@ -94,7 +94,10 @@ pub(crate) fn create(path: &Path, publish: Publish) -> Result<Sink, EndError> {
     if publish == Publish::Append {
         let file = OpenOptions::new().append(true).create(true).open(path).map_err(fail)?;
         let before = file.metadata().map_err(fail)?.len();
-        return Ok(Sink { port: own(file, &name)?, finish: Finish::Appended(before) });
+        return Ok(Sink {
+            port: own(file, &name)?,
+            finish: Finish::Appended { path: path.to_owned(), before },
+        });
     }
     let target = target(path);
     let (file, temporary) = hidden(&target).map_err(fail)?;
@@ -177,6 +180,11 @@ impl Publication {
     /// The name as it is shown.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The name it gets.
+    pub(crate) fn path(&self) -> &Path {
+        &self.target
     }
 
     /// Says whether a file of that name exists, which is then the previous one.

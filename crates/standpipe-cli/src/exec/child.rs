@@ -33,8 +33,8 @@ const LAST_LINES: usize = 8;
 /// After this long without a newline what is there is passed on: it may be a question.
 const QUESTION: Duration = Duration::from_millis(300);
 
-/// Who hears what a child says on stderr: its label, and one line without the newline.
-pub(crate) type Hear = Arc<dyn Fn(&str, &[u8]) + Send + Sync>;
+/// Who hears what a stage says on stderr: its index, and one line without the newline.
+pub(crate) type Hear = Arc<dyn Fn(usize, &[u8]) + Send + Sync>;
 
 /// The three streams a child is given.
 #[derive(Debug)]
@@ -79,15 +79,14 @@ impl fmt::Debug for Child {
 }
 
 impl Child {
-    /// Starts `line`; `label` goes before every line of its stderr, and `bell` rings when that ends.
+    /// Starts `line`; `heard` gets every line of its stderr, and `bell` rings when that ends.
     ///
     /// # Errors
     /// Those of the system when it would not start the program.
     pub(crate) fn start(
         line: &CommandLine,
-        label: &str,
         streams: Streams,
-        hear: &Hear,
+        heard: impl Fn(&[u8]) + Send + 'static,
         bell: &Arc<Bell>,
     ) -> io::Result<Self> {
         let mut command = match line {
@@ -110,7 +109,7 @@ impl Child {
         if let Some(stdout) = streams.stdout {
             command.stdout(stdout);
         }
-        let hear = matches!(streams.stderr, Words::Heard).then(|| Arc::clone(hear));
+        let is_heard = matches!(streams.stderr, Words::Heard);
         command.stderr(match streams.stderr {
             Words::Heard | Words::Dropped => Stdio::piped(),
             Words::Ours => Stdio::inherit(),
@@ -124,8 +123,7 @@ impl Child {
         let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
         let words: Arc<Mutex<VecDeque<String>>> = Arc::default();
         let pump = process.stderr.take().map(|stderr| {
-            let (label, words, hear, bell) =
-                (label.to_owned(), Arc::clone(&words), hear, Arc::clone(bell));
+            let (words, bell) = (Arc::clone(&words), Arc::clone(bell));
             std::thread::spawn(move || {
                 listen(stderr.as_fd(), &mut |line| {
                     let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
@@ -134,8 +132,8 @@ impl Child {
                     }
                     words.push_back(String::from_utf8_lossy(line).into_owned());
                     drop(words);
-                    if let Some(hear) = &hear {
-                        hear(&label, line);
+                    if is_heard {
+                        heard(line);
                     }
                 });
                 bell.ring();

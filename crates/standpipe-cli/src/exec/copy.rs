@@ -10,6 +10,7 @@ use std::fmt;
 use std::io::{self, Read};
 use std::sync::Mutex;
 
+use crate::exec::gauge::Path;
 use crate::exec::now;
 use crate::exec::port::{Kind, Port};
 use crate::exec::relay::{Flow, Outcome};
@@ -74,6 +75,7 @@ pub(crate) fn run(flow: &mut Flow, from: &Feed) -> Outcome {
                     flow.vigil.called(For::Input, began, port, &flow.to);
                 }
                 flow.ration.spend(bytes);
+                flow.vigil.gauge().set_path(Path::Copy);
                 flow.vigil.gauge().add_in(bytes as u64);
                 if let Err(outcome) = deliver(flow, from, &buffer[..bytes]) {
                     return outcome;

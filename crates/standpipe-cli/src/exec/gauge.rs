@@ -7,11 +7,39 @@
 //! Knows numbers. Never knows pipes, stages or verdicts: `exec/times` turns the gauges on both sides of a stage
 //! into its shares.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+use crate::exec::stop::Bell;
+
+/// How bytes get through a tank.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Path {
+    /// Spliced from one pipe to the next, inside the kernel.
+    Splice,
+    /// Copied from file to file, inside the kernel or on the disk.
+    CopyRange,
+    /// Read into this process and written from it.
+    #[default]
+    Copy,
+}
+
+impl Path {
+    /// The name by which it is shown: that of the system call, or `copy`.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Splice => "splice",
+            Self::CopyRange => "copy_file_range",
+            Self::Copy => "copy",
+        }
+    }
+}
 
 /// The counters of one tank.
 #[derive(Debug, Default)]
 pub(crate) struct Gauge {
+    /// Rung when the tank shuts or opens, if somebody wants to know at once.
+    turns: Option<Arc<Bell>>,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     empty_ns: AtomicU64,
@@ -20,8 +48,9 @@ pub(crate) struct Gauge {
     pauses: AtomicU64,
     level: AtomicU64,
     high: AtomicU64,
+    pipes: AtomicU64,
     shut: AtomicBool,
-    copies: AtomicBool,
+    path: AtomicU8,
     ended_ns: AtomicU64,
     reader_gone_ns: AtomicU64,
     unread: AtomicU64,
@@ -48,8 +77,10 @@ pub(crate) struct Reading {
     pub(crate) high: u64,
     /// Full when last looked at.
     pub(crate) shut: bool,
-    /// The bytes pass through this process instead of being spliced.
-    pub(crate) copies: bool,
+    /// What the pipes on both sides can hold.
+    pub(crate) pipes: u64,
+    /// How the bytes pass.
+    pub(crate) path: Path,
     /// When the data ended, in nanoseconds since the start of the run, if it has.
     pub(crate) ended_ns: Option<u64>,
     /// When the reader was found gone, in nanoseconds since the start of the run, if it was.
@@ -59,6 +90,11 @@ pub(crate) struct Reading {
 }
 
 impl Gauge {
+    /// A gauge that rings when the tank shuts or opens.
+    pub(crate) fn ringing(turns: Option<Arc<Bell>>) -> Self {
+        Self { turns, ..Self::default() }
+    }
+
     /// Reads all counters. They are not of one instant: each is right by itself.
     pub(crate) fn read(&self) -> Reading {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -76,7 +112,12 @@ impl Gauge {
             level: get(&self.level),
             high: get(&self.high),
             shut: self.shut.load(Ordering::Relaxed),
-            copies: self.copies.load(Ordering::Relaxed),
+            pipes: get(&self.pipes),
+            path: match self.path.load(Ordering::Relaxed) {
+                0 => Path::Splice,
+                1 => Path::CopyRange,
+                _ => Path::Copy,
+            },
             ended_ns: when(&self.ended_ns),
             reader_gone_ns: when(&self.reader_gone_ns),
             unread: when(&self.unread),
@@ -115,18 +156,28 @@ impl Gauge {
 
     /// Notes whether the writer has to wait; the change to full is a pause.
     pub(crate) fn set_shut(&self, shut: bool) {
-        if shut && !self.shut.load(Ordering::Relaxed) {
+        if shut == self.shut.load(Ordering::Relaxed) {
+            return;
+        }
+        if shut {
             add(&self.pauses, 1);
         }
         self.shut.store(shut, Ordering::Relaxed);
+        if let Some(turns) = &self.turns {
+            turns.ring();
+        }
     }
 
     pub(crate) fn set_high(&self, high: u64) {
         self.high.store(high, Ordering::Relaxed);
     }
 
-    pub(crate) fn set_copies(&self) {
-        self.copies.store(true, Ordering::Relaxed);
+    pub(crate) fn set_pipes(&self, pipes: u64) {
+        self.pipes.store(pipes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_path(&self, path: Path) {
+        self.path.store(path as u8, Ordering::Relaxed);
     }
 
     /// Notes that the data ended, `ns` after the start of the run; only the first time counts.

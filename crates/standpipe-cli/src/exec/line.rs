@@ -54,8 +54,8 @@ const ORDER: Duration = Duration::from_millis(50);
 pub(crate) enum Part {
     /// Where the bytes come from, and how many at most.
     Source(Feed, Option<u64>),
-    /// A command, the label that its stderr is known by, and where that goes.
-    Command(CommandLine, String, Words),
+    /// A command, and where its words go.
+    Command(CommandLine, Words),
     /// Where the bytes go.
     Sink(Port),
 }
@@ -72,6 +72,8 @@ pub(crate) struct Setup<'run> {
     pub(crate) start: Instant,
     /// Rung when something ended.
     pub(crate) bell: Arc<Bell>,
+    /// Rung when a tank shuts or opens, if somebody wants to know at once.
+    pub(crate) turns: Option<Arc<Bell>>,
     /// Who hears the commands' stderr.
     pub(crate) hear: Hear,
 }
@@ -159,9 +161,11 @@ impl Line {
                     seams.sink(stage, port);
                     None
                 }
-                Part::Command(command, label, words) => {
+                Part::Command(command, words) => {
                     let streams = seams.command(stage, next, words).map_err(fail)?;
-                    let child = Child::start(&command, &label, streams, &setup.hear, &setup.bell);
+                    let hear = Arc::clone(&setup.hear);
+                    let heard = move |line: &[u8]| hear(stage, line);
+                    let child = Child::start(&command, streams, heard, &setup.bell);
                     Some(child.map_err(fail)?)
                 }
             };
@@ -181,7 +185,7 @@ impl Line {
 
     fn pump(&self, tank: usize, joint: Joint, setup: &Setup<'_>) -> io::Result<Pump> {
         let Joint { from, limit, to } = joint;
-        let gauge = Arc::new(Gauge::default());
+        let gauge = Arc::new(Gauge::ringing(setup.turns.clone()));
         let stop = Stop::new()?;
         let inode = from.port().map_or(0, |port| inode(port.as_fd()));
         let rate = setup.rate.filter(|_| tank == 0).map(|rate| Bucket::new(rate, now()));
@@ -196,6 +200,7 @@ impl Line {
             marks: setup.tanks[tank].clone(),
             keep: self.stages.get(tank + 1).is_some_and(|stage| stage.child.is_none()),
         };
+        tank.introduce();
         let bell = Arc::clone(&self.bell);
         let thread = std::thread::Builder::new()
             .name("pump".to_owned())
@@ -389,6 +394,11 @@ impl Line {
     /// The command at `stage`, if it is one.
     pub(crate) fn child(&self, stage: usize) -> Option<&Child> {
         self.stages[stage].child.as_ref()
+    }
+
+    /// When a stage ended, if it has.
+    pub(crate) fn ended(&self, stage: usize) -> Option<Instant> {
+        self.stages[stage].ended
     }
 
     /// Says whether all that was written to stderr has been heard.

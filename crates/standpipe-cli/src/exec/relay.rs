@@ -24,7 +24,7 @@ use rustix::pipe::{SpliceFlags, splice};
 
 use crate::exec::bucket::{Allowed, Ration};
 use crate::exec::copy::{self, Feed};
-use crate::exec::gauge::Gauge;
+use crate::exec::gauge::{Gauge, Path};
 use crate::exec::now;
 use crate::exec::port::{Kind, Port};
 use crate::exec::stop::{Order, Stop};
@@ -102,29 +102,43 @@ pub(crate) enum Way {
 }
 
 impl Tank {
+    /// The way the bytes take, as long as the kernel does not refuse.
+    fn path(&self) -> Path {
+        match self.from.port() {
+            Some(from) if self.kernel && from.splices_to(&self.to) => Path::Splice,
+            Some(from)
+                if self.kernel && from.kind() == Kind::File && self.to.kind() == Kind::File =>
+            {
+                Path::CopyRange
+            }
+            _ => Path::Copy,
+        }
+    }
+
+    /// Notes what is known before the first byte.
+    pub(crate) fn introduce(&self) {
+        let pipes = self.from.port().map_or(0, Port::capacity) + self.to.capacity();
+        let path = self.path();
+        self.gauge.set_path(path);
+        self.gauge.set_pipes(pipes);
+        self.gauge.set_high(if path == Path::Copy { self.marks.high_bytes } else { pipes });
+    }
+
     /// Moves bytes until the end of data, the end of the reader, an order or an error; then lets go of the input.
     pub(crate) fn pump(self) -> (Outcome, Option<Port>) {
+        let path = self.path();
         let vigil = Vigil::new(Arc::clone(&self.gauge), self.stop.clone(), self.start);
         let mut flow = Flow { to: self.to, vigil, ration: self.ration };
         let from = self.from;
-        self.gauge.set_high(from.port().map_or(0, Port::capacity) + flow.to.capacity());
-        let way = match from.port() {
-            Some(port) if self.kernel && port.splices_to(&flow.to) => flow.splice(port),
-            Some(port)
-                if self.kernel && port.kind() == Kind::File && flow.to.kind() == Kind::File =>
-            {
-                flow.copy_range(port)
-            }
+        let way = match (path, from.port()) {
+            (Path::Splice, Some(port)) => flow.splice(port),
+            (Path::CopyRange, Some(port)) => flow.copy_range(port),
             _ => Way::Other,
         };
         let outcome = match way {
             Way::Done(outcome) => outcome,
-            Way::Refused => {
-                self.gauge.set_copies();
-                copy::run(&mut flow, &from)
-            }
+            Way::Refused => copy::run(&mut flow, &from),
             Way::Other => {
-                self.gauge.set_copies();
                 let (gauge, stop) = (&self.gauge, &self.stop);
                 let store = Store { from: &from, to: &flow.to, gauge, stop, marks: &self.marks };
                 store.run(std::mem::take(&mut flow.ration))
@@ -133,9 +147,12 @@ impl Tank {
         if matches!(outcome, Outcome::ReaderGone | Outcome::Unwritable(_)) {
             // What lies in the first pipe has entered the tank too.
             let behind = from.port().map_or(0, Port::level);
-            flow.vigil.gauge().add_in(behind);
-            flow.vigil.gauge().set_unread(behind + flow.to.level());
-            flow.vigil.gauge().set_reader_gone(flow.vigil.since_start());
+            let gauge = flow.vigil.gauge();
+            let counted = gauge.read();
+            let inside = counted.bytes_in.saturating_sub(counted.bytes_out);
+            gauge.add_in(behind);
+            gauge.set_unread(behind + inside + flow.to.level());
+            gauge.set_reader_gone(flow.vigil.since_start());
         }
         flow.vigil.end();
         drop(from);

@@ -75,7 +75,6 @@ impl Store<'_> {
             let part = u128::from(low) * inner as u128 / u128::from(high.max(1));
             tank = tank.low(usize::try_from(part).unwrap_or(inner).min(inner - 1));
         }
-        self.gauge.set_high(high);
         let (writable, readable) = tank.build();
         let (give_back, spare) = sync_channel(SPARE);
         thread::scope(|scope| {

@@ -154,3 +154,21 @@ fn codes_are_those_of_the_table() {
         assert_eq!((exit.code(), exit.raise()), (code, raise), "{exit:?}");
     }
 }
+
+#[test]
+fn what_an_end_means_is_certain_once_the_ends_it_follows_are_known() {
+    let end = |stage, code, gone: Option<usize>| StageEnd {
+        stage,
+        status: Status::Code(code),
+        downstream_gone_before: gone,
+        unread_bytes: None,
+    };
+    let (first, second, third) = (end(0, 141, Some(1)), end(1, 141, Some(2)), end(2, 0, None));
+    assert!(!settled(&[first], &first));
+    assert!(!settled(&[first, second], &first), "the second may be a consequence itself");
+    assert!(settled(&[first, second, third], &first));
+    assert!(settled(&[second, third], &second));
+    assert!(settled(&[third], &third));
+    let well = end(0, 0, Some(1));
+    assert!(settled(&[well], &well), "a success is nobody's consequence");
+}

@@ -3,7 +3,10 @@
 use std::{ffi::OsString, os::unix::ffi::OsStrExt, time::Duration};
 
 use crate::{
-    args::{Environment, Form, Limit, Mark, SavedStage, Stderr, Typed, UsageError, Work, shown},
+    args::{
+        Environment, EventsTo, Form, Limit, Mark, SavedStage, Stderr, Typed, UsageError, Work,
+        shown,
+    },
     size::Amount,
 };
 
@@ -17,6 +20,37 @@ const MEMORY_BYTES: u64 = 64 << 20;
 const DRAIN: Duration = Duration::from_secs(10);
 
 impl Plan {
+    /// Refuses events that would get into the data.
+    ///
+    /// # Errors
+    /// They go to the file that is written, or to stdout with it.
+    pub(crate) fn check_events(&self, to: &EventsTo) -> Result<(), UsageError> {
+        let last = self.stages.last().map(|stage| &stage.kind);
+        let clash = match to {
+            EventsTo::Stderr => false,
+            EventsTo::Fd(1) => matches!(
+                last,
+                Some(
+                    StageKind::Command(_)
+                        | StageKind::Sink { end: EndPlan::Stdio | EndPlan::Fd(1), .. }
+                )
+            ),
+            EventsTo::Fd(number) => {
+                matches!(last, Some(StageKind::Sink { end: EndPlan::Fd(sink), .. }) if sink == number)
+            }
+            EventsTo::File(path) => {
+                matches!(last, Some(StageKind::Sink { end: EndPlan::File(sink), .. }) if sink == path)
+            }
+        };
+        if clash {
+            return Err(UsageError::new(
+                "the events of `--json` and the data would go to the same place",
+                "write the events to another FILE, or to stderr with `--json` alone",
+            ));
+        }
+        Ok(())
+    }
+
     /// Makes sense of a command line.
     ///
     /// # Errors

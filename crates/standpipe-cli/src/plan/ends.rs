@@ -211,6 +211,21 @@ pub(super) fn shown_uri(word: &OsStr) -> String {
 }
 
 impl EndPlan {
+    /// What it is, in the word of an event.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Stdio => "stdio",
+            Self::Fd(_) => "fd",
+            Self::File(_) => "file",
+            Self::Tcp { .. } => "tcp",
+            Self::TcpListen(_) => "tcp-listen",
+            Self::Unix(_) => "unix",
+            Self::Null => "null",
+            Self::Zero { .. } => "zero",
+            Self::Random { .. } => "random",
+        }
+    }
+
     /// Writes the end as it is typed, safe to show.
     pub(crate) fn label(&self) -> String {
         let length = |bytes: &Option<u64>| bytes.map(crate::size::typed).unwrap_or_default();

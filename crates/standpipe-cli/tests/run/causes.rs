@@ -35,6 +35,10 @@ fn the_first_stage_fails_and_nothing_is_published() {
 fn the_middle_stage_fails_and_the_first_dies_of_it() {
     let done = run(standpipe(&["-c", "yes | sh -c 'head -c 100; exit 5' | cat >/dev/null"]));
     done.failed(5, &["error: stage 2 ", "exited with code 5", "stage 1 ended because of it"]);
+    let exits = done.events("stage_exit");
+    let of = |id: &str| exits.iter().find(|exit| exit["stage"] == id).expect("each is told");
+    assert_eq!((&of("2")["cause"], &of("2")["exit_code"]), (&"self".into(), &5.into()));
+    assert_eq!(of("1")["cause"], "downstream:2");
 }
 
 #[test]
@@ -42,6 +46,8 @@ fn the_first_stage_fails_and_the_second_chokes_on_the_rest() {
     let done =
         run(standpipe(&["-c", "sh -c 'echo half; exit 3' | sh -c 'cat >/dev/null; exit 5'"]));
     done.failed(3, &["error: stage 1 ", "exited with code 3", "stage 2 ended because of it"]);
+    let exits = done.events("stage_exit");
+    assert_eq!(exits.iter().map(|exit| &exit["cause"]).collect::<Vec<_>>(), ["self", "upstream:1"]);
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Drives the built command through the situations it has to handle: a file a family of situations.
 
 mod rig;
+mod record;
 mod causes;
 mod doctor;
 mod ends;
+mod events;
 mod file;
 mod forms;
 mod memory;

@@ -98,6 +98,9 @@ fn the_same_stage_is_slowest_on_every_path() {
             assert_eq!(done.text().trim(), "25165824", "{}", done.err);
             let named = done.err.starts_with(&format!("SLOWEST: {position} {BIN}"));
             assert!(named, "{path:?}, slow is {position}:\n{}", done.err);
+            let told = done.events("slowest");
+            assert_eq!(told.last().expect("it is told")["stage"], position.to_string());
+            assert_eq!(done.end()["slowest"][0]["stage"], position.to_string());
         }
     }
 }

@@ -4,11 +4,14 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::record;
 
 /// The command under test.
 pub(crate) const BIN: &str = env!("CARGO_BIN_EXE_standpipe");
@@ -16,6 +19,11 @@ pub(crate) const BIN: &str = env!("CARGO_BIN_EXE_standpipe");
 /// The command with these arguments and nothing on stdin.
 pub(crate) fn standpipe<S: AsRef<OsStr>>(args: &[S]) -> Command {
     let mut command = Command::new(BIN);
+    // A subcommand is no run.
+    if args.first().is_none_or(|word| word.as_ref().as_encoded_bytes().starts_with(b"-")) {
+        let events = record::fresh();
+        command.arg(option(&events)).env(record::VARIABLE, &events);
+    }
     command
         .args(args)
         .env("LC_ALL", "C.UTF-8")
@@ -28,11 +36,18 @@ pub(crate) fn standpipe<S: AsRef<OsStr>>(args: &[S]) -> Command {
     command
 }
 
-/// A shell script in which `$S` is the command.
+fn option(events: &Path) -> String {
+    format!("--json={}", events.display())
+}
+
+/// A shell script in which `"$S"` is the command.
 pub(crate) fn shell(script: &str) -> Command {
     let mut command = Command::new("sh");
+    let events = record::fresh();
+    let script = script.replace("\"$S\"", &format!("\"$S\" '{}'", option(&events)));
     command
-        .args(["-c", script])
+        .args(["-c", &script])
+        .env(record::VARIABLE, &events)
         .env("S", BIN)
         .env("LC_ALL", "C.UTF-8")
         .stdin(Stdio::null())
@@ -47,9 +62,31 @@ pub(crate) struct Done {
     pub(crate) status: ExitStatus,
     pub(crate) out: Vec<u8>,
     pub(crate) err: String,
+    /// What it reported; empty if the command was another.
+    pub(crate) events: Vec<Value>,
 }
 
 impl Done {
+    #[track_caller]
+    fn new(command: &Command, output: Output) -> Self {
+        let Output { status, stdout: out, stderr } = output;
+        let err = String::from_utf8_lossy(&stderr).into_owned();
+        let own = (command.get_program() == BIN).then_some(status);
+        let events = record::of(command).map(|file| record::check(&file, own));
+        Self { status, out, err, events: events.unwrap_or_default() }
+    }
+
+    /// The events of this name.
+    pub(crate) fn events(&self, name: &str) -> Vec<&Value> {
+        self.events.iter().filter(|event| event["event"] == name).collect()
+    }
+
+    /// The last event.
+    #[track_caller]
+    pub(crate) fn end(&self) -> &Value {
+        self.events.last().expect("it reported")
+    }
+
     /// Its exit code; panics if a signal ended it.
     #[track_caller]
     pub(crate) fn code(&self) -> i32 {
@@ -83,8 +120,7 @@ impl Done {
 #[track_caller]
 pub(crate) fn run(mut command: Command) -> Done {
     let output = command.output().expect("it starts");
-    let err = String::from_utf8_lossy(&output.stderr).into_owned();
-    Done { status: output.status, out: output.stdout, err }
+    Done::new(&command, output)
 }
 
 /// Runs to the end with these bytes on stdin.
@@ -98,12 +134,12 @@ pub(crate) fn feed(mut command: Command, bytes: Vec<u8>) -> Done {
     });
     let output = child.wait_with_output().expect("it ends");
     feeder.join().expect("it does not panic");
-    let err = String::from_utf8_lossy(&output.stderr).into_owned();
-    Done { status: output.status, out: output.stdout, err }
+    Done::new(&command, output)
 }
 
 /// A process that is watched while it runs. Killed if the test fails first.
 pub(crate) struct Live {
+    command: Command,
     child: Child,
     pub(crate) stdin: Option<std::process::ChildStdin>,
     pub(crate) stdout: Option<std::process::ChildStdout>,
@@ -117,7 +153,7 @@ impl Live {
         let mut child = command.spawn().expect("it starts");
         let err = BufReader::new(child.stderr.take().expect("it is piped"));
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-        Self { child, stdin, stdout, err, heard: String::new() }
+        Self { command, child, stdin, stdout, err, heard: String::new() }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -168,7 +204,8 @@ impl Live {
             out = reader.join().expect("it does not panic");
         }
         let status = self.child.wait().expect("it ends");
-        Done { status, out, err: std::mem::take(&mut self.heard) }
+        let stderr = std::mem::take(&mut self.heard).into_bytes();
+        Done::new(&self.command, Output { status, stdout: out, stderr })
     }
 }
 

@@ -92,6 +92,10 @@ fn term_drains_into_a_partial_file() {
         assert_eq!(done.signal(), TERM, "{}", done.err);
         assert!(done.err.contains("out.partial`"), "{}", done.err);
         assert_eq!(scratch.names(), ["out.partial"]);
+        assert_eq!(
+            (done.events("drain").len(), &done.end()["outputs"][0]["published"]),
+            (1, &false.into())
+        );
         assert_eq!(scratch.read("out.partial"), b"data\n");
     }
 }

@@ -1,0 +1,101 @@
+//! How does a run begin, and how is it certain that its end is told?
+//!
+//! What was typed becomes a plan, and the record is opened before anything can fail. Whatever comes of the run, a
+//! panic included, comes back here, where the last line is written and waited for.
+//!
+//! # Knows / never knows
+//! Knows the order of beginning and end. Never knows what happens between: `command/run` does.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::args::{Environment, Typed, UsageError};
+use crate::command::record::Record;
+use crate::command::run::run;
+use crate::command::screen::{Failure, Screen};
+use crate::command::signals::Inbox;
+use crate::end::EndError;
+use crate::exit::Exit;
+use crate::plan::Plan;
+use crate::view::{Report, Severity};
+
+/// Runs what was typed; all that is to be said has been said when it returns.
+pub(crate) fn begin(typed: Typed, environment: &Environment) -> Exit {
+    let (events, display) = (typed.events.clone(), typed.display);
+    let plan = typed.load().and_then(|typed| Plan::new(typed, environment));
+    let name = plan.as_ref().ok().and_then(|plan| plan.name.clone());
+    let screen_with = |record| Screen::new(&display, name.as_deref(), record);
+    let clash = events.as_ref().zip(plan.as_ref().ok()).map(|(to, plan)| plan.check_events(to));
+    if let Some(Err(error)) = clash {
+        return refuse(&screen_with(None), error);
+    }
+    let record = match events.as_ref().map(Record::open).transpose() {
+        Ok(record) => record.map(Arc::new),
+        Err(error) => return screen_with(None).refuse(None, error),
+    };
+    let screen = screen_with(record.clone());
+    if display.events_on_stderr {
+        // What a panic says would get between the events; it is told as the cause of the end.
+        std::panic::set_hook(Box::new(|_| {}));
+    }
+    let inbox = match (Inbox::open(), plan) {
+        (_, Err(error)) => Err(refuse(&screen, error)),
+        (Err(error), _) => {
+            Err(screen.refuse(None, EndError::new(format!("cannot handle signals: {error}"))))
+        }
+        (Ok(inbox), Ok(plan)) => Ok((inbox, plan)),
+    };
+    let exit = match &inbox {
+        Err(exit) => *exit,
+        Ok((inbox, plan)) => guarded(&screen, || run(plan, inbox, &screen)),
+    };
+    if let Some(record) = record {
+        record.close(exit);
+        record.wait(inbox.as_ref().ok().map(|(inbox, _)| inbox));
+    }
+    exit
+}
+
+fn refuse(screen: &Screen, error: UsageError) -> Exit {
+    screen.fail(Failure { kind: "usage", stage: None }, &error.into());
+    Exit::Standpipe
+}
+
+/// Makes a panic of ours an exit like any other.
+fn guarded(screen: &Screen, run: impl FnOnce() -> Exit) -> Exit {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<&str>().copied();
+        let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        let what = format!("a bug in standpipe ended the run: {}", said.unwrap_or("it panicked"));
+        let report = Report::new(Severity::Error, what);
+        screen.fail(Failure { kind: "internal", stage: None }, &report);
+        Exit::Standpipe
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Display, EventsTo};
+
+    #[test]
+    fn a_panic_has_its_end_too() {
+        let file = std::env::temp_dir().join(format!("standpipe-panic-{}", std::process::id()));
+        let record = Record::open(&EventsTo::File(file.clone())).expect("it is writable");
+        let record = Arc::new(record);
+        let display = Display { events_on_stderr: true, ..Display::default() };
+        let screen = Screen::new(&display, None, Some(Arc::clone(&record)));
+        let exit = guarded(&screen, || panic!("stage {} of 2", 3));
+        record.close(exit);
+        record.wait(None);
+        let text = std::fs::read_to_string(&file).expect("it is there");
+        std::fs::remove_file(&file).expect("it is ours");
+        assert_eq!(exit, Exit::Standpipe);
+        assert_eq!(text.lines().count(), 1);
+        for part in
+            ["\"event\":\"end\"", "\"exit_code\":125", "\"kind\":\"internal\"", "stage 3 of 2"]
+        {
+            assert!(text.contains(part), "{part} is missing in {text}");
+        }
+    }
+}

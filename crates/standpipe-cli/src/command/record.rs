@@ -1,0 +1,237 @@
+//! How does a run stay on record, to its very end?
+//!
+//! A record begins when the arguments have been read, and is closed by whoever began it: whichever way a run comes
+//! to its end, the last line says so. What that line needs is noted here as it becomes known, the first failure
+//! above all.
+//!
+//! # Knows / never knows
+//! Knows events and where they go. Never knows when they happen: `command/chronicle` and `command/run` do.
+
+use std::ffi::OsStr;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};
+
+use crate::args::EventsTo;
+use crate::command::outbox::Outbox;
+use crate::command::signals::{Inbox, suspend};
+use crate::end::{self, EndError};
+use crate::exec::stop::wait;
+use crate::exec::wall_clock;
+use crate::exit::Exit;
+use crate::view::event::{End, Event, Failed, Output, Sample, Share, Warning};
+
+/// A reader that takes at once is worth this much, even to those who asked twice.
+const HURRIED: Duration = Duration::from_millis(20);
+
+/// What has become of a run so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Figures {
+    /// Running time.
+    pub(super) elapsed_ms: u64,
+    /// Bytes the first stage has put out.
+    pub(super) bytes_in: u64,
+    /// Bytes the last stage has taken.
+    pub(super) bytes_out: u64,
+    /// The most all tanks have held together.
+    pub(super) peak_bytes: u64,
+    /// Who was the slowest for how long.
+    pub(super) slowest: Vec<Share>,
+}
+
+/// The events of one run.
+#[derive(Debug)]
+pub(crate) struct Record {
+    outbox: Outbox,
+    run: String,
+    known: Mutex<Known>,
+    /// Held while the line is started, so that nothing a command says comes before that is told.
+    beginning: Mutex<()>,
+    /// Nobody wants to wait for the reader.
+    hurried: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    failed: Option<Failed>,
+    figures: Figures,
+    outputs: Vec<Output>,
+    /// Some stage left bytes unread although it ended well.
+    stopped_early: bool,
+}
+
+impl Record {
+    /// Opens the destination.
+    ///
+    /// # Errors
+    /// Why it cannot be written.
+    pub(crate) fn open(to: &EventsTo) -> Result<Self, EndError> {
+        let fd = destination(to)?;
+        let outbox = Outbox::open(fd).map_err(|error| {
+            EndError::new(format!("cannot write events: {}", end::reason(&error)))
+        })?;
+        Ok(Self {
+            outbox,
+            run: name(),
+            known: Mutex::default(),
+            beginning: Mutex::default(),
+            hurried: AtomicBool::new(false),
+        })
+    }
+
+    /// Keeps the lines of commands back until the guard is dropped.
+    pub(super) fn hold_back(&self) -> MutexGuard<'_, ()> {
+        self.beginning.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of something that must not be missed.
+    pub(super) fn keep(&self, event: &Event) {
+        self.outbox.keep(event.render(&self.run, wall_clock()));
+    }
+
+    /// Takes note of something that can be missed.
+    pub(super) fn offer(&self, event: &Event) {
+        self.outbox.offer(event.render(&self.run, wall_clock()));
+    }
+
+    /// Takes note of how things are, instead of how they were if nobody has read that yet.
+    pub(super) fn sample(&self, mut sample: Sample) {
+        self.outbox.sample(|lost| {
+            sample.dropped_samples = lost.samples;
+            sample.dropped_events = lost.lines;
+            Event::Sample(sample).render(&self.run, wall_clock())
+        });
+    }
+
+    /// Takes note of a line that a command wrote to its stderr.
+    pub(super) fn child_line(&self, stage: &str, line: &[u8]) {
+        drop(self.hold_back());
+        self.offer(&Event::Warning(Warning {
+            code: "stderr",
+            stage: Some(stage.to_owned()),
+            message: OsStr::from_bytes(line).into(),
+            unread_bytes: None,
+        }));
+    }
+
+    /// Takes note of why the run fails; the first cause stands.
+    pub(super) fn failed(&self, failed: Failed) {
+        self.known().failed.get_or_insert(failed);
+    }
+
+    /// Takes note of where the run is.
+    pub(super) fn figures(&self, figures: Figures) {
+        self.known().figures = figures;
+    }
+
+    /// Takes note of a file that was to be written.
+    pub(super) fn output(&self, output: Output) {
+        self.known().outputs.push(output);
+    }
+
+    /// Takes note that not all bytes were read.
+    pub(super) fn stopped_early(&self) {
+        self.known().stopped_early = true;
+    }
+
+    /// Says that the end is not to be waited for.
+    pub(super) fn hurry(&self) {
+        self.hurried.store(true, Ordering::Relaxed);
+    }
+
+    /// Writes the last line.
+    pub(super) fn close(&self, exit: Exit) {
+        let known = std::mem::take(&mut *self.known());
+        let failed = known.failed;
+        let kind = failed.as_ref().map(|failed| failed.kind);
+        let status = match exit {
+            Exit::Success => "ok",
+            Exit::Signal(_) => "interrupted",
+            Exit::Timeout if kind == Some("stall") => "stalled",
+            Exit::Timeout => "timeout",
+            _ => "failed",
+        };
+        self.outbox.close(|lost| {
+            let end = End {
+                status,
+                exit_code: exit.code(),
+                failed: failed.filter(|_| exit != Exit::Success),
+                elapsed_ms: known.figures.elapsed_ms,
+                bytes_in: known.figures.bytes_in,
+                bytes_out: known.figures.bytes_out,
+                memory_peak: known.figures.peak_bytes,
+                complete: exit == Exit::Success && !known.stopped_early,
+                outputs: known.outputs,
+                slowest: known.figures.slowest,
+                dropped_samples: lost.samples,
+                dropped_events: lost.lines,
+            };
+            Event::End(end).render(&self.run, wall_clock())
+        });
+    }
+
+    /// Waits until the reader has taken the last line, or a signal says not to.
+    pub(super) fn wait(&self, inbox: Option<&Inbox>) {
+        loop {
+            let mut on = vec![PollFd::from_borrowed_fd(self.outbox.done().as_fd(), PollFlags::IN)];
+            on.extend(
+                inbox.map(|inbox| PollFd::from_borrowed_fd(inbox.bell().as_fd(), PollFlags::IN)),
+            );
+            let patience = self.hurried.load(Ordering::Relaxed).then_some(HURRIED);
+            match wait(&mut on, patience) {
+                Ok(0) | Err(_) => return,
+                Ok(_) if self.outbox.done().hush() => return,
+                Ok(_) => {}
+            }
+            let Some(inbox) = inbox else { continue };
+            inbox.bell().hush();
+            for signal in inbox.take() {
+                match signal {
+                    SIGINT | SIGHUP | SIGTERM => return,
+                    SIGTSTP => suspend(),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+fn destination(to: &EventsTo) -> Result<OwnedFd, EndError> {
+    match to {
+        EventsTo::Stderr => io::stderr().as_fd().try_clone_to_owned().map_err(|error| {
+            EndError::new(format!("cannot write events to stderr: {}", end::reason(&error)))
+        }),
+        EventsTo::Fd(number) => end::fd::writable_copy(*number),
+        EventsTo::File(path) => {
+            let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
+            file.map(OwnedFd::from).map_err(|error| {
+                let (name, why) = (end::shown(path), end::reason(&error));
+                EndError::new(format!("cannot write events to {name}: {why}"))
+            })
+        }
+    }
+}
+
+/// A name for a run that no other run of this machine has, as far as chance goes.
+fn name() -> String {
+    const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    // Each hasher starts from random keys; five bits make a letter.
+    let mut random = RandomState::new().build_hasher().finish();
+    let mut name = String::with_capacity(12);
+    for _ in 0..12 {
+        name.push(char::from(LETTERS[usize::from(random.to_le_bytes()[0] & 31)]));
+        random >>= 5;
+    }
+    name
+}
