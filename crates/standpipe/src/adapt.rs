@@ -6,6 +6,7 @@
 //! | a tank of your own | [`tank::from_readable`] | [`tank::into_writable`] |
 //! | `tokio::io::AsyncRead`, `AsyncWrite` | [`io::reader`] | [`io::writer`] |
 //! | code that wants an `AsyncRead`, `AsyncWrite` | [`io::WriteDoor`] | [`io::ReadDoor`] |
+//! | code that wants both in one | [`io::DuplexDoor`] | [`io::DuplexDoor`] |
 //! | files | [`fs::read`] | [`fs::create`] |
 //! | TCP | [`io::tcp`] | [`io::tcp`] |
 //! | a child process | [`process::command`] | the same, both ways |

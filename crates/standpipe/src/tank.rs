@@ -34,6 +34,7 @@ use crate::weigh::{KIB, Scale, Weigh};
 pub(crate) mod queue;
 mod batch;
 mod cork;
+mod duplex;
 mod entry;
 pub(crate) mod events;
 mod exit;
@@ -45,6 +46,7 @@ mod loom_tests;
 
 pub use batch::{Batch, Drain};
 pub use cork::Corked;
+pub use duplex::{Duplex, duplex_pair};
 pub use events::{Event, EventKind, Events};
 pub use readable::{Next, PipeError, Readable};
 pub use writable::{Drained, Finished, Permit, Sending, Writable};
@@ -127,7 +129,26 @@ impl<T, F: Fn(&T) -> usize + Send + Sync + 'static> Measure<T> for By<F> {
 /// writers do, unless the overflow strategy is [`Overflow::Grow`]; plus the
 /// queue's own slot per item, `size_of::<T>()`.
 ///
+/// What Node calls a `PassThrough`, a stream that hands on what it is given,
+/// is a tank: two doors, a bound, and numbers to look at.
+///
 /// # Examples
+/// ```
+/// # futures::executor::block_on(async {
+/// use standpipe::Tank;
+///
+/// let (writable, readable) = Tank::items(4).named("pass through").build();
+/// let (onward, mut sink) = Tank::items(4).build();
+/// let seen = readable.gauge();
+/// writable.send("as it came").await?;
+/// writable.end();
+/// readable.pipe(onward).await?;
+/// assert_eq!(sink.try_next(), Some("as it came"));
+/// assert_eq!(seen.snapshot().read.items, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+///
 /// ```
 /// use standpipe::{Flow, KIB, Tank};
 ///
@@ -138,6 +159,7 @@ impl<T, F: Fn(&T) -> usize + Send + Sync + 'static> Measure<T> for By<F> {
 /// assert_eq!(writable.level(), 0);
 /// # Ok::<(), standpipe::WriteError<Vec<u8>>>(())
 /// ```
+#[doc(alias = "PassThrough")]
 #[derive(Clone, Debug)]
 #[must_use = "a tank is built by `build` or by a pipeline"]
 pub struct Tank<M = ByItems> {

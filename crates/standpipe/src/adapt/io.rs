@@ -16,7 +16,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::error::{Cause, CauseKind, WriteError};
 use crate::stage::{Emit, More, Sink, Source};
-use crate::tank::{Batch, Readable, Writable};
+use crate::tank::{Batch, Duplex, Readable, Writable};
 use crate::weigh::KIB;
 
 /// Bytes per read from sockets and pipes.
@@ -227,6 +227,85 @@ impl Drop for WriteDoor {
 impl fmt::Debug for WriteDoor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WriteDoor").field("writable", &self.writable).finish_non_exhaustive()
+    }
+}
+
+/// A side of a [`duplex_pair`](crate::tank::duplex_pair) for code that wants
+/// an `AsyncRead` and `AsyncWrite` in one, as a socket is.
+///
+/// `shutdown` ends what this side writes, and it goes on reading: a half-close.
+///
+/// # Memory
+/// None of its own.
+///
+/// # Examples
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use standpipe::adapt::io::DuplexDoor;
+/// use standpipe::tank::duplex_pair;
+/// use standpipe::{KIB, Tank};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// let (near, far) = duplex_pair(Tank::bytes(16 * KIB), Tank::bytes(16 * KIB));
+/// let (mut client, mut server) = (DuplexDoor::new(near), DuplexDoor::new(far));
+/// client.write_all(b"GET /").await?;
+/// client.shutdown().await?; // and still reads
+/// let mut request = String::new();
+/// server.read_to_string(&mut request).await?;
+/// server.write_all(request.to_lowercase().as_bytes()).await?;
+/// server.shutdown().await?;
+/// let mut answer = String::new();
+/// client.read_to_string(&mut answer).await?;
+/// assert_eq!(answer, "get /");
+/// # Ok::<(), std::io::Error>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct DuplexDoor {
+    read: ReadDoor,
+    write: WriteDoor,
+}
+
+impl DuplexDoor {
+    /// Reads and writes what the far side writes and reads.
+    #[must_use]
+    pub fn new(side: Duplex<Bytes>) -> Self {
+        let (readable, writable) = side.split();
+        Self { read: ReadDoor::new(readable), write: WriteDoor::new(writable) }
+    }
+
+    /// The two halves, for two tasks.
+    #[must_use]
+    pub fn into_split(self) -> (ReadDoor, WriteDoor) {
+        (self.read, self.write)
+    }
+}
+
+impl AsyncRead for DuplexDoor {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.read).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for DuplexDoor {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.write).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.write).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.write).poll_shutdown(cx)
     }
 }
 

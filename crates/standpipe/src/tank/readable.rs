@@ -285,7 +285,8 @@ impl<T> Readable<T> {
     ///
     /// # Cancel safety
     /// Cancel safe: an item is taken only when it goes into `to` at once.
-    /// Dropping it is how to take a pipe off.
+    /// Dropping it is how to take a pipe off: what was not moved is in this
+    /// tank, and `to` is as free as if there had been no pipe.
     ///
     /// # Errors
     /// [`PipeError`], with the cause and whose it is.
@@ -313,6 +314,8 @@ impl<T> Readable<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # }).unwrap();
     /// ```
+    #[doc(alias = "unpipe")]
+    #[doc(alias = "keep_open")]
     pub async fn pipe_to(&mut self, to: &Writable<T>) -> Result<u64, PipeError> {
         let mut moved: u64 = 0;
         loop {
