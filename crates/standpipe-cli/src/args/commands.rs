@@ -68,12 +68,14 @@ of a run and beat the file.
         usage: &[
             "standpipe doctor [--for TIME] [--json] [--allow FINDING] PID | NAME",
             "standpipe doctor [--for TIME] [--json] [--allow FINDING] -c 'A | B'",
+            "standpipe doctor [--json] [--allow FINDING] RECORD.jsonl",
         ],
         text: "Say which stage is slow and why; also for a PID not started here",
         details: "\
 Watches a pipeline for 10 s, or as long as --for says, and names its slow stage.
 PID is any of its stages, or the shell that runs it; NAME is a program's. With
--c the pipeline is started, by sh, and watched until it ends.
+-c the pipeline is started, by sh, and watched until it ends. RECORD.jsonl is
+what a run has written with --json=RECORD.jsonl: its times are exact.
 
 It needs no preparation and no privilege, and changes nothing: /proc says what
 each process waits for and how full the pipes are. Other users' processes are
@@ -83,7 +85,10 @@ then the levels of its pipes decide, and the answer says so.
 Exit codes: 0 nothing is wrong (a slow stage is no fault), 1 there are findings
 that --allow does not name, 125 it could not look. Findings:
   stalled        nothing moves, and the input is not just idle
-  stopped-early  a stage has ended and the one before it has not noticed
+  stopped-early  a stage has ended before the one above it
+  failed         the run on record failed, or has no end
+  pipe-held      a stage has ended and something it started keeps its pipe open
+  pipe-budget    the user has no pipes to spare, so tanks are small
 ",
     },
     Command {

@@ -11,7 +11,8 @@ use crate::size::{self, Zero};
 const WATCH: Duration = Duration::from_secs(10);
 
 /// The findings `doctor` knows, by their names.
-pub(crate) const FINDINGS: [&str; 2] = ["stalled", "stopped-early"];
+pub(crate) const FINDINGS: [&str; 5] =
+    ["stalled", "stopped-early", "failed", "pipe-held", "pipe-budget"];
 
 /// What `doctor` is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub(crate) enum Target {
     Pid(u32),
     /// A process by its name.
     Name(String),
+    /// The record of a run, as `--json=FILE` wrote it.
+    File(OsString),
     /// A shell pipeline, which is started.
     Shell(OsString),
 }
@@ -102,7 +105,8 @@ fn whom(word: &OsStr) -> Result<Target, UsageError> {
             UsageError::new(format!("`{text}` is no PID"), "`ps` and `pgrep` list them")
         });
     }
-    Ok(Target::Name(text))
+    let is_file = text.contains('/') || text.ends_with(".jsonl");
+    Ok(if is_file { Target::File(word.to_owned()) } else { Target::Name(text) })
 }
 
 fn watch(value: &OsStr) -> Result<Duration, UsageError> {
@@ -139,6 +143,9 @@ mod tests {
         let doctor = asked(&["--for", "2s", "gzip", "--json"]).expect("a name");
         assert_eq!(doctor.target, Target::Name("gzip".into()));
         assert_eq!((doctor.watch, doctor.json), (Duration::from_secs(2), true));
+        for file in ["run.jsonl", "./x", "/tmp/y"] {
+            assert_eq!(asked(&[file]).expect("a file").target, Target::File(file.into()));
+        }
         let doctor = asked(&["--for=1m", "-c", "a | b", "--allow=stalled"]).expect("a pipeline");
         assert_eq!(doctor.target, Target::Shell("a | b".into()));
         assert_eq!(doctor.allowed, ["stalled"]);

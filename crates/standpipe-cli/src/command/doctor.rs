@@ -3,35 +3,44 @@
 //! # Knows / never knows
 //! Knows whom to watch and for how long. Never knows how a verdict is found (`judge`) nor how it is drawn.
 
+use std::ffi::OsStr;
 use std::process::{Child, Command};
 use std::time::Duration;
 
 use crate::args::{Display, Doctor, Target, shown};
+use crate::end;
 use crate::exec::now;
 use crate::exit::Exit;
-use crate::view::{self, Report, Severity, View};
+use crate::view::{self, Finding, Report, Severity, View};
 use crate::watch::{self, Chain, Doing, Pid, Sampler, Seen, Unseen};
 
 mod judge;
+mod record;
 
 /// How often it looks.
 const EVERY: Duration = Duration::from_millis(10);
 
 /// Watches, and tells what it found.
 pub(crate) fn doctor(asked: &Doctor) -> Exit {
+    let nothing_yet = |seen: Seen| (seen, Vec::new());
     let seen = match &asked.target {
-        Target::Pid(pid) => look_at(*pid, asked.watch),
-        Target::Name(name) => by_name(name).and_then(|pid| look_at(pid, asked.watch)),
-        Target::Shell(text) => start(text).and_then(|shell| shell.watch(asked.watch)),
+        Target::Pid(pid) => look_at(*pid, asked.watch).map(nothing_yet),
+        Target::Name(name) => {
+            by_name(name).and_then(|pid| look_at(pid, asked.watch)).map(nothing_yet)
+        }
+        Target::Shell(text) => {
+            start(text).and_then(|shell| shell.watch(asked.watch)).map(nothing_yet)
+        }
+        Target::File(path) => look_back(path),
     };
-    let seen = match seen {
+    let (seen, findings) = match seen {
         Ok(seen) => seen,
         Err(report) => {
             View::on_stderr(&Display::default(), None).report(&report);
             return Exit::Standpipe;
         }
     };
-    let diagnosis = judge::judge(&seen, &asked.allowed);
+    let diagnosis = judge::judge(&seen, findings, &asked.allowed);
     let text = if asked.json { diagnosis.json() } else { view::diagnosis(&diagnosis) };
     match view::print(&text) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Exit::Standpipe,
@@ -62,6 +71,20 @@ fn by_name(name: &str) -> Result<Pid, Report> {
             Err(error(what, &format!("write one of their PIDs: {}", list.join(", "))))
         }
     }
+}
+
+/// Reads what a run has put on record.
+fn look_back(path: &OsStr) -> Result<(Seen, Vec<Finding>), Report> {
+    let name = shown(path);
+    let file = std::fs::File::open(path)
+        .map_err(|why| error(format!("cannot read `{name}`: {}", end::reason(&why)), ""))?;
+    let record = record::Record::read(file).map_err(|why| {
+        error(
+            format!("`{name}` is no record of a run: {why}"),
+            "`standpipe --json=FILE` writes one",
+        )
+    })?;
+    Ok(record.seen())
 }
 
 fn look_at(pid: Pid, time: Duration) -> Result<Seen, Report> {
@@ -110,7 +133,7 @@ struct Shell {
     child: Child,
 }
 
-fn start(text: &std::ffi::OsStr) -> Result<Shell, Report> {
+fn start(text: &OsStr) -> Result<Shell, Report> {
     let mut command = Command::new("sh");
     // stdout is for what the doctor says
     command.args(["-c", "exec >&2; eval \"$1\"", "sh"]).arg(text);

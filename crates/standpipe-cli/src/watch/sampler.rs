@@ -32,7 +32,6 @@ struct LinkSampler {
     times: Times,
     /// What was judged by the levels on both sides, as the process did not tell.
     by_level_ns: u64,
-    stopped_ns: u64,
     level_sum: f64,
     levels: u32,
     level: Option<Level>,
@@ -50,7 +49,8 @@ pub(crate) struct Seen {
     /// The last one writes a pipe that nobody reads any more.
     pub(crate) unread: bool,
     pub(crate) watched: Duration,
-    pub(crate) looks: u32,
+    /// How often it was looked at; `None` if it kept the record itself.
+    pub(crate) looks: Option<u32>,
 }
 
 /// What was seen of a stage.
@@ -63,15 +63,12 @@ pub(crate) struct LinkSeen {
     pub(crate) by_level: f64,
     /// What it does now.
     pub(crate) doing: Doing,
-    /// It was stopped by a signal for this share, 0 to 1.
-    pub(crate) stopped: f64,
-    /// CPU seconds used.
-    pub(crate) cpu_seconds: f64,
+    /// CPU seconds used, where that is known.
+    pub(crate) cpu_seconds: Option<f64>,
     /// Bytes read and written, by any descriptor: about what went through.
     pub(crate) moved_bytes: Option<(u64, u64)>,
-    /// How full the pipe before it was on average, 0 to 1, and now.
+    /// How full the pipe before it was on average, 0 to 1.
     pub(crate) level: Option<f64>,
-    pub(crate) level_bytes: Option<u64>,
 }
 
 impl Sampler {
@@ -103,7 +100,7 @@ impl Sampler {
             links: self.links.iter().map(|link| link.seen(watched)).collect(),
             unread: self.unread,
             watched,
-            looks: self.looks,
+            looks: Some(self.looks),
         }
     }
 }
@@ -117,7 +114,6 @@ impl LinkSampler {
             begun_ticks,
             times: Times::default(),
             by_level_ns: 0,
-            stopped_ns: 0,
             level_sum: 0.0,
             levels: 0,
             level: None,
@@ -189,13 +185,9 @@ impl LinkSampler {
         let is_empty = before.is_some_and(|pipe| pipe.bytes == 0);
         let state = match self.doing {
             Doing::Gone => return,
-            Doing::Runs | Doing::Disk => &mut self.times.busy_ns,
+            Doing::Runs | Doing::Disk | Doing::Stopped => &mut self.times.busy_ns,
             Doing::Paused => &mut self.times.paused_ns,
             Doing::Starved => &mut self.times.starved_ns,
-            Doing::Stopped => {
-                self.stopped_ns += span_ns;
-                &mut self.times.busy_ns
-            }
             Doing::Waits => {
                 self.by_level_ns += span_ns;
                 if is_full {
@@ -223,11 +215,9 @@ impl LinkSampler {
             times: self.times,
             by_level: share(self.by_level_ns, watched_ns),
             doing: self.doing,
-            stopped: share(self.stopped_ns, watched_ns),
-            cpu_seconds: (self.cpu_now - self.cpu_before).max(0.0),
+            cpu_seconds: Some((self.cpu_now - self.cpu_before).max(0.0)),
             moved_bytes: moved,
             level: (self.levels > 0).then(|| self.level_sum / f64::from(self.levels)),
-            level_bytes: self.level.map(|level| level.bytes),
         }
     }
 }

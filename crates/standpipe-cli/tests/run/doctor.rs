@@ -249,3 +249,31 @@ fn a_pipeline_is_started_and_watched_to_its_end() {
     let done = run(standpipe(&["doctor", "-c", "true | true"]));
     done.failed(125, &["over before it could be looked at"]);
 }
+
+/// The command with no record of the rig's.
+fn bare(args: &[&str]) -> Command {
+    let mut command = Command::new(BIN);
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+#[test]
+fn the_record_of_a_run_is_judged_afterwards() {
+    let scratch = Scratch::new();
+    let (slow, bad) = (scratch.arg("slow.jsonl"), scratch.arg("bad.jsonl"));
+    let text = "head -c 300000000 /dev/zero | gzip -6 | cat >/dev/null";
+    let done = run(bare(&[&format!("--json={slow}"), "-c", text]));
+    assert_eq!(done.code(), 0, "{}", done.err);
+    let said = run(standpipe(&["doctor", &slow]));
+    assert!(said.text().starts_with("SLOWEST: 2 gzip -6, busy 9"), "{}{}", said.text(), said.err);
+    assert_eq!(said.code(), 0);
+    run(bare(&[&format!("--json={bad}"), "-c", "exit 3 | cat"]));
+    let said = run(standpipe(&["doctor", &bad]));
+    assert!(said.text().contains("failed: the run failed with code 3: stage 1"), "{}", said.text());
+    assert_eq!(said.code(), 1);
+    assert_eq!(run(standpipe(&["doctor", "--allow", "failed", &bad])).code(), 0);
+    run(standpipe(&["doctor", "/nowhere.jsonl"])).failed(125, &["cannot read `/nowhere.jsonl`"]);
+    let text = scratch.file("x", b"hello\n");
+    run(standpipe(&["doctor", &text]))
+        .failed(125, &["is no record of a run: line 1", "--json=FILE"]);
+}

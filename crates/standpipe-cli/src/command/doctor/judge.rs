@@ -3,6 +3,8 @@
 //! The verdict is the library's rule for lines without exact numbers. Beside it stands what was seen of the
 //! processes, and how far that can be trusted.
 
+use std::time::Duration;
+
 use standpipe::diagnose::Times;
 
 use super::is_silent;
@@ -14,15 +16,19 @@ use crate::watch::{Doing, LinkSeen, Seen};
 
 /// Fewer looks tell nothing.
 const LEAST_LOOKS: u32 = 10;
+/// Starting a program takes a part of this.
+const LEAST: Duration = Duration::from_millis(100);
 /// A stage that did not tell for longer than this share makes the verdict unsure.
 const SILENT: f64 = 0.5;
 /// CPU below this share of one core is none.
 const IDLE: f64 = 0.01;
 
-/// Judges what was seen.
-pub(super) fn judge(seen: &Seen, allowed: &[String]) -> Diagnosis {
-    let mut findings: Vec<Finding> =
-        [stalled(seen), stopped_early(seen)].into_iter().flatten().collect();
+/// Warnings of a run that are findings in its record.
+pub(super) const RECORDED: [&str; 3] = ["stopped-early", "pipe-held", "pipe-budget"];
+
+/// Judges what was seen; `findings` are those that are known already.
+pub(super) fn judge(seen: &Seen, mut findings: Vec<Finding>, allowed: &[String]) -> Diagnosis {
+    findings.extend([stalled(seen), stopped_early(seen)].into_iter().flatten());
     for finding in &mut findings {
         finding.allowed = allowed.iter().any(|name| name == finding.name);
     }
@@ -35,10 +41,12 @@ pub(super) fn judge(seen: &Seen, allowed: &[String]) -> Diagnosis {
     };
     let is_stalled = diagnosis.findings.iter().any(|finding| finding.name == "stalled");
     if seen.links.len() < 2 {
-        diagnosis.cannot_tell = Some("one process alone is no pipeline".to_owned());
-    } else if seen.looks < LEAST_LOOKS {
+        diagnosis.cannot_tell = Some("one stage alone is no pipeline".to_owned());
+    } else if let Some(looks) = seen.looks.filter(|looks| *looks < LEAST_LOOKS) {
         diagnosis.cannot_tell =
-            Some(format!("there were only {} looks in {}", seen.looks, time(seen.watched)));
+            Some(format!("there were only {looks} looks in {}", time(seen.watched)));
+    } else if seen.watched < LEAST {
+        diagnosis.cannot_tell = Some("it was over at once".to_owned());
     } else if is_stalled {
         diagnosis.cannot_tell = Some("nothing moves, so nothing is slow".to_owned());
     } else {
@@ -54,7 +62,7 @@ fn verdict(seen: &Seen, diagnosis: &mut Diagnosis) {
         return;
     };
     let link = &seen.links[found.stage];
-    if cores(link, seen) < IDLE && found.stage == 0 && is_silent(link.doing) && moved(link) == 0 {
+    if is_idle(link, seen) && found.stage == 0 && is_silent(link.doing) && moved(link) == 0 {
         diagnosis.cannot_tell =
             Some(format!("{} brings nothing: the pipeline waits for it", label(seen, 0)));
         return;
@@ -105,7 +113,7 @@ fn why(seen: &Seen, stage: usize) -> String {
         words.push(format!("{} is starved {starved}", label(seen, stage + 1)));
     }
     let link = &seen.links[stage];
-    words.push(format!("it uses {} of a core", percent(cores(link, seen))));
+    words.extend(cores(link, seen).map(|cores| format!("it uses {} of a core", percent(cores))));
     let bytes = moved(link);
     if bytes > 0 {
         words.push(format!("about {} went through", size(bytes)));
@@ -114,7 +122,7 @@ fn why(seen: &Seen, stage: usize) -> String {
 }
 
 fn own_wait(seen: &Seen, stage: usize) -> Option<String> {
-    let cores = cores(&seen.links[stage], seen);
+    let cores = cores(&seen.links[stage], seen)?;
     (cores < 0.2).then(|| {
         "it waits for something of its own: a disk, a network, a timer, another process".to_owned()
     })
@@ -122,10 +130,10 @@ fn own_wait(seen: &Seen, stage: usize) -> Option<String> {
 
 /// Nothing moved and nobody worked, though somebody waits for somebody: whom the waits lead to.
 fn stalled(seen: &Seen) -> Option<Finding> {
-    if seen.looks < LEAST_LOOKS || seen.links.len() < 2 {
+    if seen.looks? < LEAST_LOOKS || seen.links.len() < 2 {
         return None;
     }
-    let idle = seen.links.iter().all(|link| moved(link) == 0 && cores(link, seen) < IDLE);
+    let idle = seen.links.iter().all(|link| moved(link) == 0 && is_idle(link, seen));
     if !idle || seen.links.iter().all(|link| link.doing == Doing::Gone) {
         return None;
     }
@@ -193,9 +201,14 @@ fn moved(link: &LinkSeen) -> u64 {
     link.moved_bytes.map_or(0, |(read, written)| read.max(written))
 }
 
-fn cores(link: &LinkSeen, seen: &Seen) -> f64 {
+/// How many cores a stage used, where that is known.
+fn cores(link: &LinkSeen, seen: &Seen) -> Option<f64> {
     let seconds = seen.watched.as_secs_f64();
-    if seconds > 0.0 { link.cpu_seconds / seconds } else { 0.0 }
+    link.cpu_seconds.map(|used| if seconds > 0.0 { used / seconds } else { 0.0 })
+}
+
+fn is_idle(link: &LinkSeen, seen: &Seen) -> bool {
+    cores(link, seen).is_some_and(|cores| cores < IDLE)
 }
 
 fn label(seen: &Seen, at: usize) -> String {
@@ -217,21 +230,19 @@ mod tests {
             times: Times { busy_ns: busy, paused_ns: paused, starved_ns: starved },
             by_level: 0.0,
             doing: Doing::Runs,
-            stopped: 0.0,
-            cpu_seconds: 1.0,
+            cpu_seconds: Some(1.0),
             moved_bytes: Some((1 << 20, 1 << 20)),
             level: Some(0.98),
-            level_bytes: Some(64_000),
         }
     }
 
     fn seen(links: Vec<LinkSeen>) -> Seen {
-        Seen { links, unread: false, watched: Duration::from_secs(10), looks: 1000 }
+        Seen { links, unread: false, watched: Duration::from_secs(10), looks: Some(1000) }
     }
 
     fn still(mut link: LinkSeen, doing: Doing) -> LinkSeen {
         link.doing = doing;
-        link.cpu_seconds = 0.0;
+        link.cpu_seconds = Some(0.0);
         link.moved_bytes = Some((0, 0));
         link
     }
@@ -243,7 +254,7 @@ mod tests {
     #[test]
     fn the_slow_stage_is_named_with_its_evidence() {
         let line = [link("cat", (4, 96, 0)), link("gzip -6", (98, 1, 1)), link("cat", (2, 0, 98))];
-        let diagnosis = judge(&seen(line.to_vec()), &[]);
+        let diagnosis = judge(&seen(line.to_vec()), Vec::new(), &[]);
         let slowest = diagnosis.slowest.expect("a verdict");
         assert_eq!(slowest.who, Who::Stage("2 gzip -6".to_owned()));
         let why = slowest.why.expect("evidence");
@@ -255,7 +266,7 @@ mod tests {
     fn a_silent_stage_makes_it_unsure_and_that_is_said() {
         let mut line = vec![link("cat", (4, 96, 0)), link("node x.js", (98, 1, 1))];
         line[1].by_level = 0.9;
-        let diagnosis = judge(&seen(line), &[]);
+        let diagnosis = judge(&seen(line), Vec::new(), &[]);
         assert!(diagnosis.notes[0].contains("2 node x.js did not tell"), "{diagnosis:?}");
         assert_eq!(diagnosis.slowest.and_then(|slowest| slowest.confidence), Some(0.5));
     }
@@ -267,10 +278,10 @@ mod tests {
             still(link("sh", (100, 0, 0)), Doing::Waits),
             still(link("cat", (0, 0, 100)), Doing::Starved),
         ];
-        let diagnosis = judge(&seen(line.clone()), &[]);
+        let diagnosis = judge(&seen(line.clone()), Vec::new(), &[]);
         assert!(diagnosis.findings[0].says.contains("2 sh does not read"), "{diagnosis:?}");
         assert!(named(&diagnosis).is_none() && diagnosis.cannot_tell.is_some());
-        assert!(judge(&seen(line), &["stalled".to_owned()]).findings[0].allowed);
+        assert!(judge(&seen(line), Vec::new(), &["stalled".to_owned()]).findings[0].allowed);
     }
 
     #[test]
@@ -279,7 +290,7 @@ mod tests {
             still(link("yes", (0, 100, 0)), Doing::Paused),
             still(link("cat", (100, 0, 0)), Doing::Stopped),
         ];
-        let diagnosis = judge(&seen(line), &[]);
+        let diagnosis = judge(&seen(line), Vec::new(), &[]);
         assert!(diagnosis.findings[0].says.contains("2 cat is stopped by a signal"));
         assert_eq!(diagnosis.findings[0].advice.as_deref(), Some("`kill -CONT 1` lets it go on"));
     }
@@ -290,7 +301,7 @@ mod tests {
             still(link("tail -f log", (100, 0, 0)), Doing::Waits),
             still(link("grep x", (0, 0, 100)), Doing::Starved),
         ];
-        let diagnosis = judge(&seen(line), &[]);
+        let diagnosis = judge(&seen(line), Vec::new(), &[]);
         assert!(diagnosis.findings.is_empty(), "{diagnosis:?}");
         assert!(
             diagnosis.cannot_tell.is_some_and(|why| why.contains("1 tail -f log brings nothing"))
@@ -301,18 +312,22 @@ mod tests {
     fn a_reader_that_ended_early_is_found() {
         let mut line = vec![link("sleep", (100, 0, 0)), link("head", (1, 0, 0))];
         line[1].doing = Doing::Gone;
-        let diagnosis = judge(&seen(line), &[]);
+        let diagnosis = judge(&seen(line), Vec::new(), &[]);
         assert_eq!(diagnosis.findings[0].name, "stopped-early");
         let mut alone = seen(vec![link("sh", (100, 0, 0))]);
         alone.unread = true;
-        assert!(judge(&alone, &[]).findings[0].says.starts_with("nobody reads what 1 sh writes"));
+        assert!(
+            judge(&alone, Vec::new(), &[]).findings[0]
+                .says
+                .starts_with("nobody reads what 1 sh writes")
+        );
     }
 
     #[test]
     fn too_short_a_look_is_admitted() {
         let mut short = seen(vec![link("a", (1, 1, 0)), link("b", (1, 0, 1))]);
-        (short.looks, short.watched) = (3, Duration::from_millis(30));
-        let why = judge(&short, &[]).cannot_tell;
+        (short.looks, short.watched) = (Some(3), Duration::from_millis(30));
+        let why = judge(&short, Vec::new(), &[]).cannot_tell;
         assert_eq!(why.as_deref(), Some("there were only 3 looks in 30ms"));
     }
 }

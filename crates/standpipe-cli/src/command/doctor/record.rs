@@ -1,0 +1,209 @@
+//! What does the record of a run tell, as `--json` wrote it?
+//!
+//! Of several runs in a file the last one counts. Lines it does not know are passed over, so a record of a later
+//! version can be read.
+
+use std::io::{BufRead, BufReader, Read};
+use std::time::Duration;
+
+use serde_json::Value;
+use standpipe::diagnose::Times;
+
+use crate::view::Finding;
+use crate::watch::{Doing, LinkSeen, Seen};
+
+/// No event is longer; what is, is no record.
+const LONGEST_BYTES: u64 = 1 << 20;
+
+/// What a record says of its last run.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    stages: Vec<Stage>,
+    watched_ms: u64,
+    samples: u32,
+    findings: Vec<Finding>,
+    end: Option<Value>,
+    begun: bool,
+}
+
+#[derive(Debug, Default)]
+struct Stage {
+    id: String,
+    label: String,
+    /// Milliseconds in each state.
+    times: [f64; 3],
+    moved_bytes: (u64, u64),
+}
+
+impl Record {
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// What is wrong with it, and in which line.
+    pub(super) fn read(from: impl Read) -> Result<Self, String> {
+        let mut record = Self::default();
+        let mut lines = BufReader::new(from);
+        let mut bytes = Vec::new();
+        for number in 1_u64.. {
+            bytes.clear();
+            let read = lines.by_ref().take(LONGEST_BYTES).read_until(b'\n', &mut bytes);
+            if read.map_err(|why| why.to_string())? == 0 {
+                break;
+            }
+            let line = bytes.trim_ascii();
+            if line.is_empty() {
+                continue;
+            }
+            match serde_json::from_slice::<Value>(line) {
+                Ok(event) if event["v"] == 1 && event["event"].is_string() => record.take(event),
+                Ok(event) if event["v"].is_u64() => {
+                    return Err(format!(
+                        "line {number} is of version {}, this reads version 1",
+                        event["v"]
+                    ));
+                }
+                // a run that was killed may have left half a line
+                Err(_) if !bytes.ends_with(b"\n") && record.begun => {}
+                _ => return Err(format!("line {number} is no event of a run")),
+            }
+        }
+        if record.begun { Ok(record) } else { Err("no run begins in it".to_owned()) }
+    }
+
+    fn take(&mut self, event: Value) {
+        match event["event"].as_str() {
+            Some("start") => {
+                *self = Self { begun: true, ..Self::default() };
+                for stage in event["stages"].as_array().into_iter().flatten() {
+                    let text = |name: &str| stage[name].as_str().unwrap_or_default().to_owned();
+                    self.stages.push(Stage {
+                        id: text("id"),
+                        label: text("label"),
+                        ..Stage::default()
+                    });
+                }
+            }
+            Some("sample") => self.sample(&event),
+            Some("warning") => self.warning(&event),
+            // a run that was refused has nothing but an end
+            Some("end") => (self.begun, self.end) = (true, Some(event)),
+            _ => {}
+        }
+    }
+
+    fn sample(&mut self, sample: &Value) {
+        let Some(interval_ms) = sample["interval_ms"].as_u64() else { return };
+        self.samples += 1;
+        self.watched_ms += interval_ms;
+        for seen in sample["stages"].as_array().into_iter().flatten() {
+            let Some(stage) = self.stages.iter_mut().find(|stage| seen["id"] == stage.id.as_str())
+            else {
+                continue;
+            };
+            let bytes = |name: &str| seen[name].as_u64().unwrap_or(0);
+            stage.moved_bytes = (bytes("in_bytes"), bytes("out_bytes"));
+            for (sum, name) in stage.times.iter_mut().zip(["busy", "paused", "starved"]) {
+                *sum += seen[name].as_f64().unwrap_or(0.0) * milliseconds(interval_ms);
+            }
+        }
+    }
+
+    fn warning(&mut self, warning: &Value) {
+        let known = super::judge::RECORDED.iter().find(|name| warning["code"] == **name);
+        if let Some(name) = known {
+            let says = warning["message"].as_str().unwrap_or_default().to_owned();
+            self.findings.push(Finding { name, says, advice: None, allowed: false });
+        }
+    }
+
+    /// What was seen, and what was found beside it.
+    pub(super) fn seen(mut self) -> (Seen, Vec<Finding>) {
+        let failure = match &self.end {
+            None => {
+                Some("the record has no end: the run was killed, or is still going on".to_owned())
+            }
+            Some(end) if end["status"] == "ok" => None,
+            Some(end) => {
+                let why = end["failed"]["message"].as_str().unwrap_or("it did not say why");
+                Some(format!("the run failed with code {}: {why}", end["exit_code"]))
+            }
+        };
+        self.findings.extend(failure.map(|says| Finding {
+            name: "failed",
+            says,
+            advice: None,
+            allowed: false,
+        }));
+        let links = self.stages.into_iter().map(|stage| {
+            let [busy_ns, paused_ns, starved_ns] = stage.times.map(nanoseconds);
+            LinkSeen {
+                label: stage.label,
+                pids: Vec::new(),
+                times: Times { busy_ns, paused_ns, starved_ns },
+                by_level: 0.0,
+                doing: Doing::Runs,
+                cpu_seconds: None,
+                moved_bytes: Some(stage.moved_bytes),
+                level: None,
+            }
+        });
+        let watched = Duration::from_millis(self.watched_ms);
+        (Seen { links: links.collect(), unread: false, watched, looks: None }, self.findings)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown in percent")]
+fn milliseconds(count: u64) -> f64 {
+    count as f64
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float saturates")]
+fn nanoseconds(milliseconds: f64) -> u64 {
+    (milliseconds * 1e6) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: &str =
+        r#"{"v":1,"event":"start","stages":[{"id":"1","label":"cat"},{"id":"2","label":"gzip"}]}"#;
+    const SAMPLE: &str = r#"{"v":1,"event":"sample","interval_ms":1000,"stages":[
+        {"id":"1","in_bytes":0,"out_bytes":9,"busy":0.1,"paused":0.9,"starved":0.0},
+        {"id":"2","in_bytes":9,"out_bytes":1,"busy":1.0,"paused":0.0,"starved":0.0}]}"#;
+    const END: &str = r#"{"v":1,"event":"end","status":"ok","exit_code":0,"failed":null}"#;
+
+    fn record(lines: &[&str]) -> Result<Record, String> {
+        let text: Vec<String> = lines.iter().map(|line| line.replace('\n', "")).collect();
+        Record::read((text.join("\n") + "\n").as_bytes())
+    }
+
+    #[test]
+    fn times_are_added_up_over_the_samples_of_the_last_run() {
+        let (seen, findings) =
+            record(&[START, SAMPLE, END, START, SAMPLE, "", SAMPLE, END]).expect("a record").seen();
+        assert_eq!(seen.watched, Duration::from_secs(2));
+        let times = Times { busy_ns: 200_000_000, paused_ns: 1_800_000_000, starved_ns: 0 };
+        assert_eq!((seen.links[0].label.as_str(), seen.links[0].times), ("cat", times));
+        assert!(findings.is_empty());
+    }
+
+    #[test]
+    fn a_run_without_an_end_or_with_a_bad_one_failed() {
+        let (_, findings) = record(&[START, SAMPLE]).expect("a record").seen();
+        assert!(findings[0].says.contains("has no end"));
+        let bad = r#"{"v":1,"event":"end","status":"failed","exit_code":3,"failed":{"message":"stage 1 fell"}}"#;
+        let (_, findings) = record(&[START, SAMPLE, bad]).expect("a record").seen();
+        assert_eq!(findings[0].says, "the run failed with code 3: stage 1 fell");
+    }
+
+    #[test]
+    fn half_a_line_at_the_end_is_forgiven_and_nonsense_is_not() {
+        let cut = format!("{START}\n{{\"v\":1,\"ev");
+        assert!(Record::read(cut.as_bytes()).is_ok());
+        assert!(record(&["hello"]).is_err_and(|why| why == "line 1 is no event of a run"));
+        assert!(record(&[START, "{}"]).is_err_and(|why| why.contains("line 2")));
+        assert!(record(&[r#"{"v":2}"#]).is_err_and(|why| why.contains("version 2")));
+        assert!(record(&[]).is_err_and(|why| why == "no run begins in it"));
+    }
+}
