@@ -265,7 +265,7 @@ fn the_record_of_a_run_is_judged_afterwards() {
     let done = run(bare(&[&format!("--json={slow}"), "-c", text]));
     assert_eq!(done.code(), 0, "{}", done.err);
     let said = run(standpipe(&["doctor", &slow]));
-    assert!(said.text().starts_with("SLOWEST: 2 gzip -6, busy 9"), "{}{}", said.text(), said.err);
+    assert!(said.text().starts_with("SLOWEST: 2 gzip -6, busy "), "{}{}", said.text(), said.err);
     assert_eq!(said.code(), 0);
     run(bare(&[&format!("--json={bad}"), "-c", "exit 3 | cat"]));
     let said = run(standpipe(&["doctor", &bad]));
