@@ -26,7 +26,7 @@
 //! credit it waited for. *hand-over*: critical time outside every stage, such
 //! as from a wake-up to running.
 
-use crate::snapshot::Waypoint;
+use crate::snapshot::CriticalPath;
 
 mod estimate;
 
@@ -66,12 +66,6 @@ impl Path {
         if let Some(value) = self.values.get_mut(self.stages.saturating_add(tank)) {
             *value = value.saturating_add(1);
         }
-    }
-
-    /// As of a settle at `at_ns`.
-    fn waypoint(&self, at_ns: u64) -> Waypoint {
-        let (stages, tanks) = self.values.split_at(self.stages.min(self.values.len()));
-        Waypoint { at_ns, stage_ns: stages.to_vec(), crossings: tanks.to_vec() }
     }
 }
 
@@ -122,25 +116,48 @@ impl Trail {
         self.last_ns = now_ns;
     }
 
-    /// The chain as of `now_ns`, time since the last settle included: for a
-    /// stage that is busy.
-    pub(crate) fn seen_busy(&self, now_ns: u64) -> Waypoint {
-        let mut path = self.path.clone();
-        path.spend(self.me, now_ns.saturating_sub(self.last_ns));
-        path.waypoint(now_ns.max(self.last_ns))
+    /// It goes on as another stage: the one that the task polls now.
+    pub(crate) const fn turn_to(&mut self, stage: usize) {
+        self.me = stage;
     }
 
-    /// The chain as of its last settle: for a stage that waits.
-    pub(crate) fn seen_waiting(&self) -> Waypoint {
-        self.path.waypoint(self.last_ns)
+    /// The chain went back over this tank.
+    pub(crate) fn cross(&mut self, tank: usize) {
+        self.path.cross(tank);
     }
+
+    /// Where the chain is at `now_ns`. Time since the last settle is its own
+    /// only if it is busy.
+    pub(crate) fn look(&mut self, now_ns: u64, doing: Doing) -> Sight<'_> {
+        if doing == Doing::Works {
+            self.settle(now_ns);
+        }
+        Sight { at_ns: self.last_ns, path: &self.path }
+    }
+}
+
+/// Whether a thread of control holds an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doing {
+    /// It does.
+    Works,
+    /// It waits for one, or to get rid of one.
+    Waits,
+}
+
+/// A path, and as of when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sight<'a> {
+    at_ns: u64,
+    path: &'a Path,
 }
 
 /// The sink's path at moments spread over the whole run, in bounded memory:
 /// when they are too many every other one goes, and the distance doubles.
+/// Allocates nothing once it is made.
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
-    points: Vec<Waypoint>,
+    points: CriticalPath,
     step_ns: u64,
     next_ns: u64,
 }
@@ -148,37 +165,43 @@ pub(crate) struct Log {
 impl Log {
     /// Begins with the empty path at `now_ns`.
     pub(crate) fn new(path: &Path, now_ns: u64) -> Self {
+        let tanks = path.values.len().saturating_sub(path.stages);
+        // and one more, for the moment at which it is looked at
+        let room = WAYPOINTS.saturating_add(1);
+        let mut points = CriticalPath::with_room(path.stages, tanks, room);
+        points.push(now_ns, &path.values);
         let next_ns = now_ns.saturating_add(FIRST_STEP_NS);
-        Self { points: vec![path.waypoint(now_ns)], step_ns: FIRST_STEP_NS, next_ns }
+        Self { points, step_ns: FIRST_STEP_NS, next_ns }
     }
 
-    /// Whether a waypoint is due: one comparison.
-    pub(crate) const fn is_due(&self, now_ns: u64) -> bool {
-        now_ns >= self.next_ns
+    /// When the next waypoint is due.
+    pub(crate) const fn next_ns(&self) -> u64 {
+        self.next_ns
     }
 
     /// Keeps a waypoint.
-    pub(crate) fn note(&mut self, point: Waypoint) {
-        if self.points.last().is_some_and(|last| point.at_ns <= last.at_ns) {
+    pub(crate) fn note(&mut self, sight: Sight<'_>) {
+        if self.points.last().is_some_and(|last| sight.at_ns <= last.at_ns) {
             return;
         }
-        self.next_ns = point.at_ns.saturating_add(self.step_ns);
-        self.points.push(point);
+        self.next_ns = sight.at_ns.saturating_add(self.step_ns);
+        self.points.push(sight.at_ns, &sight.path.values);
         if self.points.len() >= WAYPOINTS {
-            let mut even = false;
-            self.points.retain(|_| {
-                even = !even;
-                even
-            });
+            self.points.thin_out();
             self.step_ns = self.step_ns.saturating_mul(2);
         }
     }
 
+    /// All that is known.
+    pub(crate) fn points(&self) -> CriticalPath {
+        self.points.roomy_clone()
+    }
+
     /// All that is known, with `now` as the last one.
-    pub(crate) fn with(&self, now: Waypoint) -> Vec<Waypoint> {
-        let mut points = self.points.clone();
+    pub(crate) fn with(&self, now: Sight<'_>) -> CriticalPath {
+        let mut points = self.points();
         if points.last().is_none_or(|last| now.at_ns > last.at_ns) {
-            points.push(now);
+            points.push(now.at_ns, &now.path.values);
         }
         points
     }

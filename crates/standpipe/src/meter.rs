@@ -307,6 +307,17 @@ impl StageMeter {
         self.since_ns.load(Ordering::Relaxed)
     }
 
+    /// What the stage is doing.
+    pub(crate) fn state(&self) -> StageState {
+        match self.state.load(Ordering::Relaxed) {
+            BUSY => StageState::Busy,
+            PAUSED => StageState::Paused,
+            STARVED => StageState::Starved,
+            DONE => StageState::Done,
+            _ => StageState::Waiting,
+        }
+    }
+
     /// Whether a wait to read or to write is open.
     pub(crate) fn is_waiting(&self) -> bool {
         matches!(self.state.load(Ordering::Relaxed), PAUSED | STARVED)

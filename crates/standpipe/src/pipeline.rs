@@ -32,6 +32,7 @@
 use std::fmt;
 use std::panic::Location;
 
+use crate::snapshot::Join;
 use crate::stage::chain::{Link, Outlet, Then, Through, Transforming};
 use crate::stage::held::Held;
 use crate::stage::line::{Line, Post, Shift};
@@ -47,7 +48,9 @@ mod monitor;
 mod opening;
 mod operators;
 mod outcome;
+mod relay;
 mod segment;
+mod turn;
 
 pub use drive::{Run, Spawned};
 pub use group::{Group, Member};
@@ -56,6 +59,7 @@ pub use outcome::{Completed, PipelineError};
 
 use crew::{Crew, OneTask, Segment};
 use monitor::{Board, Row};
+use relay::{Relay, Round};
 use segment::{Clock, Head, SinkTail, SourceHead, TankHead, TankTail, Watch};
 
 /// The types that a pipeline is made of while it is built. Nobody has to name
@@ -78,8 +82,11 @@ pub struct Pipeline<H, L> {
 struct Parts {
     board: Arc<Board>,
     segments: Vec<Segment>,
-    timed: Vec<Box<dyn FnOnce(u64) + Send>>,
+    starts: Vec<Start>,
 }
+
+/// Begins the timing of a tank, and tells it whom to tell of waits that end.
+struct Start(Box<dyn FnOnce(u64, Option<Arc<Relay>>) + Send>);
 
 /// The segment that grows.
 struct OpenSegment {
@@ -139,8 +146,12 @@ impl Pipeline<(), ()> {
             tanks: Mutex::new(Vec::new()),
             begun_ns: Mutex::new(None),
             ended_ns: Mutex::new(None),
+            joins: Mutex::default(),
+            cores: Mutex::default(),
+            book: Arc::default(),
+            relay: Mutex::default(),
         });
-        let parts = Parts { board, segments: Vec::new(), timed: Vec::new() };
+        let parts = Parts { board, segments: Vec::new(), starts: Vec::new() };
         Self::begin_with(name, source, parts)
     }
 
@@ -295,8 +306,15 @@ impl<H: Head<Item = L::In>, L: Link> Pipeline<H, L> {
         let above = self.open.names.last().map_or("", String::as_str);
         let (writable, readable) = tank.build_named(&format!("{above}→"));
         lock(&self.parts.board.tanks).push(writable.gauge());
-        let core = writable.core().clone();
-        self.parts.timed.push(Box::new(move |now_ns| core.start_timing(now_ns)));
+        let from = self.parts.segments.len();
+        let (core, index) = (writable.core().clone(), self.parts.starts.len());
+        lock(&self.parts.board.joins).push(Join { from, to: from.saturating_add(1) });
+        self.parts.starts.push(Start(Box::new(move |now_ns, relay| {
+            core.start_timing(now_ns);
+            if let Some(relay) = relay {
+                core.set_relay(Box::new(move |ended, at_ns| relay.hand_over(index, ended, at_ns)));
+            }
+        })));
         let last = self.parts.board.line.stage_count().saturating_sub(1);
         let post = Post::new(self.parts.board.line.clone(), last, self.open.shift.clone());
         let tail = TankTail::new(writable, self.open.watch.clone(), post, Location::caller());
@@ -365,13 +383,36 @@ impl<D> Ready<D> {
         Monitor::new(self.parts.board.clone())
     }
 
-    fn begin(parts: Parts) -> (Crew, Arc<Board>) {
+    /// Begins all segments in one task.
+    fn begin_alone(parts: Parts) -> (OneTask, Arc<Board>) {
+        let (board, now_ns) = Self::begin(&parts);
+        for start in parts.starts {
+            start.0(now_ns, None);
+        }
+        let crew = Crew::new(parts.segments, board.line.clone(), now_ns);
+        *lock(&board.cores) = Some(1);
+        let round = Round::new(crew.len(), &lock(&board.joins), board.book.clone(), now_ns);
+        (OneTask::new(crew, round), board)
+    }
+
+    /// Begins segments that run each by itself.
+    fn begin_each(parts: Parts) -> (Arc<Crew>, Arc<Board>) {
+        let (board, now_ns) = Self::begin(&parts);
+        let crew = Crew::new(parts.segments, board.line.clone(), now_ns);
+        let book = board.book.clone();
+        let relay = Relay::new(&crew.at_first(), &lock(&board.joins), book, now_ns);
+        crew.set_relay(&relay);
+        *lock(&board.relay) = Some(relay.clone());
+        for start in parts.starts {
+            start.0(now_ns, Some(relay.clone()));
+        }
+        (Arc::new(crew), board)
+    }
+
+    fn begin(parts: &Parts) -> (Arc<Board>, u64) {
         let now_ns = (parts.board.clock)();
         *lock(&parts.board.begun_ns) = Some(now_ns);
-        for start in parts.timed {
-            start(now_ns);
-        }
-        (Crew::new(parts.segments, parts.board.line.clone(), now_ns), parts.board)
+        (parts.board.clone(), now_ns)
     }
 
     /// Runs all segments in the task that awaits this, on any executor.
@@ -384,8 +425,8 @@ impl<D> Ready<D> {
     /// [`PipelineError`]: the first cause with the stage's name, what followed
     /// from it, and the report.
     pub fn run(self) -> Run<D> {
-        let (crew, board) = Self::begin(self.parts);
-        Run { task: OneTask::new(crew), board, done: self.done }
+        let (task, board) = Self::begin_alone(self.parts);
+        Run { task, board, done: self.done }
     }
 
     /// Gives each segment a task of its own, by `spawn`.
@@ -409,8 +450,7 @@ impl<D> Ready<D> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn spawn_with(self, mut spawn: impl FnMut(crew::Work)) -> Spawned<D> {
-        let (crew, board) = Self::begin(self.parts);
-        let crew = Arc::new(crew);
+        let (crew, board) = Self::begin_each(self.parts);
         for index in 0..crew.len() {
             spawn(Box::pin(drive::SegmentTask::new(crew.clone(), index)));
         }
@@ -444,8 +484,7 @@ impl<D> Ready<D> {
     pub fn threads(self) -> std::io::Result<Spawned<D>> {
         let names: Vec<Arc<str>> =
             lock(&self.parts.board.rows).iter().map(|row| row.name.clone()).collect();
-        let (crew, board) = Self::begin(self.parts);
-        let crew = Arc::new(crew);
+        let (crew, board) = Self::begin_each(self.parts);
         drive::on_threads(&crew, &names)?;
         Ok(Spawned { crew, board, done: self.done })
     }

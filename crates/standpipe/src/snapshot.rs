@@ -266,16 +266,103 @@ pub struct Slowest {
 /// Not a counter: when another chain comes to be the last, numbers may go
 /// back. Their growth over a stretch of time, divided by it, is each stage's
 /// share of the critical path.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Waypoint {
+pub struct Waypoint<'a> {
     /// When, in nanoseconds of the pipeline's clock.
     pub at_ns: u64,
     /// Time in each stage.
-    pub stage_ns: Vec<u64>,
+    pub stage_ns: &'a [u64],
     /// Times the chain went from a writer that waited back to the reader whose
     /// credit let it go on, by tank.
-    pub crossings: Vec<u64>,
+    pub crossings: &'a [u64],
+}
+
+/// The critical path at moments spread over the run, the oldest first; a
+/// bounded number of them.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct CriticalPath {
+    stages: usize,
+    /// Of one waypoint: when, then stages, then tanks. 0 if nothing is known.
+    width: usize,
+    values: Vec<u64>,
+}
+
+impl CriticalPath {
+    /// An empty one, with room for so many waypoints.
+    pub(crate) fn with_room(stages: usize, tanks: usize, points: usize) -> Self {
+        let width = stages.saturating_add(tanks).saturating_add(1);
+        Self { stages, width, values: Vec::with_capacity(width.saturating_mul(points)) }
+    }
+
+    /// A copy with the same room.
+    pub(crate) fn roomy_clone(&self) -> Self {
+        let mut values = Vec::with_capacity(self.values.capacity());
+        values.extend_from_slice(&self.values);
+        Self { stages: self.stages, width: self.width, values }
+    }
+
+    /// Adds a waypoint: stages, then tanks. Allocates nothing while there is
+    /// room.
+    pub(crate) fn push(&mut self, at_ns: u64, path: &[u64]) {
+        self.values.push(at_ns);
+        self.values.extend_from_slice(path);
+    }
+
+    /// Drops every other waypoint; the first one stays.
+    pub(crate) fn thin_out(&mut self) {
+        let mut at: usize = 0;
+        let width = self.width;
+        self.values.retain(|_| {
+            let row = at.checked_div(width).unwrap_or(0);
+            at = at.saturating_add(1);
+            row.is_multiple_of(2)
+        });
+    }
+
+    /// The waypoints, the oldest first.
+    pub fn waypoints(&self) -> impl DoubleEndedIterator<Item = Waypoint<'_>> {
+        // a width of 0 goes with no values
+        self.values.chunks_exact(self.width.max(1)).map(|row| self.waypoint(row))
+    }
+
+    fn waypoint<'a>(&self, row: &'a [u64]) -> Waypoint<'a> {
+        let (at_ns, path) = row.split_first().map_or((0, row), |(at_ns, path)| (*at_ns, path));
+        let (stage_ns, crossings) = path.split_at(self.stages.min(path.len()));
+        Waypoint { at_ns, stage_ns, crossings }
+    }
+
+    /// The waypoint in this place.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<Waypoint<'_>> {
+        let from = index.checked_mul(self.width)?;
+        let row = self.values.get(from..from.checked_add(self.width)?)?;
+        (self.width > 0).then(|| self.waypoint(row))
+    }
+
+    /// The latest waypoint.
+    #[must_use]
+    pub fn last(&self) -> Option<Waypoint<'_>> {
+        self.get(self.len().checked_sub(1)?)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.values.len().checked_div(self.width).unwrap_or(0)
+    }
+
+    /// Whether the path is not known.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+}
+
+impl fmt::Debug for CriticalPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.waypoints()).finish()
+    }
 }
 
 /// The stages on both sides of a tank, by position in the report.
@@ -304,9 +391,8 @@ pub struct Report {
     pub joins: Vec<Join>,
     /// How many stages may run at once, if that is known.
     pub cores: Option<usize>,
-    /// The critical path at moments spread over the run, the last one now; a
-    /// bounded number of them.
-    pub path: Vec<Waypoint>,
+    /// Whose time the result waited for, the last waypoint now.
+    pub path: CriticalPath,
 }
 
 impl Report {

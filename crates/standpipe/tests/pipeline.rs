@@ -260,14 +260,14 @@ async fn busy_paused_and_starved_add_up_to_wall_time_on_a_manual_clock() {
 }
 
 #[tokio::test]
-async fn the_slowest_stage_is_named_and_likely() {
+async fn the_slowest_stage_is_named_and_certain() {
     for slow in 0..3 {
         let mut costs = [1, 1, 1];
         costs[slow] = 50;
         let report = timed(costs, [8, 8]).await.report;
         let slowest = report.slowest.unwrap();
         assert_eq!(slowest.position, slow, "{slowest:?}");
-        assert_eq!(slowest.confidence, Confidence::Likely);
+        assert_eq!(slowest.confidence, Confidence::Certain);
         assert!(slowest.because.contains("is busy"), "{}", slowest.because);
     }
 }

@@ -1,6 +1,6 @@
 //! What share of the time is each stage's, and what would change it?
 
-use crate::snapshot::{Waypoint, ratio};
+use crate::snapshot::{CriticalPath, ratio};
 
 /// A stretch of the sink's path, from one waypoint to another.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,27 +14,21 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// The stretch between two moments of a log, upstream first; `None` if it
-    /// is empty or was not logged.
-    pub(crate) fn between(log: &[Waypoint], from_ns: u64, to_ns: u64) -> Option<Self> {
-        let older = at(log, from_ns)?;
-        let newer = at(log, to_ns)?;
+    /// The stretch between two moments of a path; `None` if it is empty or
+    /// was not logged.
+    pub(crate) fn between(path: &CriticalPath, from_ns: u64, to_ns: u64) -> Option<Self> {
+        let older = Moment::of(path, from_ns)?;
+        let newer = Moment::of(path, to_ns)?;
         let span_ns = newer.at_ns.checked_sub(older.at_ns).filter(|span| *span > 0)?;
-        let raw = newer
-            .stage_ns
-            .iter()
-            .zip(&older.stage_ns)
-            .map(|(new, old)| {
-                ratio(new.saturating_sub(*old), span_ns) - ratio(old.saturating_sub(*new), span_ns)
-            })
-            .collect();
-        let crossings = newer
-            .crossings
-            .iter()
-            .zip(&older.crossings)
-            .map(|(new, old)| new.saturating_sub(*old))
-            .collect();
-        Some(Self { span_ns, raw, crossings })
+        let share = |(new, old): (&u64, &u64)| {
+            ratio(new.saturating_sub(*old), span_ns) - ratio(old.saturating_sub(*new), span_ns)
+        };
+        let grown = |(new, old): (&u64, &u64)| new.saturating_sub(*old);
+        Some(Self {
+            span_ns,
+            raw: newer.stage_ns.iter().zip(&older.stage_ns).map(share).collect(),
+            crossings: newer.crossings.iter().zip(&older.crossings).map(grown).collect(),
+        })
     }
 
     /// Share of each stage, 0 to 1.
@@ -49,28 +43,37 @@ impl Window {
 }
 
 /// The path at a moment: between two waypoints it grows evenly.
-fn at(log: &[Waypoint], at_ns: u64) -> Option<Waypoint> {
-    let after = log.partition_point(|point| point.at_ns < at_ns);
-    let Some(newer) = log.get(after) else { return log.last().cloned() };
-    let Some(older) = after.checked_sub(1).and_then(|before| log.get(before)) else {
-        return Some(newer.clone());
-    };
-    let part = at_ns.saturating_sub(older.at_ns);
-    let whole = newer.at_ns.saturating_sub(older.at_ns).max(1);
-    let mix = |older: &[u64], newer: &[u64]| {
-        older.iter().zip(newer).map(|(old, new)| between(*old, *new, part, whole)).collect()
-    };
-    Some(Waypoint {
-        at_ns,
-        stage_ns: mix(&older.stage_ns, &newer.stage_ns),
-        crossings: mix(&older.crossings, &newer.crossings),
-    })
+struct Moment {
+    at_ns: u64,
+    stage_ns: Vec<u64>,
+    crossings: Vec<u64>,
+}
+
+impl Moment {
+    fn of(path: &CriticalPath, at_ns: u64) -> Option<Self> {
+        let (first, last) = (path.waypoints().next()?, path.last()?);
+        let at_ns = at_ns.clamp(first.at_ns, last.at_ns);
+        let after = path.waypoints().position(|point| point.at_ns >= at_ns)?;
+        let newer = path.get(after)?;
+        let older = after.checked_sub(1).and_then(|before| path.get(before)).unwrap_or(newer);
+        let part = at_ns.saturating_sub(older.at_ns);
+        let whole = newer.at_ns.saturating_sub(older.at_ns);
+        let mix = |older: &[u64], newer: &[u64]| {
+            older.iter().zip(newer).map(|(old, new)| between(*old, *new, part, whole)).collect()
+        };
+        Some(Self {
+            at_ns,
+            stage_ns: mix(older.stage_ns, newer.stage_ns),
+            crossings: mix(older.crossings, newer.crossings),
+        })
+    }
 }
 
 /// `old` and `part / whole` of the way to `new`.
 fn between(old: u64, new: u64, part: u64, whole: u64) -> u64 {
     let way = u128::from(new.abs_diff(old)).saturating_mul(u128::from(part));
-    let step = u64::try_from(way.checked_div(u128::from(whole)).unwrap_or(0)).unwrap_or(u64::MAX);
+    let Some(step) = way.checked_div(u128::from(whole)) else { return new };
+    let step = u64::try_from(step).unwrap_or(u64::MAX);
     if new >= old { old.saturating_add(step) } else { old.saturating_sub(step) }
 }
 

@@ -20,8 +20,8 @@ fn a_slow_source_passes_its_time_on_with_each_item_that_was_waited_for() {
         sink.follow(&slot, written_ns);
         sink.settle(written_ns + 20);
     }
-    let seen = sink.seen_waiting();
-    assert_eq!((seen.at_ns, seen.stage_ns, seen.crossings), (920, vec![900, 20], vec![0]));
+    let seen = sink.look(1_000, Doing::Waits);
+    assert_eq!((seen.at_ns, &*seen.path.values), (920, &[900, 20, 0][..]));
 }
 
 #[test]
@@ -35,9 +35,8 @@ fn a_slow_sink_passes_its_time_up_and_the_crossing_is_counted() {
         source.follow_back(&slot, 0, drained_ns);
         source.settle(drained_ns + 10);
     }
-    let chain = source.path().waypoint(0);
-    assert_eq!((chain.stage_ns, chain.crossings), (vec![10, 260], vec![1]), "the sink's chain");
-    assert_eq!(sink.seen_busy(300).stage_ns, [0, 300], "it never waited");
+    assert_eq!(*source.path().values, [10, 260, 1], "the sink's chain");
+    assert_eq!(*sink.look(300, Doing::Works).path.values, [0, 300, 0], "it never waited");
 }
 
 #[test]
@@ -46,8 +45,7 @@ fn time_from_a_wake_up_to_running_belongs_to_no_stage() {
     source.settle(100);
     slot.become_copy_of(source.path());
     sink.follow(&slot, 130); // woken at 100
-    let log =
-        [Waypoint { at_ns: 0, stage_ns: vec![0, 0], crossings: vec![0] }, sink.seen_busy(200)];
+    let log = Log::new(&Path::new(2, 1), 0).with(sink.look(200, Doing::Works));
     let window = Window::between(&log, 0, 200).unwrap();
     assert_eq!(window.shares(), [0.5, 0.35]);
     assert!((window.hand_over() - 0.15).abs() < 1e-9, "{window:?}");
@@ -59,35 +57,33 @@ fn a_log_is_bounded_and_spread_over_the_run() {
     let mut log = Log::new(&Path::new(1, 0), 0);
     let mut asked = 0;
     for now_ns in (0..10_000_000).step_by(100) {
-        if log.is_due(now_ns) {
-            trail.settle(now_ns);
-            log.note(trail.seen_waiting());
+        if now_ns >= log.next_ns() {
+            log.note(trail.look(now_ns, Doing::Works));
             asked += 1;
         }
     }
-    let points = log.with(trail.seen_busy(10_000_000));
+    let path = log.with(trail.look(10_000_000, Doing::Works));
+    let points: Vec<_> = path.waypoints().collect();
     assert!(points.len() <= WAYPOINTS && points.len() >= WAYPOINTS / 3, "{}", points.len());
     assert!(asked < 1_000, "{asked} of 100,000");
     assert_eq!((points[0].at_ns, points.last().unwrap().at_ns), (0, 10_000_000));
     let widest = points.windows(2).map(|pair| pair[1].at_ns - pair[0].at_ns).max();
     assert!(widest.unwrap() < 700_000, "{widest:?}");
     // a stage that is always busy has all of any stretch
-    let window = Window::between(&points, 1_234_567, 7_654_321).unwrap();
+    let window = Window::between(&path, 1_234_567, 7_654_321).unwrap();
     assert!((window.shares()[0] - 1.0).abs() < 1e-6, "{window:?}");
 }
 
 #[test]
 fn a_chain_that_switches_may_take_time_back_and_the_share_is_0_then() {
-    let point = |at_ns, stage_ns: [u64; 2]| Waypoint {
-        at_ns,
-        stage_ns: stage_ns.to_vec(),
-        crossings: Vec::new(),
-    };
-    let log = [point(0, [0, 0]), point(100, [60, 40]), point(200, [40, 150])];
+    let mut log = CriticalPath::with_room(2, 0, 3);
+    log.push(0, &[0, 0]);
+    log.push(100, &[60, 40]);
+    log.push(200, &[40, 150]);
     let window = Window::between(&log, 100, 200).unwrap();
     assert_eq!((window.raw.clone(), window.shares()), (vec![-0.2, 1.1], vec![0.0, 1.0]));
     assert!(Window::between(&log, 200, 200).is_none());
-    assert!(Window::between(&[], 0, 1).is_none());
+    assert!(Window::between(&CriticalPath::default(), 0, 1).is_none());
 }
 
 #[test]

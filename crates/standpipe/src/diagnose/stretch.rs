@@ -56,7 +56,7 @@ impl<'a> Stretch<'a> {
 
     /// From where to where the path is known.
     fn bounds(&self) -> Option<(u64, u64)> {
-        let first = self.newer.path.first()?.at_ns;
+        let first = self.newer.path.waypoints().next()?.at_ns;
         let last = self.newer.path.last()?.at_ns;
         let from =
             self.older.and_then(|older| older.path.last()).map_or(first, |point| point.at_ns);

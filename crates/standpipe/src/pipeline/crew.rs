@@ -20,7 +20,9 @@ use std::sync::{PoisonError, TryLockError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use crate::error::{Cause, CauseKind};
-use crate::pipeline::segment::{Turn, Watch};
+use crate::pipeline::relay::{Relay, Round};
+use crate::pipeline::segment::Watch;
+use crate::pipeline::turn::{Paused, Polled, Turn};
 use crate::snapshot::StageState;
 use crate::stage::line::{Line, Outcome, Polling, Shift};
 use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex, Ordering, lock};
@@ -63,16 +65,18 @@ struct Running {
 }
 
 impl Running {
-    /// One poll; whether it is over, and when. A panic is recorded as the
-    /// cause.
+    /// One poll. A panic is recorded as the cause.
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
         line: &Line,
         first_stage: usize,
         now_ns: Option<u64>,
-    ) -> (bool, u64) {
-        self.turn.begin(&self.watch, now_ns);
+    ) -> Polled {
+        let begun_ns = self.turn.begin(&self.watch, now_ns);
+        let meter = &self.watch.meter;
+        let paused = meter.state() == StageState::Paused;
+        let paused_ns = paused.then(|| meter.since_ns());
         let polled = {
             let _polling = Polling::new(&self.shift);
             let work = &mut self.work;
@@ -89,7 +93,16 @@ impl Running {
                 true
             }
         };
-        (over, self.turn.end(&self.watch, over))
+        let ended_ns = self.turn.end(&self.watch, over);
+        let stays = self.watch.meter.state() == StageState::Paused
+            && paused_ns == Some(self.watch.meter.since_ns());
+        Polled {
+            begun_ns,
+            ended_ns,
+            over,
+            waits_for_its_own: self.turn.waits_for_its_own(&self.watch),
+            paused: if paused && !stays { Paused::WasLetGoOn } else { Paused::Stays },
+        }
     }
 
     /// Drops the work; what its stages destroy happens here.
@@ -140,25 +153,24 @@ impl Office {
         }
     }
 
-    /// Polls one segment, or sees that it is over. `now_ns` is a reading of
-    /// the clock after which nothing was worked on, and becomes the next one.
-    /// What comes back is to be dropped at once.
+    /// Polls one segment, unless it or the line is over. `now_ns` is a reading
+    /// of the clock after which nothing was worked on. Says what the poll was,
+    /// and what is to be dropped at once.
     fn poll(
         &self,
         running: &mut Option<Running>,
         first_stage: usize,
         cx: &mut Context<'_>,
-        now_ns: &mut Option<u64>,
-    ) -> Option<Running> {
-        let segment = running.as_mut()?;
-        if self.line.is_over() {
-            return None;
-        }
-        let (over, ended_ns) = segment.poll(cx, &self.line, first_stage, *now_ns);
-        *now_ns = Some(ended_ns);
+        now_ns: Option<u64>,
+    ) -> (Option<Polled>, Option<Running>) {
+        let Some(segment) = running.as_mut().filter(|_| !self.line.is_over()) else {
+            return (None, None);
+        };
+        let polled = segment.poll(cx, &self.line, first_stage, now_ns);
         // one that ended while the line goes on is dropped at once; else the
         // order says when
-        if over && !self.line.is_over() { running.take() } else { None }
+        let over = if polled.over && !self.line.is_over() { running.take() } else { None };
+        (Some(polled), over)
     }
 }
 
@@ -208,6 +220,24 @@ impl Crew {
         &self.office.line
     }
 
+    /// What each segment does before its first poll.
+    pub(crate) fn at_first(&self) -> Vec<StageState> {
+        let state = |slot: &Slot| match &*lock(&slot.running) {
+            Some(segment) => segment.watch.meter.state(),
+            None => StageState::Done,
+        };
+        self.slots.iter().map(state).collect()
+    }
+
+    /// Tells the segments that each runs by itself, and where their paths are.
+    pub(crate) fn set_relay(&self, relay: &Arc<Relay>) {
+        for (index, slot) in self.slots.iter().enumerate() {
+            if let Some(segment) = &*lock(&slot.running) {
+                segment.watch.set_relay(relay.clone(), index);
+            }
+        }
+    }
+
     /// Tells the segments that they run in one task.
     fn set_alone(&self) {
         for slot in &self.slots {
@@ -227,7 +257,7 @@ impl Crew {
     /// Polls one segment, or sees that it is over.
     pub(crate) fn poll(&self, index: usize, cx: &mut Context<'_>) -> Poll<()> {
         let Some(slot) = self.slots.get(index) else { return Poll::Ready(()) };
-        let over = self.office.poll(&mut lock(&slot.running), slot.first_stage, cx, &mut None);
+        let (_, over) = self.office.poll(&mut lock(&slot.running), slot.first_stage, cx, None);
         if let Some(segment) = over {
             self.drop_segment(index, slot, segment);
         }
@@ -280,12 +310,17 @@ impl Crew {
 
     /// The same for whoever has the whole crew to himself: no lock is taken.
     /// What is over shows in [`is_gone`](Self::is_gone).
-    fn poll_alone(&mut self, index: usize, cx: &mut Context<'_>, now_ns: &mut Option<u64>) {
-        let Some(slot) = self.slots.get_mut(index) else { return };
+    fn poll_alone(
+        &mut self,
+        index: usize,
+        cx: &mut Context<'_>,
+        now_ns: Option<u64>,
+    ) -> Option<Polled> {
+        let slot = self.slots.get_mut(index)?;
         let running = slot.running.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let over = self.office.poll(running, slot.first_stage, cx, now_ns);
+        let (polled, over) = self.office.poll(running, slot.first_stage, cx, now_ns);
         let is_running = running.is_some();
-        let Some(slot) = self.slots.get(index) else { return };
+        let slot = self.slots.get(index)?;
         if let Some(segment) = over {
             self.drop_segment(index, slot, segment);
         } else if !is_running {
@@ -293,6 +328,7 @@ impl Crew {
                 Poll::Ready(()) | Poll::Pending => {} // shows in `is_gone`
             }
         }
+        polled
     }
 
     /// The order in which segments are dropped.
@@ -358,6 +394,7 @@ pub(crate) struct OneTask {
     lamps: Vec<Arc<Lamp>>,
     wakers: Vec<Waker>,
     desk: Arc<Desk>,
+    round: Round,
 }
 
 /// What the lamps of one task share.
@@ -444,7 +481,7 @@ impl Wake for Lamp {
 }
 
 impl OneTask {
-    pub(crate) fn new(crew: Crew) -> Self {
+    pub(crate) fn new(crew: Crew, round: Round) -> Self {
         let desk = Arc::new(Desk { awake: AtomicBool::new(false), task: Mutex::new(None) });
         let lamp = || Lamp {
             inside: AtomicBool::new(true),
@@ -457,7 +494,7 @@ impl OneTask {
         for (index, waker) in wakers.iter().enumerate() {
             crew.watch(index, waker);
         }
-        Self { crew, lamps, wakers, desk }
+        Self { crew, lamps, wakers, desk, round }
     }
 
     pub(crate) fn crew(&self) -> &Crew {
@@ -477,7 +514,11 @@ impl OneTask {
                 if lamp.put_out() {
                     any = true;
                     polls = polls.saturating_add(1);
-                    self.crew.poll_alone(index, &mut Context::from_waker(waker), &mut now_ns);
+                    let cx = &mut Context::from_waker(waker);
+                    if let Some(polled) = self.crew.poll_alone(index, cx, now_ns) {
+                        now_ns = Some(polled.ended_ns);
+                        self.round.polled(index, &polled);
+                    }
                     if self.crew.line().is_over() {
                         break;
                     }
@@ -496,6 +537,7 @@ impl OneTask {
             }
             self.desk.awake.store(false, Ordering::SeqCst);
             if !self.lamps.iter().any(|lamp| lamp.is_lit()) {
+                self.round.sleeps();
                 return Poll::Pending;
             }
             if is_over {

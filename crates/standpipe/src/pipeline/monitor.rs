@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::error::{Cause, CauseKind};
 use crate::meter::StageMeter;
+use crate::pipeline::relay::{Book, Relay};
 use crate::pipeline::segment::Clock;
 use crate::snapshot::{Join, Report, StageSnapshot, TankSnapshot};
 use crate::stage::line::Line;
@@ -26,6 +27,13 @@ pub(crate) struct Board {
     pub(crate) tanks: Mutex<Vec<Gauge>>,
     pub(crate) begun_ns: Mutex<Option<u64>>,
     pub(crate) ended_ns: Mutex<Option<u64>>,
+    /// Which segments each tank joins.
+    pub(crate) joins: Mutex<Vec<Join>>,
+    /// How many segments may run at once, if that is known.
+    pub(crate) cores: Mutex<Option<usize>>,
+    pub(crate) book: Arc<Book>,
+    /// Where the sink's path is now, if segments run each by itself.
+    pub(crate) relay: Mutex<Option<Arc<Relay>>>,
 }
 
 impl Board {
@@ -44,11 +52,14 @@ impl Board {
         let mut report = Report {
             elapsed: Duration::from_nanos(now_ns.saturating_sub(begun_ns)),
             stages,
-            joins: (0..tanks.len()).map(|t| Join { from: t, to: t.saturating_add(1) }).collect(),
             tanks,
             slowest: None,
-            cores: None,
-            path: Vec::new(),
+            joins: lock(&self.joins).clone(),
+            cores: *lock(&self.cores),
+            path: match &*lock(&self.relay) {
+                Some(relay) => relay.waypoints(now_ns),
+                None => self.book.waypoints(),
+            },
         };
         report.slowest = report.verdict().slowest;
         report

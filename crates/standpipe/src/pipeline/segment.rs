@@ -7,6 +7,7 @@
 use std::future::{Future, poll_fn};
 use std::panic::Location;
 use std::pin::{Pin, pin};
+use std::sync::OnceLock;
 use std::task::{Context, Poll};
 
 use crate::error::{Cause, CauseKind, WriteError};
@@ -14,6 +15,7 @@ use crate::gate::Flow;
 use crate::meter::StageMeter;
 use crate::overflow::Overflow;
 use crate::pipeline::opening::{open_behind, open_source};
+use crate::pipeline::relay::Relay;
 use crate::snapshot::{StageState, Tally};
 use crate::stage::beside::{Hatch, beside};
 use crate::stage::chain::{Outlet, ends_here, waits_for_each};
@@ -43,7 +45,9 @@ pub struct Watch {
     /// All segments run in one task.
     pub(crate) alone: Arc<AtomicBool>,
     /// When the poll that goes on began, if the segment was pending before.
-    turn_ns: Arc<AtomicU64>,
+    pub(super) turn_ns: Arc<AtomicU64>,
+    /// Where its path is, if it runs by itself, and which segment it is.
+    pub(super) relay: Arc<OnceLock<(Arc<Relay>, usize)>>,
 }
 
 impl std::fmt::Debug for Watch {
@@ -56,7 +60,19 @@ impl Watch {
     pub(crate) fn new(clock: Clock) -> Self {
         let meter = Arc::new(StageMeter::new());
         let flag = || Arc::new(AtomicBool::new(false));
-        Self { meter, clock, yielded: flag(), alone: flag(), turn_ns: Arc::new(AtomicU64::new(0)) }
+        Self {
+            meter,
+            clock,
+            yielded: flag(),
+            alone: flag(),
+            turn_ns: Arc::new(AtomicU64::new(0)),
+            relay: Arc::default(),
+        }
+    }
+
+    /// The segment runs by itself, and this is where its path is.
+    pub(crate) fn set_relay(&self, relay: Arc<Relay>, index: usize) {
+        self.relay.get_or_init(|| (relay, index));
     }
 
     pub(crate) fn now_ns(&self) -> u64 {
@@ -67,7 +83,11 @@ impl Watch {
     /// nothing was worked on; else the clock is read.
     fn wait(&self, state: StageState, now_ns: Option<u64>) {
         if !self.meter.is_waiting() {
-            self.meter.enter(state, now_ns.unwrap_or_else(|| self.now_ns()));
+            let now_ns = now_ns.unwrap_or_else(|| self.now_ns());
+            self.meter.enter(state, now_ns);
+            if let Some((relay, index)) = self.relay.get() {
+                relay.waits(*index, now_ns);
+            }
         }
     }
 
@@ -75,7 +95,11 @@ impl Watch {
     /// nothing but polling down to here has happened since.
     pub(crate) fn resume(&self) {
         if self.meter.is_waiting() {
-            self.meter.enter(StageState::Busy, self.turn_ns.load(Ordering::Relaxed));
+            let (state, now_ns) = (self.meter.state(), self.turn_ns.load(Ordering::Relaxed));
+            self.meter.enter(StageState::Busy, now_ns);
+            if let Some((relay, index)) = self.relay.get() {
+                relay.goes_on(*index, state, now_ns);
+            }
         }
     }
 }
@@ -669,55 +693,5 @@ impl<K: Sink> Outlet<K::In> for SinkTail<K> {
 
     fn now_ns(&self) -> Option<u64> {
         Some(self.watch.now_ns())
-    }
-}
-
-/// A segment's meter from poll to poll: a wait for its own resource is told
-/// apart from waits at tanks.
-#[derive(Default)]
-pub(crate) struct Turn {
-    /// Pending since, and not at a tank.
-    pending_since_ns: Option<u64>,
-}
-
-impl Turn {
-    /// The run begins; the first poll is still to come.
-    pub(crate) fn start(&mut self, watch: &Watch, at_first: StageState, now_ns: u64) {
-        watch.meter.enter(at_first, now_ns);
-        if at_first == StageState::Busy {
-            watch.yielded.store(true, Ordering::Relaxed);
-            self.pending_since_ns = Some(now_ns);
-        }
-    }
-
-    /// A poll begins. `now_ns` is a reading after which nothing was worked on;
-    /// else the clock is read.
-    pub(crate) fn begin(&mut self, watch: &Watch, now_ns: Option<u64>) {
-        let now_ns = now_ns.unwrap_or_else(|| watch.now_ns());
-        watch.turn_ns.store(now_ns, Ordering::Relaxed);
-        if let Some(since_ns) = self.pending_since_ns.take() {
-            let span_ns = now_ns.saturating_sub(since_ns);
-            if watch.yielded.swap(false, Ordering::Relaxed) {
-                watch.meter.not_running(span_ns);
-            } else {
-                watch.meter.own_wait(span_ns);
-            }
-        }
-        watch.meter.polled();
-    }
-
-    /// A poll has ended; says when.
-    pub(crate) fn end(&mut self, watch: &Watch, over: bool) -> u64 {
-        if over {
-            let now_ns = watch.now_ns();
-            watch.meter.enter(StageState::Done, now_ns);
-            now_ns
-        } else if watch.meter.is_waiting() {
-            watch.meter.since_ns() // pending is the last thing it did
-        } else {
-            let now_ns = watch.now_ns();
-            self.pending_since_ns = Some(now_ns);
-            now_ns
-        }
     }
 }

@@ -52,8 +52,19 @@ pub(crate) struct State<T> {
     /// Those who observe, if anybody does, and what the tank is called there.
     pub(super) observers: Option<Box<Observed>>,
     pub(super) reader_gone: bool,
+    /// Told, in a pipeline, when a wait ends here, and when that was.
+    pub(super) relay: Option<Box<dyn Fn(Ended, u64) + Send>>,
     /// Credit comes back per item, and a drain wakes every writer: Node's.
     pub(super) exact: bool,
+}
+
+/// What somebody who is parked at a tank waited for, and has now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// An item, or the end of the data.
+    Item,
+    /// The drain.
+    Drain,
 }
 
 /// See [`State::observers`].
@@ -285,6 +296,7 @@ impl<T> State<T> {
         if let Some(waker) = self.reader.take() {
             self.meter.wakes_reader = self.meter.wakes_reader.saturating_add(1);
             wakes.push(waker);
+            self.pass_on(Ended::Item);
         }
     }
 
@@ -292,13 +304,25 @@ impl<T> State<T> {
         if let Some(waker) = self.seats.notify_next() {
             self.meter.wakes_writer = self.meter.wakes_writer.saturating_add(1);
             wakes.push(waker);
+            self.pass_on(Ended::Drain);
         }
     }
 
     pub(super) fn wake_all_writers(&mut self, wakes: &mut Wakes) {
+        let before = self.meter.wakes_writer;
         for waker in self.seats.notify_all() {
             self.meter.wakes_writer = self.meter.wakes_writer.saturating_add(1);
             wakes.push(waker);
+        }
+        if self.meter.wakes_writer > before {
+            self.pass_on(Ended::Drain);
+        }
+    }
+
+    /// Whoever is woken goes on from the path of the one who woke him.
+    fn pass_on(&self, ended: Ended) {
+        if let (Some(relay), Some(seen_ns)) = (&self.relay, self.meter.seen_ns()) {
+            relay(ended, seen_ns);
         }
     }
 
@@ -366,6 +390,7 @@ impl<T> Core<T> {
             meter: TankMeter::default(),
             observers: None,
             reader_gone: false,
+            relay: None,
             exact: false,
         };
         Self { name, unit, scale, overflow, held: AtomicUsize::new(0), state: Mutex::new(state) }
@@ -444,6 +469,11 @@ impl<T> Core<T> {
         let mut state = lock(&self.state);
         let level = state.gate.level();
         state.meter.start_timing(now_ns, level);
+    }
+
+    /// `relay` is told, under the lock, when a wait ends here.
+    pub(crate) fn set_relay(&self, relay: Box<dyn Fn(Ended, u64) + Send>) {
+        lock(&self.state).relay = Some(relay);
     }
 
     pub(crate) fn snapshot(&self, now_ns: Option<u64>) -> TankSnapshot {

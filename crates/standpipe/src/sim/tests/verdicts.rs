@@ -122,7 +122,7 @@ fn the_forecast_comes_true() {
 #[test]
 fn without_a_path_two_rules_have_to_agree() {
     let mut report = line(&[300, 1_000, 300], 16).run().report();
-    report.path.clear();
+    report.path = Default::default();
     let verdict = report.verdict();
     let slowest = verdict.slowest.unwrap();
     assert_eq!((slowest.position, slowest.confidence), (1, Confidence::Likely));

@@ -3,6 +3,7 @@
 use std::mem;
 
 use super::{ITEMS_PER_TURN, Reason, Trial};
+use crate::critical::Doing;
 use crate::gate::Turn;
 use crate::sim::hand::{Output, Step};
 use crate::sim::store::{Item, Store, Written};
@@ -402,8 +403,8 @@ impl Trial {
         let Some(crew) = self.crews.get_mut(stage) else { return Then::Waits };
         if crew.outputs.is_empty() {
             self.last_sink = Some(index);
-            if self.log.is_due(now_ns) {
-                self.log.note(hand.trail.seen_busy(now_ns));
+            if now_ns >= self.log.next_ns() {
+                self.log.note(hand.trail.look(now_ns, Doing::Works));
             }
         }
         if crew.orderly {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Trial;
+use crate::critical::Doing;
 use crate::error::StageId;
-use crate::snapshot::{Join, Report, StageSnapshot, Unit, Waypoint};
+use crate::snapshot::{CriticalPath, Join, Report, StageSnapshot, Unit};
 
 impl Trial {
     /// The numbers of this moment, open waits included.
@@ -32,7 +33,7 @@ impl Trial {
                 .map(|store| Join { from: store.joint.from, to: store.joint.to })
                 .collect(),
             cores: self.task.is_some().then_some(1),
-            path: self.log.with(self.path_seen()),
+            path: self.path_seen(),
         };
         report.slowest = report.verdict().slowest;
         report
@@ -93,16 +94,12 @@ impl Trial {
         Some(sum)
     }
 
-    /// The path of the sink that settled last.
-    fn path_seen(&self) -> Waypoint {
-        let sink =
-            self.last_sink.and_then(|sink| self.hands.get(sink)).or_else(|| self.hands.last());
-        sink.map_or_else(Waypoint::default, |sink| {
-            if sink.meter.is_waiting() || self.task.is_some() {
-                sink.trail.seen_waiting()
-            } else {
-                sink.trail.seen_busy(self.now_ns)
-            }
-        })
+    /// Waypoints, the last one that of the sink that settled last.
+    fn path_seen(&self) -> CriticalPath {
+        let sink = self.last_sink.and_then(|sink| self.hands.get(sink));
+        let Some(sink) = sink.or_else(|| self.hands.last()) else { return self.log.points() };
+        let waits = sink.meter.is_waiting() || self.task.is_some();
+        let doing = if waits { Doing::Waits } else { Doing::Works };
+        self.log.with(sink.trail.clone().look(self.now_ns, doing))
     }
 }
