@@ -14,6 +14,7 @@ use std::{
 
 use crate::size::{self, Amount, Rate, Refusal, Zero};
 
+mod answer;
 mod commands;
 mod completions;
 mod doctor;
@@ -25,11 +26,12 @@ mod saved;
 mod split;
 mod word;
 
+use answer::{Answer, answer_to};
 use commands::Task;
 pub(crate) use doctor::{Doctor, Target};
 pub(crate) use environment::Environment;
 use flag::{Flag, Id};
-pub(crate) use help::{long_help, short_help};
+pub(crate) use help::short_help;
 pub(crate) use saved::{SavedStage, Stderr, Work};
 pub(crate) use word::{nearest, shown};
 
@@ -202,12 +204,27 @@ pub(crate) enum Request {
     Check(Box<Typed>),
     /// Look at a pipeline that runs.
     Doctor(Doctor),
+    /// Let a shell run a text, and watch.
+    Observe(Box<Observed>),
     /// Print this to stdout: a help, the manual page, a completion.
     Print(String),
     /// Print the version to stdout.
     Version(Detail),
     /// Nothing, alone at a terminal: print the short help to stderr and exit with 125.
     Nothing,
+}
+
+/// A text that is run by a shell and watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Observed {
+    /// For `sh -c`.
+    pub(crate) text: OsString,
+    /// `--timeout`.
+    pub(crate) timeout: Option<Duration>,
+    /// `--name`.
+    pub(crate) name: Option<OsString>,
+    /// How it is shown.
+    pub(crate) display: Display,
 }
 
 /// How much of the version is wanted.
@@ -247,79 +264,6 @@ pub(crate) fn parse(
     reader.finish(environment)
 }
 
-/// What is asked for instead of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
-    ShortHelp,
-    LongHelp,
-    Version,
-    Completions,
-    Doctor,
-    Help,
-}
-
-/// Answers with a text; `rest` are the words behind the question.
-fn answer_to(
-    answer: Answer,
-    verbose: u8,
-    mut rest: impl Iterator<Item = OsString>,
-) -> Result<Request, UsageError> {
-    let text = match answer {
-        Answer::ShortHelp => short_help(),
-        Answer::LongHelp => long_help(),
-        Answer::Version => {
-            let verbose = verbose > 0 || rest.any(|word| word == "-v" || word == "--verbose");
-            return Ok(Request::Version(if verbose { Detail::Kernel } else { Detail::Number }));
-        }
-        Answer::Doctor => return Ok(Request::Doctor(doctor::parse(rest)?)),
-        Answer::Completions => completions_for(rest.next())?,
-        Answer::Help => help_for(rest.next())?,
-    };
-    match rest.next() {
-        Some(word) if matches!(answer, Answer::Completions | Answer::Help) => {
-            let what = format!("unexpected word `{}`", shown(&word));
-            Err(UsageError::new(what, "leave it out"))
-        }
-        _ => Ok(Request::Print(text)),
-    }
-}
-
-fn completions_for(shell: Option<OsString>) -> Result<String, UsageError> {
-    let shells = completions::SHELLS.join("`, `");
-    let Some(shell) = shell else {
-        let hint = format!("write one of `{shells}` behind it");
-        return Err(UsageError::new("`completions` needs a shell", hint));
-    };
-    let name = shown(&shell);
-    completions::script(&name).ok_or_else(|| {
-        let hint = match nearest(&name, completions::SHELLS) {
-            Some(known) => format!("did you mean `{known}`?"),
-            None => format!("there are completions for `{shells}`"),
-        };
-        UsageError::new(format!("no completions for `{name}`"), hint)
-    })
-}
-
-fn help_for(topic: Option<OsString>) -> Result<String, UsageError> {
-    let Some(topic) = topic else { return Ok(long_help()) };
-    let name = shown(&topic);
-    if name == "--man" {
-        return Ok(manual::manual());
-    }
-    if let Some(command) = commands::by_name(&name) {
-        return Ok(help::command_help(command));
-    }
-    if let Some((_, text)) = help::TOPICS.iter().find(|(topic, _)| *topic == name) {
-        return Ok((*text).to_owned());
-    }
-    let known = || commands::names().chain(help::TOPICS.iter().map(|(topic, _)| *topic));
-    let hint = match nearest(&name, known()) {
-        Some(known) => format!("did you mean `{known}`?"),
-        None => format!("there is help for `{}`", known().collect::<Vec<_>>().join("`, `")),
-    };
-    Err(UsageError::new(format!("no help for `{name}`"), hint))
-}
-
 impl UsageError {
     pub(crate) fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { what: what.into(), details: Vec::new(), hint: Some(hint.into()) }
@@ -332,11 +276,20 @@ struct Reader {
     /// The command that was named.
     task: Option<Task>,
     answer: Option<Answer>,
+    observe: bool,
 }
 
 impl Reader {
     /// Says what is asked for when all words are read.
-    fn finish(self, environment: &Environment) -> Result<Request, UsageError> {
+    fn finish(mut self, environment: &Environment) -> Result<Request, UsageError> {
+        if self.observe {
+            return self.observed().map(|observed| Request::Observe(Box::new(observed)));
+        }
+        if let Form::Shell(pieces) = &mut self.typed.form
+            && let Some(text) = pieces.pop()
+        {
+            *pieces = split::split(&text)?;
+        }
         let typed = Box::new(self.typed);
         let given = typed.form != Form::Filter || typed.from.is_some() || typed.to.is_some();
         match self.task {
@@ -349,6 +302,37 @@ impl Reader {
             None if given || !environment.stdin_is_terminal => Ok(Request::Run(typed)),
             None => Ok(Request::Nothing),
         }
+    }
+
+    /// Says what is to be watched, and refuses what cannot be done by watching.
+    fn observed(self) -> Result<Observed, UsageError> {
+        let Typed { form, timeout, name, display, .. } = self.typed.clone();
+        let text = match (form, self.task) {
+            (Form::Shell(mut pieces), None | Some(Task::Run)) => pieces.pop().unwrap_or_default(),
+            (_, Some(Task::Check)) => {
+                return Err(UsageError::new(
+                    "`--observe` has no plan to check",
+                    "leave out one of `check` and `--observe`",
+                ));
+            }
+            _ => {
+                return Err(UsageError::new("`--observe` needs `-c`", "write `--observe -c TEXT`"));
+            }
+        };
+        let only = Typed {
+            form: self.typed.form.clone(),
+            timeout,
+            name: name.clone(),
+            display,
+            ..Typed::default()
+        };
+        if self.typed != only {
+            return Err(UsageError::new(
+                "`--observe` only watches: it has no ends, no tanks, no limits and no events",
+                "beside it stand `--timeout`, `--name` and options of the display",
+            ));
+        }
+        Ok(Observed { text, timeout, name, display })
     }
 
     fn long(
@@ -494,6 +478,7 @@ impl Reader {
             Id::Append => typed.append = true,
             Id::Strict => typed.strict = true,
             Id::Ascii => typed.display.ascii = true,
+            Id::Observe => self.observe = true,
             Id::Quiet => typed.display.quiet = true,
             Id::Json => self.set_events(EventsTo::Stderr),
             Id::Verbose => typed.display.verbose = typed.display.verbose.saturating_add(1),
@@ -519,8 +504,8 @@ impl Reader {
                         "write one pipeline: `-c 'A | B'`",
                     ));
                 }
-                let form = Form::Shell(split::split(&value)?);
-                self.form(form)?;
+                // it is cut when it is known that it is to be
+                self.form(Form::Shell(vec![value]))?;
             }
             Id::File => {
                 if let Form::File(first) = &typed.form {

@@ -8,6 +8,7 @@ pub(crate) mod begin;
 pub(crate) mod run;
 pub(crate) mod check;
 pub(crate) mod doctor;
+pub(crate) mod observe;
 pub(crate) mod version;
 mod chronicle;
 mod figures;

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
             }
         }
         Ok(Request::Doctor(asked)) => command::doctor::doctor(&asked),
+        Ok(Request::Observe(observed)) => command::observe::observe(&observed),
         Ok(Request::Print(text)) => print(&text),
         Ok(Request::Version(detail)) => print(&command::version::version(detail)),
         Ok(Request::Nothing) => {

@@ -52,6 +52,8 @@ pub(crate) struct Progress {
     pub(crate) tanks: Vec<TankLevel>,
     /// The verdict; `None` while there is none.
     pub(crate) slowest: Option<Slowest>,
+    /// Whether the bytes are what the system says of whole processes, not what passed us.
+    pub(crate) about: bool,
 }
 
 /// How full a tank is.

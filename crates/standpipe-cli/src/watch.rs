@@ -12,10 +12,13 @@ use std::time::Duration;
 use rustix::event::Timespec;
 
 mod chain;
+mod family;
 mod process;
 mod sampler;
+mod stages;
 
 pub(crate) use chain::{Chain, Unseen, find, find_below};
+pub(crate) use family::{Family, Member};
 pub(crate) use process::{Doing, Pid, named};
 pub(crate) use sampler::{LinkSeen, Sampler, Seen};
 

@@ -43,6 +43,9 @@ sh. What is no single pipeline (&&, ||, ;, a loop) is refused. After -- no shell
 is involved: words are arguments, a lone :: separates stages, \\:: is a literal
 one. Without stages one tank joins the ends.
 
+With --observe sh runs the text of -c whole, whatever it is, and standpipe only
+watches: it has no tanks and no ends, and numbers of bytes are about.
+
 Options stand before the first stage. `standpipe --help` lists them.
 ",
     },
@@ -107,9 +110,10 @@ Where each shell looks for them:
         task: Task::Help,
         name: "help",
         usage: &["standpipe help [COMMAND | TOPIC]", "standpipe help --man"],
-        text: "Print help: for a command, or uris, sizes, exit-codes, files",
+        text: "Print help for a command, or uris, sizes, exit-codes, files, json",
         details: "\
 With --man it prints the manual page: `standpipe help --man | man -l -`.
+`standpipe help json --schema` prints the JSON Schema of the events.
 ",
     },
 ];

@@ -27,6 +27,7 @@ pub(super) enum Id {
     Json,
     Color,
     Ascii,
+    Observe,
     Name,
     Quiet,
     Verbose,
@@ -154,7 +155,7 @@ impl Flag {
 }
 
 /// All flags, in the order of the long help.
-pub(super) const FLAGS: [Flag; 26] = [
+pub(super) const FLAGS: [Flag; 27] = [
     Flag {
         id: Id::Command,
         group: Group::Usage,
@@ -252,6 +253,12 @@ pub(super) const FLAGS: [Flag; 26] = [
     .value("WHEN")
     .words(&["auto", "always", "never"]),
     Flag::new(Id::Ascii, Group::Display, (None, "ascii"), "Draw with ASCII only"),
+    Flag::new(
+        Id::Observe,
+        Group::Display,
+        (None, "observe"),
+        "With -c: sh runs it whole, we only watch",
+    ),
     Flag::new(
         Id::Name,
         Group::Display,

@@ -12,6 +12,9 @@ mod topics;
 
 pub(super) use topics::TOPICS;
 
+/// What every line of `--json` is held to.
+pub(super) const SCHEMA: &str = include_str!("../../events.schema.json");
+
 const COLUMNS: usize = 80;
 const TEXT_COLUMN: usize = 27;
 const COMMAND_COLUMN: usize = 13;
@@ -38,7 +41,7 @@ Most used options:
   -q, -v, -h, --help, -V
 
 Example: standpipe -c 'pg_dump shop | zstd -3 | ssh backup "cat > shop.zst"'
-More:    standpipe --help, standpipe help uris | sizes | exit-codes | files
+More:    standpipe --help, standpipe help uris|sizes|exit-codes|files|json
 "#;
 
 /// What to try first.

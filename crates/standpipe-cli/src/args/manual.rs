@@ -57,6 +57,7 @@ pub(super) fn manual() -> String {
             "uris" => "ENDS",
             "sizes" => "SIZES, RATES AND TIMES",
             "exit-codes" => "EXIT STATUS",
+            "json" => "EVENTS",
             _ => "PIPELINE FILES",
         };
         page += &format!(".SH {title}\n.nf\n");

@@ -41,8 +41,7 @@ pub(crate) fn split(text: &OsStr) -> Result<Vec<OsString>, UsageError> {
             what: format!("cannot cut this at its pipes: {}", doubt.what),
             details: Vec::new(),
             hint: Some(doubt.hint.unwrap_or_else(|| {
-                "put each command between `::` after `--`, or run it whole as one stage: \
-                 `standpipe -- sh -c '...'`"
+                "put each command between `::` after `--`, or add `--observe` to run it as it is"
                     .to_owned()
             })),
         }),

@@ -1,6 +1,7 @@
 //! The grammar of the command line, and its refusals.
 
 use super::*;
+use help::long_help;
 
 const TERMINAL: Environment = Environment { stdin_is_terminal: true, memory_limit_bytes: None };
 const PIPED: Environment = Environment { stdin_is_terminal: false, memory_limit_bytes: None };
@@ -203,6 +204,10 @@ fn commands_are_read() {
     assert!(print(&["help", "sizes"]).starts_with("Sizes\n"));
     assert!(print(&["help", "check"]).contains("standpipe check [OPTIONS] PIPELINE.toml\n"));
     assert!(print(&["help", "--man"]).starts_with(".TH STANDPIPE 1"));
+    assert!(print(&["help", "json"]).contains("`standpipe help json --schema`"));
+    assert!(print(&["help", "json", "--schema"]).starts_with("{\n \"$schema\": "));
+    refused(&["help", "json", "x"], "unexpected word `x`", "leave it out");
+    refused(&["help", "uris", "--schema"], "unexpected word `--schema`", "leave it out");
     assert!(print(&["completions", "bash"]).starts_with("# bash"));
     refused(&["help", "szies"], "no help for `szies`", "did you mean `sizes`?");
     refused(&["help", "zzz"], "no help for `zzz`", "`run`, `check`");
@@ -214,6 +219,32 @@ fn commands_are_read() {
     refused(&["check", "a", "b"], "stages are given twice, by `-f` and by `-f`", "leave out");
     refused(&["chekc"], "unknown command `chekc`", "did you mean `check`?");
     refused(&["-f", "a", "b"], "unexpected word `b` after `-f`", "one pipeline file");
+}
+
+#[test]
+fn a_watched_text_is_left_whole() {
+    for line in [&["--observe", "-c", "a && b | c"][..], &["run", "-c", "a && b | c", "--observe"]]
+    {
+        match parse(words(line), &TERMINAL) {
+            Ok(Request::Observe(observed)) => assert_eq!(observed.text, "a && b | c"),
+            other => panic!("{line:?}: {other:?}"),
+        }
+    }
+    let Ok(Request::Observe(observed)) =
+        parse(words(&["--observe", "-qn", "x", "--timeout", "1s", "-c", "a"]), &TERMINAL)
+    else {
+        panic!("it is to be watched")
+    };
+    assert_eq!((observed.name, observed.timeout), (Some("x".into()), Some(Duration::from_secs(1))));
+    assert!(observed.display.quiet);
+    refused(&["--observe"], "`--observe` needs `-c`", "`--observe -c TEXT`");
+    refused(&["--observe", "--", "a"], "`--observe` needs `-c`", "");
+    refused(&["check", "--observe", "-c", "a"], "`--observe` has no plan to check", "");
+    for more in [&["-o", "f"][..], &["-i", "f"], &["-t", "1M"], &["--strict"], &["-r", "1M"]] {
+        let line = [&["--observe", "-c", "a"], more].concat();
+        let what = "`--observe` only watches: it has no ends, no tanks, no limits and no events";
+        refused(&line, what, "`--timeout`");
+    }
 }
 
 #[test]

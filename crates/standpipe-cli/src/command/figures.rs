@@ -94,6 +94,7 @@ impl Past {
             total_bytes: self.total_bytes,
             tanks: plan.tanks.iter().zip(&readings).map(level).collect(),
             slowest: self.ruling(plan, line, at).map(|ruling| ruling.slowest),
+            about: false,
         }
     }
 
@@ -167,6 +168,7 @@ impl Past {
             is_filter: plan.filter,
             stages: times.iter().enumerate().map(row).collect(),
             slowest: slowest(plan, &times, &readings).map(|ruling| ruling.slowest),
+            about: false,
         }
     }
 }

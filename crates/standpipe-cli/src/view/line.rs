@@ -40,7 +40,8 @@ pub(super) fn render(progress: &Progress, columns: usize, style: Style) -> Strin
 
 /// Writes what was moved, the time, and what is to come if that is known.
 pub(super) fn moved(progress: &Progress) -> String {
-    let moved = size::size(progress.bytes_in);
+    let about = if progress.about { "about " } else { "" };
+    let moved = format!("{about}{}", size::size(progress.bytes_in));
     let time = size::clock(progress.elapsed);
     let Some(total) = progress.total_bytes.filter(|total| *total > 0) else {
         return format!("{moved} {time}");

@@ -38,6 +38,8 @@ pub(crate) struct Summary {
     pub(crate) stages: Vec<StageShares>,
     /// The verdict.
     pub(crate) slowest: Option<Slowest>,
+    /// Whether somebody else moved the bytes: they are counted roughly, and there were no tanks.
+    pub(crate) about: bool,
 }
 
 /// Where the time of a stage went; shares of 0 to 1.
@@ -77,18 +79,20 @@ impl Summary {
         text
     }
 
-    fn numbers(&self) -> [String; 2] {
+    fn numbers(&self) -> Vec<String> {
         let rate = |bytes| size::rate(float(bytes) / self.elapsed.as_secs_f64());
         let peak = self.peak_bytes.map_or_else(|| "-".to_owned(), size::size);
         let moved = format!(
-            "{} in, {} out, {}, in {}, out {}",
+            "{}{} in, {} out, {}, in {}, out {}",
+            if self.about { "about " } else { "" },
             size::size(self.bytes_in),
             size::size(self.bytes_out),
             size::clock(self.elapsed),
             rate(self.bytes_in),
             rate(self.bytes_out),
         );
-        [moved, format!("tanks held at most {peak} of {}", size::mark(self.memory_bytes))]
+        let tanks = format!("tanks held at most {peak} of {}", size::mark(self.memory_bytes));
+        if self.about { vec![moved] } else { vec![moved, tanks] }
     }
 
     fn table(&self, columns: usize, style: Style, lines: &mut Vec<String>) {

@@ -18,6 +18,7 @@ fn progress() -> Progress {
         total_bytes: None,
         tanks: vec![tank("1>2", 92, 100)],
         slowest: Some(slowest(Who::Output, Some(0.71))),
+        about: false,
     }
 }
 
@@ -123,6 +124,7 @@ fn summary() -> Summary {
         starved: Some(starved),
     };
     Summary {
+        about: false,
         bytes_in: 365_953_024,
         bytes_out: 98_146_304,
         elapsed: Duration::from_secs(89),
@@ -164,6 +166,21 @@ tanks held at most 9.20 MiB of 64 MiB
     assert!(narrow.starts_with("\x1b[1mSLOWEST: 2 zstd -19, busy 99%\x1b[0m\n"), "{narrow}");
     assert!(narrow.contains("\n  > 2 zstd -19 "), "{narrow}");
     assert!(narrow.lines().skip(1).all(|line| terminal::columns(line) <= 50), "{narrow}");
+}
+
+#[test]
+fn bytes_that_were_only_watched_are_about() {
+    let watched = Summary { about: true, ..summary() };
+    let text = watched.render(80, STYLE);
+    let counted = summary().render(80, STYLE).replace("\n349 ", "\nabout 349 ");
+    let without_tanks: Vec<&str> =
+        counted.lines().filter(|line| !line.starts_with("tanks ")).collect();
+    assert_eq!(text.lines().collect::<Vec<_>>(), without_tanks);
+    check_line(
+        &Progress { about: true, ..Progress::default() },
+        80,
+        "about 0 B 0:00:00 in - out - B/s",
+    );
 }
 
 #[test]

@@ -76,7 +76,8 @@ fn waits_at(place: &str) -> Doing {
     }
 }
 
-const fn order(doing: Doing) -> u8 {
+/// Of several that share the work the one with the least order tells.
+pub(super) const fn order(doing: Doing) -> u8 {
     match doing {
         Doing::Runs => 0,
         Doing::Disk => 1,

@@ -169,17 +169,8 @@ impl LinkSampler {
 
     fn look(&mut self, before: Option<Level>, after: Option<Level>, span_ns: u64) {
         let doings: Vec<Doing> = self.live().map(process::doing).collect();
-        // of several that share the work the most active one tells
-        let rank = |doing: &Doing| match doing {
-            Doing::Runs => 0,
-            Doing::Disk => 1,
-            Doing::Paused => 2,
-            Doing::Starved => 3,
-            Doing::Waits => 4,
-            Doing::Stopped => 5,
-            Doing::Gone => 6,
-        };
-        self.doing = doings.into_iter().min_by_key(rank).unwrap_or(Doing::Gone);
+        let tells = doings.into_iter().min_by_key(|doing| process::order(*doing));
+        self.doing = tells.unwrap_or(Doing::Gone);
         let is_full =
             after.is_some_and(|pipe| pipe.bytes.saturating_add(PAGE_BYTES) > pipe.high_bytes);
         let is_empty = before.is_some_and(|pipe| pipe.bytes == 0);

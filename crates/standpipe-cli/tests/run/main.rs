@@ -9,6 +9,7 @@ mod events;
 mod file;
 mod forms;
 mod memory;
+mod observe;
 mod paths;
 mod shells;
 mod signals;

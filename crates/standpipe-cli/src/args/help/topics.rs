@@ -1,8 +1,13 @@
 //! What is there to know beyond the flags?
 
 /// The topics, as they are asked for, with their text: at most 80 columns.
-pub(in super::super) const TOPICS: [(&str, &str); 4] =
-    [("uris", URIS), ("sizes", SIZES), ("exit-codes", EXIT_CODES), ("files", FILES)];
+pub(in super::super) const TOPICS: [(&str, &str); 5] = [
+    ("uris", URIS),
+    ("sizes", SIZES),
+    ("exit-codes", EXIT_CODES),
+    ("files", FILES),
+    ("json", JSON),
+];
 
 const URIS: &str = "\
 Ends, for --from and --to, and in a pipeline file for from and to:
@@ -100,4 +105,29 @@ a name that is not UTF-8 can only be given on the command line.
 
 Options on the command line beat the file. `standpipe check FILE` prints what
 would be built.
+";
+
+const JSON: &str = "\
+With --json a run writes what happens as JSON, one object a line: to stderr in
+place of the display, with --json=fd:N to an open descriptor, with --json=FILE
+to the end of a file.
+
+Every line has v (1), event, t (UTC) and run. Within version 1 fields are only
+added: ignore what you do not know. Counters count from the start, so a line
+may be missed.
+
+  start       stages and tanks, with their marks
+  sample      each second: bytes, levels, how each stage spent its time
+  slowest     the slowest stage has become another
+  pause, resume
+              a tank has shut, has opened again; with -vv
+  drain       SIGTERM lets the tanks empty
+  warning     stages that stopped early, lines of stderr, and the like
+  stage_exit  how a stage ended, and for whose sake
+  end         the last line on every path: status, exit code, outputs
+
+A stream without end is of a run that failed. A slow reader costs samples, which
+are counted as dropped_samples, never speed.
+
+`standpipe help json --schema` prints the JSON Schema of a line.
 ";
