@@ -137,4 +137,6 @@ mod documents {
     struct Compare;
     #[doc = include_str!("../../../docs/design.md")]
     struct Design;
+    #[doc = include_str!("../../../docs/node.md")]
+    struct Node;
 }

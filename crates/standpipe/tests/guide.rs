@@ -114,6 +114,19 @@ fn every_example_is_run_here_and_has_golden_text() {
     assert_eq!(names_in("tests/guide", "", ".txt"), NAMES);
 }
 
+/// An example that nothing runs is an example that will be wrong.
+#[test]
+fn every_other_example_is_run_by_the_test_named_here() {
+    let runs = [("node_trace", "tests/node_traces.rs"), ("verdict_gates", "tests/verdicts.rs")];
+    let mut others = names_in("examples", "", "");
+    others.retain(|name| !name.starts_with("guide_"));
+    assert_eq!(others, runs.map(|(name, _)| name));
+    for (name, test) in runs {
+        let source = read(&home().join(test));
+        assert!(source.contains(&format!("../examples/{name}")), "{test} does not run {name}");
+    }
+}
+
 #[test]
 fn the_guide_links_every_example_and_no_other_file_that_is_not_there() {
     let docs = home().join("../../docs");
