@@ -12,6 +12,7 @@ pub(crate) mod observe;
 pub(crate) mod version;
 mod chronicle;
 mod figures;
+mod patience;
 mod report;
 mod screen;
 mod record;

@@ -15,6 +15,8 @@ use crate::exec::copy::Feed;
 use crate::exec::port::Port;
 use crate::plan::{EndPlan, Publish};
 
+#[cfg(feature = "http")]
+pub(crate) mod http;
 pub(crate) mod tcp;
 pub(crate) mod unix;
 pub(crate) mod synth;
@@ -54,6 +56,8 @@ pub(crate) struct Source {
     pub(crate) limit: Option<u64>,
     /// How many bytes there will be, if that is known.
     pub(crate) total: Option<u64>,
+    /// What should be known about it.
+    pub(crate) notes: Vec<String>,
 }
 
 /// A sink that is open.
@@ -72,6 +76,9 @@ pub(crate) enum Finish {
     Tell,
     /// A file gets its final name.
     Publish(Publication),
+    /// A server has to confirm that it has all.
+    #[cfg(feature = "http")]
+    Upload(http::Upload),
     /// Bytes were added to a file in place.
     Appended {
         /// The file.
@@ -82,11 +89,13 @@ pub(crate) enum Finish {
 }
 
 impl Finish {
-    /// The file that is written, if it is one.
+    /// What is written, if it gets its name by success.
     pub(crate) fn path(&self) -> Option<&Path> {
         match self {
             Self::Tell => None,
             Self::Publish(publication) => Some(publication.path()),
+            #[cfg(feature = "http")]
+            Self::Upload(upload) => Some(Path::new(upload.name())),
             Self::Appended { path, .. } => Some(path),
         }
     }
@@ -120,7 +129,8 @@ pub(crate) fn check_source(end: &EndPlan) -> Result<(), EndError> {
 /// # Errors
 /// Why it cannot be read.
 pub(crate) fn open_source(end: &EndPlan) -> Result<Source, EndError> {
-    let port = |port| Source { feed: Feed::Port(port), limit: None, total: None };
+    let port =
+        |port| Source { feed: Feed::Port(port), limit: None, total: None, notes: Vec::new() };
     match end {
         EndPlan::Stdio => fd::input().map(port),
         EndPlan::Fd(number) => fd::number(*number, fd::Side::Read).map(port),
@@ -128,17 +138,27 @@ pub(crate) fn open_source(end: &EndPlan) -> Result<Source, EndError> {
         EndPlan::Tcp { host, port: number } => tcp::connect(host, *number).map(port),
         EndPlan::TcpListen(address) => tcp::accept(*address).map(port),
         EndPlan::Unix(path) => unix::connect(path).map(port),
+        #[cfg(feature = "http")]
+        EndPlan::Http { uri, login } => http::open(uri, login.as_ref()),
         EndPlan::Null => synth::zeros(Some(0)),
         EndPlan::Zero { bytes } => synth::zeros(*bytes),
         EndPlan::Random { bytes, seed } => Ok(synth::random(*bytes, *seed)),
     }
 }
 
-/// Opens a sink. May wait for a peer, for as long as that takes.
+/// Opens a sink for `length` bytes, if that is known. May wait for a peer, for as long as that takes.
 ///
 /// # Errors
 /// Why it cannot be written.
-pub(crate) fn open_sink(end: &EndPlan, publish: Publish) -> Result<Sink, EndError> {
+#[cfg_attr(
+    not(feature = "http"),
+    expect(unused_variables, reason = "no other end has to know the length")
+)]
+pub(crate) fn open_sink(
+    end: &EndPlan,
+    publish: Publish,
+    length: Option<u64>,
+) -> Result<Sink, EndError> {
     let tell = |port| Sink { port, finish: Finish::Tell };
     match end {
         EndPlan::Stdio => fd::output().map(tell),
@@ -147,6 +167,8 @@ pub(crate) fn open_sink(end: &EndPlan, publish: Publish) -> Result<Sink, EndErro
         EndPlan::Tcp { host, port } => tcp::connect(host, *port).map(tell),
         EndPlan::TcpListen(address) => tcp::accept(*address).map(tell),
         EndPlan::Unix(path) => unix::connect(path).map(tell),
+        #[cfg(feature = "http")]
+        EndPlan::Http { uri, login } => http::create(uri, login.as_ref(), publish, length),
         EndPlan::Null | EndPlan::Zero { .. } | EndPlan::Random { .. } => synth::nothing().map(tell),
     }
 }
@@ -155,7 +177,18 @@ pub(crate) fn open_sink(end: &EndPlan, publish: Publish) -> Result<Sink, EndErro
 pub(crate) fn may_wait(end: &EndPlan) -> bool {
     match end {
         EndPlan::Tcp { .. } | EndPlan::TcpListen(_) | EndPlan::Unix(_) => true,
+        #[cfg(feature = "http")]
+        EndPlan::Http { .. } => true,
         EndPlan::File(path) => file::is_fifo(path),
+        _ => false,
+    }
+}
+
+/// Says whether it has to answer in the time that nothing may move: who listens may wait for ever, a server may not.
+pub(crate) fn must_answer(end: &EndPlan) -> bool {
+    match end {
+        #[cfg(feature = "http")]
+        EndPlan::Http { .. } => true,
         _ => false,
     }
 }

@@ -18,6 +18,8 @@ pub(crate) mod resolve;
 pub(crate) mod child;
 pub(crate) mod relay;
 pub(crate) mod store;
+#[cfg(feature = "http")]
+pub(crate) mod errand;
 pub(crate) mod copy;
 pub(crate) mod vigil;
 pub(crate) mod bucket;

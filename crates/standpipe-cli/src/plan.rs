@@ -138,6 +138,14 @@ pub(crate) enum EndPlan {
     TcpListen(SocketAddr),
     /// A Unix stream socket.
     Unix(PathBuf),
+    /// A resource on a server: GET to read, PUT to write.
+    #[cfg(feature = "http")]
+    Http {
+        /// What is asked for, without user, password and fragment.
+        uri: String,
+        /// `USER:PASSWORD` as it is sent; never shown.
+        login: Option<Secret>,
+    },
     /// No bytes; takes all.
     Null,
     /// So many zero bytes; as a sink it takes all.
@@ -152,6 +160,18 @@ pub(crate) enum EndPlan {
         /// Equal seeds give equal bytes.
         seed: u64,
     },
+}
+
+/// Text that is never shown.
+#[cfg(feature = "http")]
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(pub(crate) String);
+
+#[cfg(feature = "http")]
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
 }
 
 /// One tank of a plan.

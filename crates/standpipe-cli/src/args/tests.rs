@@ -302,6 +302,7 @@ fn options_given_wrongly_are_refused() {
     refused(&["--fast", "always"], "invalid value `always` for `--fast`", "`auto`, `never`");
 }
 
+#[cfg(feature = "http")] // with all that a build can have
 #[test]
 fn help_is_as_it_was_read_last() {
     // A changed help is copied to the snapshots by `STANDPIPE_SNAPSHOTS=write cargo test`.

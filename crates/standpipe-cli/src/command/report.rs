@@ -96,6 +96,17 @@ pub(crate) fn stage_failed(
                 Some(Outcome::ReaderGone) => "the other side closed it".to_owned(),
                 _ => "it ended".to_owned(),
             };
+            #[cfg(feature = "http")]
+            if let Some(Finish::Upload(upload)) = finish
+                && let Some(error) = upload.failure()
+            {
+                details.extend(error.details);
+                details.push(place(plan, line, stage));
+                details.extend(consequences(plan, line, judged));
+                details.extend(published(finish, line));
+                let (what, hint) = (error.what, error.hint);
+                return Report { severity: Severity::Error, what, details, hint };
+            }
             let mut place = place(plan, line, stage);
             if let Some(Finish::Publish(publication)) = finish
                 && let Some(free) = publication.free_bytes()
@@ -164,6 +175,10 @@ pub(crate) fn published(finish: Option<&Finish>, line: &Line) -> Option<String> 
             Some(format!("nothing was published; the previous {} is untouched", publication.name()))
         }
         Finish::Publish(publication) => Some(format!("{} was not written", publication.name())),
+        #[cfg(feature = "http")]
+        Finish::Upload(upload) => {
+            Some(format!("`{}` was not written: its end was not sent", upload.name()))
+        }
         Finish::Appended { before, .. } => {
             let moved = line.readings().last().map_or(0, |tank| tank.bytes_out);
             let (moved, before) = (size::count(moved), size::count(*before));

@@ -8,18 +8,16 @@
 //! Knows the order of things. Never knows how bytes move (`exec`), where to (`end`), what it looks like (`view`).
 
 use std::io;
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGTSTP, SIGUSR1};
 
 use crate::args::{Fast, Stderr};
 use crate::command::chronicle::Chronicle;
 use crate::command::figures::Past;
+use crate::command::patience::{Undone, attend};
 use crate::command::report;
 use crate::command::screen::{Failure, Remark, Screen};
 use crate::command::signals::{Inbox, suspend};
@@ -30,9 +28,8 @@ use crate::exec::now;
 use crate::exec::relay::Outcome;
 use crate::exec::resolve::resolve;
 use crate::exec::stdio::stdout_reader_gone;
-use crate::exec::stop::wait;
 use crate::exit::{EarlyStop, Exit, Judgement, Status, judge};
-use crate::plan::{EndPlan, Plan, StageKind};
+use crate::plan::{EndPlan, Plan, StageKind, StagePlan};
 use crate::size;
 use crate::view::event::Output;
 use crate::view::{Outcome as Ending, Progress, Report, Severity, View};
@@ -94,9 +91,9 @@ pub(crate) fn run(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Exit {
             return Exit::Standpipe;
         }
     };
-    let chronicle = screen
-        .record()
-        .map(|record| Chronicle::begin(plan, Arc::clone(record), &line, ready.total, start));
+    let begin = |record| Chronicle::begin(plan, Arc::clone(record), &line, ready.total, start);
+    let chronicle = screen.record().map(begin);
+    ready.remarks.into_iter().for_each(|(remark, said)| screen.record_remark(remark, &said));
     drop(held_back);
     if plan.display.verbose > 0 {
         screen.show(|view| view.report(&report::paths(plan, &line)));
@@ -132,6 +129,8 @@ struct Ready {
     parts: Vec<Part>,
     finish: Option<Finish>,
     total: Option<u64>,
+    /// What was said while it was opened.
+    remarks: Vec<(Remark, Report)>,
 }
 
 /// Looks the outputs and the programs up; nothing is opened.
@@ -159,7 +158,9 @@ pub(crate) fn vet(plan: &Plan, screen: &Screen) -> Result<(), Exit> {
 /// Checks and opens all that the line needs, before any of it is started.
 fn prepare(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Result<Ready, Exit> {
     vet(plan, screen)?;
-    let mut ready = Ready { parts: Vec::new(), finish: None, total: plan.total_bytes };
+    let mut ready =
+        Ready { parts: Vec::new(), finish: None, total: plan.total_bytes, remarks: Vec::new() };
+    let mut length = None;
     for stage in &plan.stages {
         ready.parts.push(match &stage.kind {
             StageKind::Command(line) => {
@@ -172,21 +173,42 @@ fn prepare(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Result<Ready, Exit> {
                 Part::Command(line.clone(), words)
             }
             StageKind::Source(end) => {
-                let source: Source = patiently(end, end::open_source, inbox)
-                    .map_err(|stop| stop.exit(&stage.id, screen))?;
+                ready.remarks.extend(warn(screen, plan, stage, end.warnings()));
+                let source: Source = patiently(plan, end, end::open_source, inbox)
+                    .map_err(|undone| undone.exit(&stage.id, screen))?;
+                ready.remarks.extend(warn(screen, plan, stage, source.notes));
                 ready.total = ready.total.or(source.total);
+                length = source.total.filter(|_| plan.filter);
                 Part::Source(source.feed, source.limit)
             }
             StageKind::Sink { end, publish } => {
+                ready.remarks.extend(warn(screen, plan, stage, end.warnings()));
                 let publish = *publish;
-                let sink: Sink = patiently(end, move |end| end::open_sink(end, publish), inbox)
-                    .map_err(|stop| stop.exit(&stage.id, screen))?;
+                let open = move |end: &EndPlan| end::open_sink(end, publish, length);
+                let sink: Sink = patiently(plan, end, open, inbox)
+                    .map_err(|undone| undone.exit(&stage.id, screen))?;
                 ready.finish = Some(sink.finish);
                 Part::Sink(sink.port)
             }
         });
     }
     Ok(ready)
+}
+
+/// Says what should be known about an end; the record hears of it after the start.
+fn warn(
+    screen: &Screen,
+    plan: &Plan,
+    stage: &StagePlan,
+    notes: Vec<String>,
+) -> impl Iterator<Item = (Remark, Report)> {
+    let warnings = notes.into_iter().map(|note| Report::new(Severity::Warning, note));
+    let warnings: Vec<Report> = warnings.collect();
+    for warning in warnings.iter().filter(|_| !plan.display.quiet) {
+        screen.show(|view| view.report(warning));
+    }
+    let id = stage.id.clone();
+    warnings.into_iter().map(move |warning| (Remark::stage("end", &id), warning))
 }
 
 /// Opens where a command's words go. A file is added to: what earlier runs said may still be wanted.
@@ -205,62 +227,19 @@ fn words(wanted: &Stderr) -> Result<Words, EndError> {
     }
 }
 
-/// Opens an end. One that waits for a peer does so on a thread of its own, so that signals still reach us; if one
-/// ends us, the thread ends with the process.
+/// Opens an end. One that waits for a peer does so where signals still reach us.
 fn patiently<T: Send + 'static>(
+    plan: &Plan,
     end: &EndPlan,
     open: impl FnOnce(&EndPlan) -> Result<T, EndError> + Send + 'static,
     inbox: &Inbox,
-) -> Result<T, Unopened> {
+) -> Result<T, Undone> {
     if !end::may_wait(end) {
-        return open(end).map_err(Unopened::Failed);
+        return open(end).map_err(Undone::Failed);
     }
-    let (sender, receiver): (SyncSender<Result<T, EndError>>, _) = sync_channel(1);
-    let (end, bell) = (end.clone(), Arc::clone(inbox.bell()));
-    std::thread::spawn(move || {
-        // Nobody waits any more if a signal ended the run.
-        sender.send(open(&end)).ok();
-        bell.ring();
-    });
-    loop {
-        let mut on = [PollFd::from_borrowed_fd(inbox.bell().as_fd(), PollFlags::IN)];
-        wait(&mut on, None).map_err(|error| Unopened::Failed(EndError::new(error.to_string())))?;
-        inbox.bell().hush();
-        for signal in inbox.take() {
-            match signal {
-                SIGINT | SIGHUP | SIGTERM => return Err(Unopened::Signal(signal)),
-                SIGTSTP => suspend(),
-                _ => {}
-            }
-        }
-        match receiver.try_recv() {
-            Ok(opened) => return opened.map_err(Unopened::Failed),
-            Err(TryRecvError::Empty) => {}
-            Err(TryRecvError::Disconnected) => {
-                let what = "an end could not be opened: its thread panicked";
-                return Err(Unopened::Failed(EndError::new(what)));
-            }
-        }
-    }
-}
-
-/// Why an end is not open.
-enum Unopened {
-    Failed(EndError),
-    Signal(i32),
-}
-
-impl Unopened {
-    fn exit(self, stage: &str, screen: &Screen) -> Exit {
-        match self {
-            Self::Failed(error) => screen.refuse(Some(stage), error),
-            Self::Signal(signal) => {
-                let report = Report::new(Severity::Note, "stopped before it began");
-                screen.record_failure(Failure { kind: "signal", stage: None }, &report);
-                Exit::Signal(signal)
-            }
-        }
-    }
+    let limit = plan.stall.filter(|_| end::must_answer(end));
+    let end = end.clone();
+    attend(inbox, limit, move || open(&end))
 }
 
 /// A run between its start and its exit.
@@ -480,9 +459,9 @@ impl Run<'_> {
         }
         match self.finish(finish) {
             Ok(()) => judged.exit,
-            Err(error) => {
-                let sink = self.plan.stages.last().map(|stage| stage.id.as_str());
-                self.screen.refuse(sink, error)
+            Err(undone) => {
+                let sink = self.plan.stages.last().map_or("", |stage| stage.id.as_str());
+                undone.exit(sink, &self.screen)
             }
         }
     }
@@ -556,10 +535,10 @@ impl Run<'_> {
         }
     }
 
-    fn finish(&self, finish: Option<Finish>) -> Result<(), EndError> {
+    fn finish(&self, finish: Option<Finish>) -> Result<(), Undone> {
         let Some(finish) = finish else { return Ok(()) };
         let Some(port) = self.line.sink() else {
-            return Err(EndError::new("the output was lost"));
+            return Err(Undone::Failed(EndError::new("the output was lost")));
         };
         let fail = |error: io::Error| {
             EndError::new(format!("cannot finish the output: {}", end::reason(&error)))
@@ -568,7 +547,12 @@ impl Run<'_> {
             Finish::Tell => port.finish().map_err(fail),
             Finish::Appended { .. } => end::file::sync(port).map_err(fail),
             Finish::Publish(publication) => publication.publish(port),
+            #[cfg(feature = "http")]
+            Finish::Upload(upload) => {
+                return attend(self.inbox, self.plan.stall, move || upload.conclude());
+            }
         }
+        .map_err(Undone::Failed)
     }
 }
 

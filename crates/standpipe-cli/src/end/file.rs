@@ -41,7 +41,7 @@ pub(crate) fn open(path: &Path) -> Result<Source, EndError> {
     // Files of /proc say that they are empty, so an empty file has no known length.
     let total = Some(meta.len()).filter(|len| meta.is_file() && *len > 0);
     let port = own(file, &shown(path))?;
-    Ok(Source { feed: Feed::Port(port), limit: None, total })
+    Ok(Source { feed: Feed::Port(port), limit: None, total, notes: Vec::new() })
 }
 
 /// Says whether opening it waits for a peer.

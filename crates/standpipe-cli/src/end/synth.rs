@@ -17,12 +17,17 @@ use crate::exec::port::Port;
 /// So many zero bytes.
 pub(crate) fn zeros(bytes: Option<u64>) -> Result<Source, EndError> {
     let port = device("/dev/zero", false)?;
-    Ok(Source { feed: Feed::Port(port), limit: bytes, total: bytes })
+    Ok(Source { feed: Feed::Port(port), limit: bytes, total: bytes, notes: Vec::new() })
 }
 
 /// So many bytes that do not compress.
 pub(crate) fn random(bytes: Option<u64>, seed: u64) -> Source {
-    Source { feed: Feed::Made(Mutex::new(Box::new(Random::new(seed)))), limit: bytes, total: bytes }
+    Source {
+        feed: Feed::Made(Mutex::new(Box::new(Random::new(seed)))),
+        limit: bytes,
+        total: bytes,
+        notes: Vec::new(),
+    }
 }
 
 /// Takes all bytes and keeps none.

@@ -23,6 +23,9 @@ pub(crate) const BUFFER: usize = 256 * 1024;
 pub(crate) enum Feed {
     /// A descriptor.
     Port(Port),
+    /// A pipe that a thread of ours fills; it says whether the end of data was one.
+    #[cfg(feature = "http")]
+    Brought(Port, crate::exec::errand::Word),
     /// Bytes made up in this process; reading never waits.
     Made(Mutex<Box<dyn Read + Send>>),
 }
@@ -31,6 +34,8 @@ impl fmt::Debug for Feed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Port(port) => f.debug_tuple("Port").field(port).finish(),
+            #[cfg(feature = "http")]
+            Self::Brought(port, _) => f.debug_tuple("Brought").field(port).finish(),
             Self::Made(_) => f.write_str("Made"),
         }
     }
@@ -41,7 +46,18 @@ impl Feed {
     pub(crate) fn port(&self) -> Option<&Port> {
         match self {
             Self::Port(port) => Some(port),
+            #[cfg(feature = "http")]
+            Self::Brought(port, _) => Some(port),
             Self::Made(_) => None,
+        }
+    }
+
+    /// Why the end of data came before its time, if it did.
+    pub(crate) fn cut(&self) -> Option<io::Error> {
+        match self {
+            #[cfg(feature = "http")]
+            Self::Brought(_, word) => word.failure(),
+            _ => None,
         }
     }
 
@@ -49,6 +65,8 @@ impl Feed {
     pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Port(port) => port.read(into),
+            #[cfg(feature = "http")]
+            Self::Brought(port, _) => port.read(into),
             Self::Made(source) => match source.lock() {
                 Ok(mut source) => source.read(into),
                 Err(_) => Err(io::Error::other("the source panicked")),

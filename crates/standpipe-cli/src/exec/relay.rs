@@ -144,6 +144,10 @@ impl Tank {
                 store.run(std::mem::take(&mut flow.ration))
             }
         };
+        let outcome = match (outcome, flow.vigil.order()) {
+            (Outcome::Ended, Order::Go) => from.cut().map_or(Outcome::Ended, Outcome::Unreadable),
+            (outcome, _) => outcome,
+        };
         if matches!(outcome, Outcome::ReaderGone | Outcome::Unwritable(_)) {
             // What lies in the first pipe has entered the tank too.
             let behind = from.port().map_or(0, Port::level);

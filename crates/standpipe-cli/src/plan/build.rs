@@ -322,6 +322,8 @@ fn check_publish(
             }
             Ok(())
         }
+        #[cfg(feature = "http")]
+        Some(EndPlan::Http { .. }) if publish == Publish::Overwrite => Ok(()),
         Some(end) => Err(UsageError::new(
             format!("`{flag}` is for a file, not for `{}`", end.label()),
             format!("leave out `{flag}`"),

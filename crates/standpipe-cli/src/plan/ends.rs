@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! path  ./x  file:///x      -  fd:3      tcp://host:port  tcp-listen://addr:port  unix:///x
-//! null:  zero:SIZE  random:SIZE?seed=1
+//! http://host/path  https://host/path  null:  zero:SIZE  random:SIZE?seed=1
 //! ```
 //!
 //! A word with a scheme is a URI, any other is a path, so `./foo://x` is a file and `foo://x` an
@@ -23,12 +23,24 @@ use crate::{
 use super::EndPlan;
 
 /// The schemes, as they are typed.
-const SCHEMES: [&str; 8] =
-    ["file://", "fd:", "tcp://", "tcp-listen://", "unix://", "null:", "zero:", "random:"];
+const SCHEMES: &[&str] = &[
+    "file://",
+    "fd:",
+    "tcp://",
+    "tcp-listen://",
+    "unix://",
+    #[cfg(feature = "http")]
+    "http://",
+    #[cfg(feature = "http")]
+    "https://",
+    "null:",
+    "zero:",
+    "random:",
+];
 
 /// Lists the schemes, as they are typed.
 pub(crate) fn schemes() -> &'static [&'static str] {
-    &SCHEMES
+    SCHEMES
 }
 
 /// The side of the pipeline an end is on.
@@ -79,6 +91,11 @@ pub(super) fn read(word: &OsStr, side: Side) -> Result<EndPlan, UsageError> {
         Some(("tcp-listen://", rest)) => (
             utf8(rest).and_then(|text| text.parse::<SocketAddr>().ok()).map(EndPlan::TcpListen),
             "write the address and port to listen on, e.g. `tcp-listen://127.0.0.1:9000`",
+        ),
+        #[cfg(feature = "http")]
+        Some((scheme @ ("http://" | "https://"), rest)) => (
+            http(scheme, rest),
+            "write `https://HOST[:PORT]/PATH`, with `%20` for a space and so on",
         ),
         Some(("null:", rest)) => (rest.is_empty().then_some(EndPlan::Null), "write `null:`"),
         Some((scheme @ ("zero:" | "random:"), _)) if side == Side::To => {
@@ -155,6 +172,39 @@ fn tcp(rest: &OsStr) -> Option<EndPlan> {
     Some(EndPlan::Tcp { host: host.to_owned(), port })
 }
 
+/// Cuts user and password out of a URI, and the fragment off, which is nobody's business but the reader's.
+#[cfg(feature = "http")]
+fn http(scheme: &str, rest: &OsStr) -> Option<EndPlan> {
+    let text = utf8(rest)?.split('#').next()?;
+    let (authority, path) = text.split_at(text.find(['/', '?']).unwrap_or(text.len()));
+    let (login, host) = match authority.rsplit_once('@') {
+        Some((login, host)) => (Some(super::Secret(decoded(login)?)), host),
+        None => (None, authority),
+    };
+    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+    let (name, port) = match host.strip_prefix('[').and_then(|host| host.split_once(']')) {
+        Some((address, port)) => {
+            address.parse::<std::net::Ipv6Addr>().ok()?;
+            (address, port.strip_prefix(':').or_else(|| port.is_empty().then_some("80"))?)
+        }
+        None => host.split_once(':').unwrap_or((host, "80")),
+    };
+    let fits = !name.is_empty()
+        && plain(host)
+        && plain(path)
+        && port.parse::<u16>().is_ok_and(|port| port != 0);
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    fits.then(|| EndPlan::Http { uri: format!("{scheme}{host}{slash}{path}"), login })
+}
+
+/// Reads `%41` as `A`.
+#[cfg(feature = "http")]
+fn decoded(text: &str) -> Option<String> {
+    let rooted = OsString::from(format!("/{text}"));
+    let bytes = path(&rooted)?.into_os_string().into_encoded_bytes();
+    String::from_utf8(bytes).ok().map(|text| text[1..].to_owned())
+}
+
 /// Reads the size of `zero:SIZE`; without one there is no end of data.
 fn length(word: &OsStr, rest: &str) -> Result<Option<u64>, UsageError> {
     if rest.is_empty() {
@@ -220,9 +270,23 @@ impl EndPlan {
             Self::Tcp { .. } => "tcp",
             Self::TcpListen(_) => "tcp-listen",
             Self::Unix(_) => "unix",
+            #[cfg(feature = "http")]
+            Self::Http { .. } => "http",
             Self::Null => "null",
             Self::Zero { .. } => "zero",
             Self::Random { .. } => "random",
+        }
+    }
+
+    /// What should be known about it before it is opened.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        match self {
+            #[cfg(feature = "http")]
+            Self::Http { login: Some(_), .. } => vec![format!(
+                "`{}` holds a password that other users can see in the process list",
+                self.label()
+            )],
+            _ => Vec::new(),
         }
     }
 
@@ -237,6 +301,10 @@ impl EndPlan {
             Self::Tcp { host, port } => format!("tcp://{host}:{port}"),
             Self::TcpListen(address) => format!("tcp-listen://{address}"),
             Self::Unix(path) => format!("unix://{}", shown(path)),
+            #[cfg(feature = "http")]
+            Self::Http { uri, login: None } => uri.clone(),
+            #[cfg(feature = "http")]
+            Self::Http { uri, login: Some(_) } => uri.replacen("://", "://***@", 1),
             Self::Null => "null:".to_owned(),
             Self::Zero { bytes } => format!("zero:{}", length(bytes)),
             Self::Random { bytes, seed } => format!("random:{}?seed={seed}", length(bytes)),

@@ -1,5 +1,9 @@
 //! Drives the built command through the situations it has to handle: a file a family of situations.
 
+#[cfg(feature = "http")]
+mod http;
+#[cfg(feature = "http")]
+mod server;
 mod rig;
 mod record;
 mod causes;

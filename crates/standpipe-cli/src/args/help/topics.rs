@@ -9,7 +9,30 @@ pub(in super::super) const TOPICS: [(&str, &str); 5] = [
     ("json", JSON),
 ];
 
-const URIS: &str = "\
+/// The rows of ends that a build may lack.
+#[cfg(feature = "http")]
+macro_rules! http_rows {
+    () => {
+        "\
+  http://HOST[:PORT]/PATH, https://HOST[:PORT]/PATH
+                           GET to read, and a cut download goes on where it was
+                           if the server can; PUT to write, ended only when the
+                           whole run has succeeded. USER:PASSWORD@ before HOST
+                           is Basic auth. No proxies; for https the machine's
+                           root certificates, or those of SSL_CERT_FILE.
+"
+    };
+}
+
+#[cfg(not(feature = "http"))]
+macro_rules! http_rows {
+    () => {
+        ""
+    };
+}
+
+const URIS: &str = concat!(
+    "\
 Ends, for --from and --to, and in a pipeline file for from and to:
 
   PATH, file:///PATH       A file, device or FIFO. --to writes beside it under a
@@ -22,6 +45,9 @@ Ends, for --from and --to, and in a pipeline file for from and to:
   tcp-listen://ADDRESS:PORT
                            A connection we wait for, on that address alone
   unix:///PATH             A Unix stream socket
+",
+    http_rows!(),
+    "\
   null:                    Nothing to read; takes everything
   zero:SIZE                So many zero bytes, to read; without SIZE no end
   random:SIZE?seed=N       Made-up bytes, equal for equal seeds, to read
@@ -32,7 +58,8 @@ may be an end with a scheme. The user and password of a URI are shown as ***.
 
 An existing file is refused. --overwrite replaces it on success, --append adds
 to it in place.
-";
+"
+);
 
 const SIZES: &str = "\
 Sizes

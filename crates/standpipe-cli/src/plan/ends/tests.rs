@@ -87,6 +87,29 @@ fn what_names_no_end_is_refused() {
     assert_eq!(error.what, "`zero:1M` can only be read");
 }
 
+#[cfg(feature = "http")]
+#[test]
+fn a_resource_is_on_a_host_and_its_password_apart() {
+    let http = |uri: &str, login: Option<&str>| EndPlan::Http {
+        uri: uri.to_owned(),
+        login: login.map(|login| super::super::Secret(login.to_owned())),
+    };
+    check("http://host", http("http://host/", None));
+    check("https://host:8443/a?b=c#d", http("https://host:8443/a?b=c", None));
+    check("http://[::1]:80?q", http("http://[::1]:80/?q", None));
+    check("http://me:p%40ss@host/x", http("http://host/x", Some("me:p@ss")));
+    check("http://a@b@host/x@y", http("http://host/x@y", Some("a@b")));
+    for word in
+        ["http://", "https:///x", "http://h:0/", "http://h:/", "http://[x]/", "http://h/a b"]
+    {
+        refused(word, &format!("`{word}` is no end"), "`https://HOST[:PORT]/PATH`");
+    }
+    refused("http://me:pw@/x", "`http://***@/x` is no end", "");
+    let secret = read(OsStr::new("http://me:pw@h/x"), Side::To).expect("it is an end");
+    assert!(secret.warnings().len() == 1 && secret.label() == "http://***@h/x");
+    assert!(!format!("{secret:?}").contains("pw"), "{secret:?}");
+}
+
 #[test]
 fn an_unknown_scheme_lists_the_known() {
     refused("tpc://x:1", "unknown scheme `tpc` in `tpc://x:1`", "did you mean `tcp://`? ends are");
@@ -120,6 +143,8 @@ fn labels_can_be_typed_again() {
         "tcp://h:1",
         "tcp-listen://127.0.0.1:1",
         "unix:///x",
+        #[cfg(feature = "http")]
+        "https://h:1/x?y",
         "null:",
         "zero:",
         "zero:5",
