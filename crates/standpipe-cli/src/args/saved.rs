@@ -106,7 +106,8 @@ impl Typed {
     /// If it cannot be read or understood; nothing in it is used then.
     pub(crate) fn load(mut self) -> Result<Self, UsageError> {
         let Form::File(path) = &self.form else { return Ok(self) };
-        let text = contents(path)?;
+        // what an editor of another system put at the ends of lines is no part of a command
+        let text = contents(path)?.replace("\r\n", "\n");
         let saved = read::read(&text, &name(path))?;
         self.name = self.name.or_else(|| saved.name.clone().map(OsString::from));
         self.memory = self.memory.or(saved.memory);

@@ -177,14 +177,23 @@ fn saved(
     publish: Publish,
 ) -> Result<Vec<Draft>, UsageError> {
     let mut drafts = Vec::with_capacity(stages.len() + 2);
+    let mut place = None;
     for (at, stage) in graph::order(stages)?.into_iter().enumerate() {
-        let place = stage.place.clone();
+        let its_place = stage.place.clone();
+        place.get_or_insert_with(|| its_place.clone());
         drafts.push(draft(at, stage, publish).map_err(|mut error| {
-            error.details.push(format!("in {place}"));
+            error.details.push(format!("in {its_place}"));
             error
         })?);
     }
-    let end = |kind, id: &str| Draft { id: Some(id.to_owned()), ..Draft::new(kind) };
+    let taken: Vec<Option<String>> = drafts.iter().map(|draft| draft.id.clone()).collect();
+    let end = |kind, name: &str| {
+        let mut id = Some(name.to_owned());
+        while taken.contains(&id) {
+            id = id.map(|id| id + "_");
+        }
+        Draft { id, ..Draft::new(kind) }
+    };
     let is_source = |draft: &Draft| matches!(draft.kind, StageKind::Source(_));
     let is_sink = |draft: &Draft| matches!(draft.kind, StageKind::Sink { .. });
     if let Some(word) = from {
@@ -208,6 +217,17 @@ fn saved(
         if !drafts.last().is_some_and(is_sink) {
             drafts.push(end(StageKind::Sink { end: EndPlan::Stdio, publish }, "to"));
         }
+    }
+    if let Some(first) = drafts.first().filter(|first| first.tank.is_some() || first.low.is_some())
+    {
+        let key = if first.tank.is_some() { "tank" } else { "low" };
+        return Err(UsageError {
+            what: format!(
+                "`{key}` is of the tank before a stage, and before the first there is none"
+            ),
+            details: place.map(|place| format!("in {place}")).into_iter().collect(),
+            hint: Some(format!("write `{key}` in the stage behind that tank")),
+        });
     }
     let source = drafts.first().and_then(|draft| match &draft.kind {
         StageKind::Source(end) => Some(end),

@@ -129,6 +129,26 @@ fn what_a_stage_says_goes_where_the_file_says() {
 }
 
 #[test]
+fn ends_of_the_command_line_get_names_of_their_own() {
+    let scratch = Scratch::new();
+    let text =
+        "version = 1\n[[stage]]\nid = 'to'\nshell = 'cat'\n[[stage]]\nid = 'from'\nshell = 'cat'\n";
+    let (input, out) = (scratch.file("in", b"x"), scratch.arg("out"));
+    let file = scratch.file("p.toml", text.as_bytes());
+    let done = run(standpipe(&["check", &file, "--from", &input, "--to", &out]));
+    assert!(done.text().contains("tank  from_>to  1 MiB\n"), "{}", done.text());
+    assert!(done.text().contains("tank  from>to_  1 MiB\n"), "{}", done.text());
+}
+
+#[test]
+fn ends_of_lines_of_another_system_are_no_part_of_a_command() {
+    let scratch = Scratch::new();
+    let text = "version = 1\r\n[[stage]]\r\nshell = \"\"\"\r\nseq 2\r\nseq 1\"\"\"\r\n";
+    let done = run_file(&scratch, text, &[]);
+    assert_eq!((done.code(), done.text().as_str()), (0, "1\n2\n1\n"), "{}", done.err);
+}
+
+#[test]
 fn nothing_is_started_before_the_whole_file_is_understood() {
     let scratch = Scratch::new();
     let touch = "version = 1\n[[stage]]\nshell = 'touch DIR/mark'\n[[stage]]\nid = 'b'\n";
@@ -146,6 +166,19 @@ fn nothing_is_started_before_the_whole_file_is_understood() {
     ] {
         run_file(&scratch, &format!("{touch}{rest}"), &[]).failed(code, said);
         assert_eq!(scratch.names(), [""; 0], "{rest}");
+    }
+}
+
+#[test]
+fn a_tank_before_the_first_stage_is_refused_unless_there_is_one() {
+    let scratch = Scratch::new();
+    for key in ["tank = '1M'", "low = '10%'"] {
+        let text = format!("version = 1\n[[stage]]\nshell = 'cat'\n{key}\n");
+        let name = &key[..key.find(' ').expect("there is a space")];
+        let what = format!("error: `{name}` is of the tank before a stage");
+        run_file(&scratch, &text, &[]).failed(125, &[&what, "line 2: [[stage]]"]);
+        let done = run_file(&scratch, &text, &["--from", "zero:3"]);
+        assert_eq!((done.code(), done.out.len()), (0, 3), "{}", done.err);
     }
 }
 
