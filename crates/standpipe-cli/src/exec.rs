@@ -25,6 +25,7 @@ pub(crate) mod vigil;
 pub(crate) mod bucket;
 pub(crate) mod gauge;
 pub(crate) mod stdio;
+pub(crate) mod outset;
 pub(crate) mod port;
 pub(crate) mod stop;
 pub(crate) mod probe;

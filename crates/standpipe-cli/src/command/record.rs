@@ -23,6 +23,7 @@ use crate::args::EventsTo;
 use crate::command::outbox::Outbox;
 use crate::command::signals::{Inbox, suspend};
 use crate::end::{self, EndError};
+use crate::exec::stdio::{Stream, was_closed};
 use crate::exec::stop::wait;
 use crate::exec::wall_clock;
 use crate::exit::Exit;
@@ -209,6 +210,9 @@ impl Record {
 
 fn destination(to: &EventsTo) -> Result<OwnedFd, EndError> {
     match to {
+        EventsTo::Stderr if was_closed(Stream::Err) => {
+            Err(EndError::new("cannot write events to stderr: it is closed"))
+        }
         EventsTo::Stderr => io::stderr().as_fd().try_clone_to_owned().map_err(|error| {
             EndError::new(format!("cannot write events to stderr: {}", end::reason(&error)))
         }),

@@ -1,17 +1,12 @@
 //! How do our own streams stand, and who else uses them?
 //!
-//! A stream that was closed at start is filled with `/dev/null` before `main` runs, and a copy into it would end
-//! well and be lost. That filling is the one way a stream comes to be `/dev/null` open for reading *and* writing
-//! under a shell, which opens it one way; so that is what tells.
-//!
 //! # Knows / never knows
-//! Knows descriptors 0 and 1. Never knows which stage uses them.
+//! Knows descriptors 0, 1 and 2. Never knows which stage uses them.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 
-use rustix::fs::{OFlags, fcntl_getfl};
-
+use crate::exec::outset;
 use crate::exec::port::{Kind, kind_of};
 use crate::exec::stop::reader_gone;
 
@@ -22,13 +17,16 @@ pub(crate) enum Stream {
     In,
     /// Descriptor 1.
     Out,
+    /// Descriptor 2.
+    Err,
 }
 
 /// Says whether the stream was closed when we were started.
 pub(crate) fn was_closed(stream: Stream) -> bool {
     match stream {
-        Stream::In => filled(io::stdin().as_fd()),
-        Stream::Out => filled(io::stdout().as_fd()),
+        Stream::In => outset::was_closed(0),
+        Stream::Out => outset::was_closed(1),
+        Stream::Err => outset::was_closed(2),
     }
 }
 
@@ -48,9 +46,4 @@ pub(crate) fn let_go_of_stdin() {
         // Failing leaves a spare read end, which costs the writer a late SIGPIPE and nothing else.
         rustix::stdio::dup2_stdin(&null).ok();
     }
-}
-
-fn filled(fd: BorrowedFd<'_>) -> bool {
-    let mode = fcntl_getfl(fd).map(|flags| flags & OFlags::ACCMODE);
-    matches!(kind_of(fd), Ok(Kind::Null)) && mode == Ok(OFlags::RDWR)
 }

@@ -165,6 +165,24 @@ fn a_closed_stream_that_is_needed_is_an_error_at_once() {
     assert_eq!(run(shell("\"$S\" -c 'seq 3 | wc -l' 2>&-")).text().trim(), "3");
 }
 
+/// A caller that passed `/dev/null` open both ways, as Python's `subprocess.DEVNULL` is, was told that its streams
+/// are closed.
+#[test]
+fn a_stream_that_is_dev_null_both_ways_is_not_closed() {
+    let null = || std::fs::OpenOptions::new().read(true).write(true).open("/dev/null");
+    for args in [&[][..], &["--from", "-", "--", "cat"], &["--to", "-", "-c", "seq 3"]] {
+        let mut command = standpipe(args);
+        command.stdin(null().expect("it is there")).stdout(null().expect("it is there"));
+        let done = run(command);
+        assert_eq!(done.code(), 0, "{args:?}: {}", done.err);
+    }
+    let scratch = Scratch::new();
+    let mark = scratch.arg("mark");
+    let script = format!("{} --json -- touch {mark} 2>&-", crate::rig::BIN);
+    assert_eq!(run(shell(&script)).code(), 125, "events have nowhere to go");
+    assert_eq!(scratch.names(), [""; 0], "and nothing is started");
+}
+
 #[test]
 fn bytes_are_made_up_and_thrown_away() {
     let done = run(standpipe(&["--", "zero:3M", "::", "wc", "-c"]));
