@@ -17,6 +17,7 @@ pub(crate) mod times;
 pub(crate) mod resolve;
 pub(crate) mod child;
 pub(crate) mod relay;
+pub(crate) mod rest;
 pub(crate) mod store;
 #[cfg(feature = "http")]
 pub(crate) mod errand;

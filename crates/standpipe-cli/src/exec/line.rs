@@ -27,7 +27,8 @@ use crate::exec::child::{Child, Hear, Streams, Words};
 use crate::exec::copy::Feed;
 use crate::exec::gauge::{Gauge, Reading};
 use crate::exec::port::{Port, inode, pipe};
-use crate::exec::relay::{Outcome, Tank};
+use crate::exec::relay::{Outcome, Pumped, Tank};
+use crate::exec::rest::Rest;
 use crate::exec::stdio::let_go_of_stdin;
 use crate::exec::stop::{Bell, Order, Stop, wait};
 use crate::exec::times::between;
@@ -112,9 +113,9 @@ struct Stage {
 struct Pump {
     gauge: Arc<Gauge>,
     stop: Stop,
-    thread: Option<JoinHandle<(Outcome, Option<Port>)>>,
-    /// The thread's result; the port is there if the tank leads to a sink.
-    done: Option<(Outcome, Option<Port>)>,
+    thread: Option<JoinHandle<Pumped>>,
+    /// The thread's result.
+    done: Option<Pumped>,
     /// Inode of the pipe that is read, by which a process that still holds it is found.
     inode: u64,
 }
@@ -237,6 +238,7 @@ impl Line {
         for tank in 0..self.tanks.len() {
             self.collect(tank);
         }
+        self.look_for_rests();
         let at = now();
         for stage in &mut self.stages {
             let Some(child) = &stage.child else { continue };
@@ -284,9 +286,13 @@ impl Line {
             return;
         }
         let joined = pump.thread.take().map(JoinHandle::join);
-        let broken = || (Outcome::Unwritable(io::Error::other("the pump panicked")), None);
+        let broken = || Pumped {
+            outcome: Outcome::Unwritable(io::Error::other("the pump panicked")),
+            port: None,
+            rest: None,
+        };
         let done = joined.and_then(Result::ok).unwrap_or_else(broken);
-        let (source, sink) = match &done.0 {
+        let (source, sink) = match &done.outcome {
             Outcome::Unreadable(_) => (Status::EndFailed, Status::EndDone),
             Outcome::Unwritable(_) | Outcome::ReaderGone => (Status::EndDone, Status::EndFailed),
             Outcome::Ended | Outcome::Aborted => (Status::EndDone, Status::EndDone),
@@ -297,6 +303,23 @@ impl Line {
         }
         if self.stages[tank].child.is_none() {
             self.end(tank, source);
+        }
+    }
+
+    /// Takes note of what commands that have ended did not read. That may be known only after their end: a pump
+    /// has to notice that they left, or to have written its last byte.
+    fn look_for_rests(&mut self) {
+        for end in &mut self.ends {
+            let Some(tank) = end.stage.checked_sub(1).map(|tank| &mut self.tanks[tank]) else {
+                continue;
+            };
+            let Some(done) = &mut tank.done else { continue };
+            if let Some(unread) =
+                done.rest.take().and_then(Rest::unread).filter(|unread| *unread > 0)
+            {
+                tank.gauge.set_unread(unread);
+            }
+            end.unread_bytes = end.unread_bytes.or_else(|| tank.gauge.read().unread);
         }
     }
 
@@ -408,17 +431,19 @@ impl Line {
 
     /// The result of the pump of `tank`, once it is done.
     pub(crate) fn outcome(&self, tank: usize) -> Option<&Outcome> {
-        self.tanks.get(tank)?.done.as_ref().map(|(outcome, _)| outcome)
+        self.tanks.get(tank)?.done.as_ref().map(|done| &done.outcome)
     }
 
     /// The port of the sink, once the line is over.
     pub(crate) fn sink(&self) -> Option<&Port> {
-        self.tanks.last()?.done.as_ref()?.1.as_ref()
+        self.tanks.last()?.done.as_ref()?.port.as_ref()
     }
 
     /// Says whether every tank was emptied to its last byte, with nobody gone and nothing let go.
     pub(crate) fn drained(&self) -> bool {
-        self.tanks.iter().all(|tank| matches!(&tank.done, Some((Outcome::Ended, _))))
+        self.tanks
+            .iter()
+            .all(|tank| matches!(&tank.done, Some(Pumped { outcome: Outcome::Ended, .. })))
     }
 
     /// Commands that ended although their output has not: each with the inode of the pipe and since when.

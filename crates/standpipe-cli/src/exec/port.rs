@@ -208,7 +208,8 @@ pub(crate) fn kind_of(fd: BorrowedFd<'_>) -> io::Result<Kind> {
     })
 }
 
-fn reopen(fd: BorrowedFd<'_>, access: OFlags) -> rustix::io::Result<OwnedFd> {
+/// Opens what is behind a descriptor anew, without blocking: its flags are then nobody else's.
+pub(crate) fn reopen(fd: BorrowedFd<'_>, access: OFlags) -> rustix::io::Result<OwnedFd> {
     let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     open(format!("/proc/self/fd/{}", fd.as_raw_fd()), flags, Mode::empty())
 }

@@ -27,6 +27,7 @@ use crate::exec::copy::{self, Feed};
 use crate::exec::gauge::{Gauge, Path};
 use crate::exec::now;
 use crate::exec::port::{Kind, Port};
+use crate::exec::rest::Rest;
 use crate::exec::stop::{Order, Stop};
 use crate::exec::store::Store;
 use crate::exec::vigil::{For, Vigil, Wake, is_dry};
@@ -48,6 +49,17 @@ pub(crate) enum Outcome {
     Unreadable(io::Error),
     /// Writing failed.
     Unwritable(io::Error),
+}
+
+/// What a pump leaves behind.
+#[derive(Debug)]
+pub(crate) struct Pumped {
+    /// How it ended.
+    pub(crate) outcome: Outcome,
+    /// The output of a tank that leads to a sink, to be finished or published.
+    pub(crate) port: Option<Port>,
+    /// What a command has been given and may leave unread.
+    pub(crate) rest: Option<Rest>,
 }
 
 impl Outcome {
@@ -125,7 +137,7 @@ impl Tank {
     }
 
     /// Moves bytes until the end of data, the end of the reader, an order or an error; then lets go of the input.
-    pub(crate) fn pump(self) -> (Outcome, Option<Port>) {
+    pub(crate) fn pump(self) -> Pumped {
         let path = self.path();
         let vigil = Vigil::new(Arc::clone(&self.gauge), self.stop.clone(), self.start);
         let mut flow = Flow { to: self.to, vigil, ration: self.ration };
@@ -160,7 +172,12 @@ impl Tank {
         }
         flow.vigil.end();
         drop(from);
-        (outcome, self.keep.then_some(flow.to))
+        let (port, rest) = match (self.keep, &outcome) {
+            (true, _) => (Some(flow.to), None),
+            (false, Outcome::Ended) => (None, Rest::of(flow.to)),
+            (false, _) => (None, None),
+        };
+        Pumped { outcome, port, rest }
     }
 }
 

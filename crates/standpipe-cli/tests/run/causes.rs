@@ -99,6 +99,33 @@ fn an_early_end_of_reading_is_a_note_and_strict_makes_it_a_failure() {
     assert_eq!(scratch.names(), [""; 0]);
 }
 
+/// `--strict` took `seq 5 | true` for a success: all five numbers fitted into the pipe, so `seq` had ended well
+/// before `true` left without reading them.
+#[test]
+fn bytes_that_nobody_reads_are_an_early_end_although_they_fitted_into_the_pipe() {
+    for path in [&[][..], &["--fast", "never"], &["-t", "4M"]] {
+        // Who is first is chance here, so it is either none of the bytes or all that were left.
+        let said = "stage 2 `true` stopped reading after 0 bytes and exited 0";
+        let done = run(standpipe(&[path, &["--strict", "-c", "seq 5 | true"]].concat()));
+        done.failed(125, &["error: ", said]);
+        // Here the bytes have come, all at once, before it leaves.
+        let said = "stopped reading after 4 bytes and exited 0; 6 bytes were left unread";
+        let text = "seq 5 | dd bs=4 count=1 status=none";
+        let done = run(standpipe(&[path, &["-c", text]].concat()));
+        assert_eq!((done.code(), done.text().as_str()), (0, "1\n2\n"), "{}", done.err);
+        assert!(done.err.contains(said), "{path:?}: {}", done.err);
+        let [warning] = done.events("warning")[..] else { panic!("{:?}", done.events) };
+        let (code, unread) = (&warning["code"], &warning["unread_bytes"]);
+        assert_eq!((code, unread), (&"stopped-early".into(), &6.into()));
+        assert_eq!(done.end()["complete"], false);
+        let done = run(standpipe(&[path, &["--strict", "-c", text]].concat()));
+        done.failed(125, &["error: stage 2 ", said]);
+        let done = run(standpipe(&[path, &["--strict", "-c", "seq 5 | cat | wc -l"]].concat()));
+        assert_eq!((done.code(), done.text().trim()), (0, "5"), "{}", done.err);
+        assert_eq!(done.end()["complete"], true);
+    }
+}
+
 #[test]
 fn nothing_is_started_if_a_program_is_missing() {
     let scratch = Scratch::new();
