@@ -26,6 +26,7 @@ use crate::exec::bucket::{Bucket, Ration};
 use crate::exec::child::{Child, Hear, Streams, Words};
 use crate::exec::copy::Feed;
 use crate::exec::gauge::{Gauge, Reading};
+use crate::exec::kin::{self, Member};
 use crate::exec::port::{Port, inode, pipe};
 use crate::exec::relay::{Outcome, Pumped, Tank};
 use crate::exec::rest::Rest;
@@ -96,6 +97,9 @@ pub(crate) struct Line {
     start: Instant,
     /// Ends of stages in the order they were seen.
     ends: Vec<StageEnd>,
+    /// After an abort: processes that lost their parent, and when they are killed.
+    strays: Vec<Member>,
+    strays_kill_at: Option<Instant>,
     /// Some pipe stayed smaller than planned, because the kernel or the budget said so.
     pub(crate) cramped: bool,
 }
@@ -107,6 +111,8 @@ struct Stage {
     /// When to say TERM, and then KILL.
     term_at: Option<Instant>,
     kill_at: Option<Instant>,
+    /// What descends from it, as far as it was told to end.
+    family: Vec<Member>,
 }
 
 #[derive(Debug)]
@@ -135,12 +141,15 @@ impl Line {
     /// # Errors
     /// The first stage that would not start; those started before it are killed.
     pub(crate) fn start(parts: Vec<Part>, setup: &Setup<'_>) -> Result<Self, StartError> {
+        kin::adopt();
         let mut line = Self {
             stages: Vec::with_capacity(parts.len()),
             tanks: Vec::with_capacity(setup.tanks.len()),
             bell: Arc::clone(&setup.bell),
             start: setup.start,
             ends: Vec::new(),
+            strays: Vec::new(),
+            strays_kill_at: None,
             cramped: false,
         };
         let mut seams = Seams { setup, upper: None, joints: Vec::new(), spent: 0, cramped: false };
@@ -174,7 +183,13 @@ impl Line {
                 // It has its own; a second read end would keep the writer from seeing it go.
                 let_go_of_stdin();
             }
-            line.stages.push(Stage { child, ended: None, term_at: None, kill_at: None });
+            line.stages.push(Stage {
+                child,
+                ended: None,
+                term_at: None,
+                kill_at: None,
+                family: Vec::new(),
+            });
         }
         line.cramped = seams.cramped;
         for (tank, joint) in seams.joints.into_iter().enumerate() {
@@ -241,19 +256,50 @@ impl Line {
         self.look_for_rests();
         let at = now();
         for stage in &mut self.stages {
-            let Some(child) = &stage.child else { continue };
             if stage.term_at.is_some_and(|when| when <= at) {
                 stage.term_at = None;
                 stage.kill_at.get_or_insert(at + MERCY);
-                child.signal(Signal::TERM);
+                stage.signal(Signal::TERM);
             }
             if stage.kill_at.is_some_and(|when| when <= at) {
                 stage.kill_at = None;
-                child.signal(Signal::KILL);
+                stage.signal(Signal::KILL);
             }
         }
-        self.stages.iter().all(|stage| stage.ended.is_some())
+        let known = self.pids();
+        kin::bury(&known);
+        let strays = self.look_after_strays(&known, at);
+        self.stages.iter().all(|stage| stage.ended.is_some() && !stage.leaves_family())
             && self.tanks.iter().all(|tank| tank.done.is_some())
+            && !strays
+    }
+
+    /// The numbers of the commands that are not reaped.
+    fn pids(&self) -> Vec<i32> {
+        let living = self.stages.iter().filter_map(|stage| stage.child.as_ref());
+        let living = living.filter(|child| child.status().is_none());
+        living.filter_map(|child| i32::try_from(child.pid()).ok()).collect()
+    }
+
+    /// After an abort nothing of ours is to go on, not even what has lost its parent: says whether something does.
+    fn look_after_strays(&mut self, known: &[i32], at: Instant) -> bool {
+        let Some(kill_at) = self.strays_kill_at else { return false };
+        let told: Vec<i32> = self.strays.iter().map(Member::pid).collect();
+        let family = self.stages.iter().flat_map(|stage| &stage.family);
+        let told: Vec<i32> = told.into_iter().chain(family.map(Member::pid)).collect();
+        for stray in kin::adopted(known) {
+            if !told.contains(&stray.pid()) {
+                stray.signal(Signal::TERM);
+                self.strays.push(stray);
+            }
+        }
+        self.strays.retain(Member::lives);
+        if kill_at <= at {
+            for stray in self.strays.drain(..) {
+                stray.signal(Signal::KILL);
+            }
+        }
+        !self.strays.is_empty()
     }
 
     /// Reaps a command. The order of ends decides who is to blame, so a failure is noted only after the ends of
@@ -356,9 +402,9 @@ impl Line {
     }
 
     /// Stops the source and lets the rest run dry.
-    pub(crate) fn drain(&self) {
+    pub(crate) fn drain(&mut self) {
         match &self.stages[0].child {
-            Some(child) => child.signal(Signal::TERM),
+            Some(_) => self.stages[0].signal(Signal::TERM),
             None => self.tanks[0].stop.raise(Order::Drain),
         }
     }
@@ -372,13 +418,17 @@ impl Line {
         for stage in &mut self.stages {
             stage.term_at = Some(at);
         }
+        self.strays_kill_at.get_or_insert(at + MERCY);
         self.look();
     }
 
-    /// Kills all commands at once.
-    pub(crate) fn kill(&self) {
-        for child in self.stages.iter().filter_map(|stage| stage.child.as_ref()) {
-            child.signal(Signal::KILL);
+    /// Kills all commands at once, and what they made.
+    pub(crate) fn kill(&mut self) {
+        for stage in &mut self.stages {
+            stage.signal(Signal::KILL);
+        }
+        if self.strays_kill_at.is_some() {
+            self.strays_kill_at = Some(now());
         }
     }
 
@@ -453,6 +503,31 @@ impl Line {
             tank.gauge.read().ended_ns.is_none().then_some((index, tank.inode, since))
         };
         self.stages.iter().zip(&self.tanks).enumerate().filter_map(held).collect()
+    }
+}
+
+impl Stage {
+    /// Sends a signal to the command and to all that descends from it.
+    fn signal(&mut self, signal: Signal) {
+        let Some(child) = &self.child else { return };
+        // All are looked up before the first is told: who ends is nobody's parent any more.
+        let pid = i32::try_from(child.pid()).ok().filter(|_| child.status().is_none());
+        let mut found = pid.map_or_else(Vec::new, kin::below);
+        found.retain(|one| !self.family.iter().any(|known| known.pid() == one.pid()));
+        self.family.extend(found);
+        child.signal(signal);
+        self.family.retain(Member::lives);
+        for member in &self.family {
+            member.signal(signal);
+        }
+        if signal == Signal::KILL {
+            self.family.clear();
+        }
+    }
+
+    /// Something that descends from it was told to end, has not, and will be killed.
+    fn leaves_family(&self) -> bool {
+        self.kill_at.is_some() && self.family.iter().any(Member::lives)
     }
 }
 

@@ -29,7 +29,8 @@ static ASK: extern "C" fn() = ask;
 
 extern "C" fn ask() {
     let mut closed = 0;
-    for (bit, stream) in [stdio::stdin(), stdio::stdout(), stdio::stderr()].into_iter().enumerate() {
+    for (bit, stream) in [stdio::stdin(), stdio::stdout(), stdio::stderr()].into_iter().enumerate()
+    {
         if fcntl_getfd(stream) == Err(Errno::BADF) {
             closed |= 1 << bit;
         }

@@ -82,6 +82,106 @@ fn a_stage_that_ignores_signals_is_killed() {
     assert_eq!(live.end().signal(), INT);
 }
 
+/// The number that a stage says is that of a process it made.
+fn said_pid(live: &mut Live) -> i32 {
+    let line = live.hear("pid=");
+    let number = line.trim().rsplit_once('=').expect("it was heard").1;
+    number.parse().expect("a number")
+}
+
+fn lives(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // A zombie is dead; whoever inherits it buries it when it likes.
+    !stat.is_empty() && !stat.contains(") Z ")
+}
+
+/// An abort told the command alone, and what it had made went on: a shell ended, the dump it had started did not.
+#[test]
+fn what_a_stage_has_made_ends_with_it() {
+    for script in [
+        "sleep 60 & echo pid=$! >&2; wait",
+        // Its parent has gone already.
+        "(sleep 60 & echo pid=$! >&2); sleep 60",
+        // It does not listen.
+        "sh -c 'trap \"\" TERM; echo pid=$$ >&2; while :; do sleep 0.1; done' & wait",
+    ] {
+        for cut in [Some(Signal::INT), None] {
+            let mut args = vec!["--", "sh", "-c", script, "::", "cat"];
+            if cut.is_none() {
+                args.splice(0..0, ["--stall", "300ms"]);
+            }
+            let mut live = Live::start(standpipe(&args));
+            let pid = said_pid(&mut live);
+            assert!(lives(pid), "{script}");
+            match cut {
+                Some(signal) => {
+                    live.signal(signal);
+                    assert_eq!(live.end().signal(), INT);
+                }
+                None => live.end().failed(124, &["nothing moved"]),
+            }
+            assert!(!lives(pid), "{script}");
+        }
+    }
+}
+
+#[test]
+fn a_second_int_kills_what_a_stage_has_made() {
+    let script =
+        "trap '' INT TERM; (trap '' TERM; echo pid=$$ >&2; while :; do sleep 0.1; done) & wait";
+    let mut live = Live::start(standpipe(&["--", "sh", "-c", script, "::", "cat"]));
+    let pid = said_pid(&mut live);
+    live.signal(Signal::INT);
+    while std::fs::read_to_string(format!("/proc/{}/task/{0}/children", live.pid()))
+        .is_ok_and(|c| c.split_whitespace().count() > 1)
+    {
+        std::thread::yield_now();
+    }
+    live.signal(Signal::INT);
+    assert_eq!(live.end().signal(), INT);
+    assert!(!lives(pid));
+}
+
+#[test]
+fn what_has_left_the_group_is_left_alone() {
+    let script =
+        "setsid sh -c 'echo pid=$$ >&2; exec sleep 60 2>/dev/null' >/dev/null & exec sleep 60";
+    let mut live = Live::start(standpipe(&["--", "sh", "-c", script, "::", "cat"]));
+    let pid = said_pid(&mut live);
+    live.signal(Signal::INT);
+    assert_eq!(live.end().signal(), INT);
+    assert!(lives(pid));
+    let pid = rustix::process::Pid::from_raw(pid).expect("a process");
+    rustix::process::kill_process(pid, Signal::KILL).expect("it lives");
+}
+
+#[test]
+fn a_background_process_outlives_a_run_that_ends_well() {
+    let script = "sleep 60 >/dev/null 2>&1 & echo pid=$! >&2";
+    let mut live = Live::start(standpipe(&["--", "sh", "-c", script, "::", "cat"]));
+    let pid = said_pid(&mut live);
+    assert_eq!(live.end().code(), 0);
+    assert!(lives(pid));
+    let pid = rustix::process::Pid::from_raw(pid).expect("a process");
+    rustix::process::kill_process(pid, Signal::KILL).expect("it lives");
+}
+
+/// Orphans become our children, and a long run would collect them.
+#[test]
+fn orphans_that_end_are_no_zombies() {
+    let script =
+        "i=0; while [ $i -lt 20 ]; do (true &); i=$((i+1)); done; echo ready >&2; exec sleep 60";
+    let mut live = Live::start(standpipe(&["--", "sh", "-c", script, "::", "cat"]));
+    live.hear("| ready");
+    let children = format!("/proc/{}/task/{0}/children", live.pid());
+    let count = || std::fs::read_to_string(&children).expect("it lives").split_whitespace().count();
+    while count() > 2 {
+        std::thread::yield_now();
+    }
+    live.signal(Signal::INT);
+    assert_eq!(live.end().signal(), INT);
+}
+
 #[test]
 fn term_drains_into_a_partial_file() {
     for path in [&[][..], &["--fast", "never"]] {
