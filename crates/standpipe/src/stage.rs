@@ -128,6 +128,56 @@ pub trait Emit<T>: Send {
         Err(item)
     }
 
+    /// Pushes what an iterator gives while there is room: many items at the
+    /// price of a loop.
+    ///
+    /// [`Flow::Ready`] says that the iterator has no more, [`Flow::Wait`] that
+    /// there is no more room: [`flush`](Self::flush), and go on.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push): the item that came back is the last one the
+    /// iterator gave.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::convert::Infallible;
+    /// use standpipe::gate::Flow;
+    /// use standpipe::stage::{Emit, More, Source};
+    ///
+    /// /// Brings a page of rows a time.
+    /// struct Pages(Vec<Vec<u32>>);
+    ///
+    /// impl Source for Pages {
+    ///     type Item = u32;
+    ///     type Error = Infallible;
+    ///
+    ///     async fn read(&mut self, out: &mut impl Emit<u32>) -> Result<More, Infallible> {
+    ///         let Some(page) = self.0.pop() else { return Ok(More::No) };
+    ///         let mut rows = page.into_iter();
+    ///         loop {
+    ///             match out.push_all(&mut rows) {
+    ///                 Ok(Flow::Ready) => return Ok(More::Yes),
+    ///                 Ok(Flow::Wait) => out.flush().await,
+    ///                 Err(row) => out.feed(row).await,
+    ///             }
+    ///         }
+    ///     }
+    /// }
+    /// # let source = Pages(vec![vec![1, 2], vec![3]]);
+    /// # let run = standpipe::Pipeline::from("pages", source).to("sum", standpipe::stage::fold(0, |a, b| a + b)).run();
+    /// # assert_eq!(futures::executor::block_on(run)?.done, 6);
+    /// # Ok::<(), standpipe::PipelineError>(())
+    /// ```
+    fn push_all(&mut self, items: &mut impl Iterator<Item = T>) -> Result<Flow, T> {
+        for item in items {
+            match self.push(item) {
+                Ok(Flow::Ready) => {}
+                full => return full,
+            }
+        }
+        Ok(Flow::Ready)
+    }
+
     /// Makes everything visible that was fed or pushed, and waits until there
     /// is room.
     ///

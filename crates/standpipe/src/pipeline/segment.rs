@@ -516,6 +516,21 @@ impl<T: Send + 'static> Emit<T> for TankTail<T> {
         if self.has_room() { Ok(self.put(item)) } else { Err(item) }
     }
 
+    fn push_all(&mut self, items: &mut impl Iterator<Item = T>) -> Result<Flow, T> {
+        if self.way == Way::Count && self.room > 0 {
+            let pushed = self.staged.push_many(self.room, items);
+            self.room = self.room.saturating_sub(pushed);
+            return Ok(if self.room > 0 { Flow::Ready } else { Flow::Wait });
+        }
+        for item in items {
+            match self.push(item) {
+                Ok(Flow::Ready) => {}
+                full => return full,
+            }
+        }
+        Ok(Flow::Ready)
+    }
+
     fn flush(&mut self) -> impl Future<Output = ()> + Send {
         let due = !self.staged.is_empty() || self.way == Way::Write;
         self.publishing(due)

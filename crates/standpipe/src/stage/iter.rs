@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::iter::Fuse;
 
 use crate::gate::Flow;
 use crate::stage::{Emit, More, Source};
@@ -10,7 +11,7 @@ use crate::stage::{Emit, More, Source};
 const PER_READ: usize = 256;
 
 /// The source of [`iter`].
-pub struct Iter<I>(I);
+pub struct Iter<I>(Fuse<I>);
 
 /// A source that brings what an iterator gives, no further ahead than the
 /// tank behind it allows.
@@ -20,7 +21,7 @@ pub struct Iter<I>(I);
 /// # Memory
 /// None of its own.
 pub fn iter<I: IntoIterator>(items: I) -> Iter<I::IntoIter> {
-    Iter(items.into_iter())
+    Iter(items.into_iter().fuse())
 }
 
 impl<I> Source for Iter<I>
@@ -31,46 +32,20 @@ where
     type Error = Infallible;
 
     async fn read(&mut self, out: &mut impl Emit<I::Item>) -> Result<More, Infallible> {
-        let mut left = PER_READ;
+        let mut some = self.0.by_ref().take(PER_READ);
         loop {
-            match bring(&mut self.0, out, &mut left) {
-                Brought::Enough => return Ok(More::Yes),
-                Brought::All => return Ok(More::No),
-                Brought::UntilFull => out.flush().await,
-                Brought::UntilRefused(item) => out.feed(item).await,
+            match out.push_all(&mut some) {
+                Ok(Flow::Ready) => break,
+                Ok(Flow::Wait) => out.flush().await,
+                Err(item) => out.feed(item).await,
             }
         }
-    }
-}
-
-enum Brought<T> {
-    /// As many as one `read` shall bring.
-    Enough,
-    /// There are no more.
-    All,
-    /// Until there was no more room.
-    UntilFull,
-    /// This one found none.
-    UntilRefused(T),
-}
-
-/// Brings items while there is room: a loop without an await, which compiles
-/// to one over registers.
-fn bring<I: Iterator<Item: Send>>(
-    items: &mut I,
-    out: &mut impl Emit<I::Item>,
-    left: &mut usize,
-) -> Brought<I::Item> {
-    while *left > 0 {
-        *left = left.saturating_sub(1);
-        let Some(item) = items.next() else { return Brought::All };
-        match out.push(item) {
-            Ok(Flow::Ready) => {}
-            Ok(Flow::Wait) => return Brought::UntilFull,
-            Err(item) => return Brought::UntilRefused(item),
+        match self.0.next() {
+            Some(item) => out.feed(item).await,
+            None => return Ok(More::No),
         }
+        Ok(More::Yes)
     }
-    Brought::Enough
 }
 
 impl<I> fmt::Debug for Iter<I> {

@@ -34,11 +34,8 @@ where
     type Error = BoxError;
 
     async fn write(&mut self, batch: &mut Batch<T>) -> Result<More, BoxError> {
-        let mut sum = self.sum.take().ok_or("fold after its end")?;
-        while let Some(item) = batch.pop() {
-            sum = (self.function)(sum, item);
-        }
-        self.sum = Some(sum);
+        let sum = self.sum.take().ok_or("fold after its end")?;
+        self.sum = Some(batch.drain().fold(sum, &mut self.function));
         Ok(More::Yes)
     }
 

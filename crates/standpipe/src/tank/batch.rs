@@ -302,6 +302,18 @@ impl<T> Batch<T> {
         (charged, mem::take(&mut self.items))
     }
 
+    /// Pushes at most so many items of an iterator; how many it gave. Only for
+    /// a batch of which nothing is charged.
+    #[inline]
+    pub(crate) fn push_many(&mut self, most: usize, items: &mut impl Iterator<Item = T>) -> usize {
+        let before = self.items.len();
+        // all of them are uncharged, also if the iterator panics
+        self.pushed = usize::MAX;
+        self.items.extend(items.take(most));
+        self.pushed = self.items.len();
+        self.pushed.saturating_sub(before)
+    }
+
     /// Lets `take` have items out of the bare queue, if none is charged.
     pub(crate) fn bare(&mut self, take: impl FnOnce(&mut VecDeque<T>)) -> bool {
         if self.charged_items() > 0 {
@@ -369,6 +381,24 @@ impl<T> Iterator for Drain<'_, T> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         (self.batch.len(), Some(self.batch.len()))
+    }
+
+    /// The same as a loop over `next`, which has to look after each item
+    /// whether credit is due; where that is somebody else's affair this does
+    /// not.
+    #[inline]
+    fn fold<B, F: FnMut(B, T) -> B>(self, start: B, mut with: F) -> B {
+        let batch = self.batch;
+        let mut sum = start;
+        if batch.held && batch.counted && batch.pushed == 0 {
+            while let Some(item) = batch.items.pop_front() {
+                sum = with(sum, item);
+            }
+        }
+        while let Some(item) = batch.pop() {
+            sum = with(sum, item);
+        }
+        sum
     }
 }
 

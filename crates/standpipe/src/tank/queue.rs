@@ -138,14 +138,20 @@ impl Wakes {
 }
 
 /// Frees the lock, then wakes: those who observe as well.
+#[inline]
 pub(super) fn unlock<T>(state: MutexGuard<'_, State<T>>, mut wakes: Wakes) {
-    if let Some(observed) = &state.observers {
-        for waker in observed.by.wakers() {
-            wakes.push(waker);
-        }
+    if state.observers.is_some() {
+        wake_observers(&state, &mut wakes);
     }
     drop(state);
     wakes.wake();
+}
+
+#[cold]
+fn wake_observers<T>(state: &State<T>, wakes: &mut Wakes) {
+    for waker in state.observers.iter().flat_map(|observed| observed.by.wakers()) {
+        wakes.push(waker);
+    }
 }
 
 impl<T> State<T> {
