@@ -6,6 +6,7 @@
 
 use super::{
     commands::{COMMANDS, names},
+    doctor::FINDINGS,
     flag::{FLAGS, Flag, Values},
     help::TOPICS,
 };
@@ -58,18 +59,21 @@ _standpipe() {
     prev=${COMP_WORDS[COMP_CWORD-2]}
   fi
   case $prev in
+    --allow) mapfile -t COMPREPLY < <(compgen -W '@FINDINGS@' -- "$cur"); return ;;
+    --for) return ;;
 @VALUES@  esac
   if [[ $cur == -* ]]; then
-    if [[ $command == help ]]; then
-      mapfile -t COMPREPLY < <(compgen -W '--man' -- "$cur")
-    elif [[ $command != completions ]]; then
-      mapfile -t COMPREPLY < <(compgen -W '@FLAGS@' -- "$cur")
-    fi
+    case $command in
+      completions) ;;
+      help) mapfile -t COMPREPLY < <(compgen -W '--man --schema' -- "$cur") ;;
+      doctor) mapfile -t COMPREPLY < <(compgen -W '--for --json --allow -c' -- "$cur") ;;
+      *) mapfile -t COMPREPLY < <(compgen -W '@FLAGS@' -- "$cur") ;;
+    esac
     return
   fi
   case $command in
     '') mapfile -t COMPREPLY < <(compgen -W '@WORDS@' -- "$cur") ;;
-    check) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+    check | doctor) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
     completions) mapfile -t COMPREPLY < <(compgen -W '@SHELLS@' -- "$cur") ;;
     help) mapfile -t COMPREPLY < <(compgen -W '@TOPICS@' -- "$cur") ;;
   esac
@@ -97,6 +101,7 @@ fn bash() -> String {
         .replace("@FLAGS@", &flags.join(" "))
         .replace("@WORDS@", &names().collect::<Vec<_>>().join(" "))
         .replace("@SHELLS@", &SHELLS.join(" "))
+        .replace("@FINDINGS@", &FINDINGS.join(" "))
         .replace("@TOPICS@", &topics())
 }
 
@@ -126,7 +131,12 @@ _standpipe() {
   done
   case $command in
     completions) _values shell @SHELLS@ ;;
-    help) _values topic @TOPICS@ --man ;;
+    doctor)
+      _arguments -s '--for=[How long to watch]:TIME: ' '--json[One object on stdout]' \
+        '*--allow=[A finding that is known]:FINDING:(@FINDINGS@)' \
+        '-c+[Start this pipeline and watch it]:CMD | CMD: ' '*:record:_files'
+      ;;
+    help) _values topic @TOPICS@ --man --schema ;;
     run) _arguments -s $flags '*: :(run)' ;;
     check) _arguments -s $flags '*:pipeline file:_files' ;;
     *) _arguments -s $flags '*: :{ _describe command tasks }' ;;
@@ -172,6 +182,7 @@ fn zsh() -> String {
     ZSH.replace("@OPTIONS@", &options)
         .replace("@COMMANDS@", &commands)
         .replace("@SHELLS@", &SHELLS.join(" "))
+        .replace("@FINDINGS@", &FINDINGS.join(" "))
         .replace("@TOPICS@", &topics())
 }
 
@@ -186,7 +197,7 @@ function __standpipe_needs_command
 end
 function __standpipe_takes_options
     __standpipe_in_stages; and return 1
-    not __fish_seen_subcommand_from completions help
+    not __fish_seen_subcommand_from completions doctor help
 end
 function __standpipe_has_command
     __standpipe_in_stages; and return 1
@@ -198,6 +209,12 @@ complete -c standpipe -n '__standpipe_has_command check' -F
 complete -c standpipe -n '__standpipe_has_command completions' -a '@SHELLS@'
 complete -c standpipe -n '__standpipe_has_command help' -a '@TOPICS@'
 complete -c standpipe -n '__standpipe_has_command help' -l man -d 'The manual page'
+complete -c standpipe -n '__standpipe_has_command help' -l schema -d 'The schema of the events'
+complete -c standpipe -n '__standpipe_has_command doctor' -F
+complete -c standpipe -n '__standpipe_has_command doctor' -l for -x -d 'How long to watch'
+complete -c standpipe -n '__standpipe_has_command doctor' -l json -d 'One object on stdout'
+complete -c standpipe -n '__standpipe_has_command doctor' -l allow -x -a '@FINDINGS@' -d 'A finding that is known'
+complete -c standpipe -n '__standpipe_has_command doctor' -s c -x -d 'Start this pipeline and watch it'
 ";
 
 fn fish() -> String {
@@ -205,6 +222,7 @@ fn fish() -> String {
     let mut script = FISH
         .replace("@WORDS@", &names().collect::<Vec<_>>().join(" "))
         .replace("@SHELLS@", &SHELLS.join(" "))
+        .replace("@FINDINGS@", &FINDINGS.join(" "))
         .replace("@TOPICS@", &topics());
     for command in &COMMANDS {
         script += &format!(

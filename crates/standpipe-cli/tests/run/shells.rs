@@ -60,7 +60,10 @@ fn bash_completes_words() {
     complete(&["check", "--ove"], &["--overwrite"]);
     complete(&["completions", ""], &["bash", "fish", "zsh"]);
     complete(&["help", "s"], &["sizes"]);
-    complete(&["help", "--"], &["--man"]);
+    complete(&["help", "--"], &["--man", "--schema"]);
+    complete(&["doctor", "--"], &["--allow", "--for", "--json"]);
+    complete(&["doctor", "--allow", "st"], &["stalled", "stopped-early"]);
+    complete(&["doctor", "ni"], &["nightly.toml"]);
     // after the dashes a stage begins with a program, and `--st` is none of our words
     complete(&["--", "nightly.t"], &[]);
     complete(&["--", "cat", "ni"], &["nightly.toml"]);
@@ -91,6 +94,8 @@ fn fish_completes_words() {
     complete("completions ", &["bash", "fish", "zsh"]);
     complete("help s", &["sizes"]);
     complete("help --m", &["--man"]);
+    complete("doctor --f", &["--for"]);
+    complete("doctor --allow stal", &["stalled"]);
     complete("-- cat --st", &[]);
     complete("-- cat ni", &["nightly.toml"]);
 }
@@ -124,6 +129,7 @@ fn zsh_completes_words() {
     complete("check nigh", "check,nightly.toml");
     complete("completions fi", "completions,fish");
     complete("help siz", "help,sizes");
+    complete("doctor --allow stal", "doctor,--allow,stalled");
     complete("-- cat nigh", "--,cat,nightly.toml");
     complete("-- gunzi", "--,gunzip");
 }

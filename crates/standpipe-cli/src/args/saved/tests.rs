@@ -238,3 +238,44 @@ fn stdin_holds_the_pipeline_or_the_data() {
     assert!(check_stdin(&typed(None), &saved(Work::From("fd:0".into()))).is_err());
     assert!(check_stdin(&typed(None), &saved(Work::From("x".into()))).is_ok());
 }
+
+#[test]
+fn no_text_is_too_strange_to_be_read_or_refused() {
+    // equal seeds give equal texts
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut below = |limit: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % 1_000_003).expect("it is small") % limit
+    };
+    let marks =
+        ["[[", "]", "{", "}", "\"", "'", "\n", ",", ".", "=", "#", "\\", "\u{feff}", "é", "1"];
+    let (mut good, mut bad) = (0, 0);
+    for _ in 0..5000 {
+        let mut text: Vec<char> = FULL.chars().collect();
+        for _ in 0..=below(3) {
+            let at = below(text.len());
+            match below(3) {
+                0 => drop(text.drain(at..(at + 1 + below(6)).min(text.len()))),
+                1 => drop(text.splice(at..at, marks[below(marks.len())].chars())),
+                _ => {
+                    let copied: Vec<char> =
+                        text[below(at + 1)..].iter().copied().take(20).collect();
+                    drop(text.splice(at..at, copied));
+                }
+            }
+        }
+        match read(&text.into_iter().collect::<String>()) {
+            Ok(saved) => {
+                assert!(!saved.stages.is_empty());
+                good += 1;
+            }
+            Err(error) => {
+                assert!(!error.what.is_empty() && error.hint.is_some(), "{error:?}");
+                bad += 1;
+            }
+        }
+    }
+    assert!(good > 100 && bad > 1000, "{good} are read, {bad} refused");
+}
