@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use crate::rig::{Done, Live, Scratch, feed, noise, run, standpipe};
 use crate::server::{Answer, Exchange, Identity, Server, answer, says};
 
-const ETAG: &str = "ETag: \"one\"\r\n";
+pub(crate) const ETAG: &str = "ETag: \"one\"\r\n";
 
 /// Sends a head with this in it, and so much of a body as is given.
 fn body(exchange: &mut Exchange, status: &str, headers: &str, bytes: &[u8]) {
@@ -25,7 +25,7 @@ fn whole(bytes: Vec<u8>) -> Answer {
 }
 
 /// What is missing of `bytes`, up to `until`, if it is asked for on the condition that it is still the same.
-fn part(bytes: Vec<u8>, until: usize) -> Answer {
+pub(crate) fn part(bytes: Vec<u8>, until: usize) -> Answer {
     answer(move |exchange| {
         assert_eq!(exchange.header("if-range"), Some("\"one\""), "{}", exchange.head);
         let range = exchange.header("range").and_then(|range| range.strip_prefix("bytes="));
@@ -43,7 +43,7 @@ fn part(bytes: Vec<u8>, until: usize) -> Answer {
 }
 
 /// The first bytes of a body that says to be longer.
-fn begun(bytes: Vec<u8>, until: usize, headers: &'static str) -> Answer {
+pub(crate) fn begun(bytes: Vec<u8>, until: usize, headers: &'static str) -> Answer {
     answer(move |exchange| {
         let headers = format!("{headers}Content-Length: {}\r\n", bytes.len());
         body(exchange, "200 OK", &headers, &bytes[..until]);

@@ -12,6 +12,7 @@ mod ends;
 mod events;
 mod file;
 mod forms;
+mod jobs;
 mod memory;
 mod observe;
 mod paths;
