@@ -17,9 +17,13 @@ use std::cmp::Reverse;
 
 use crate::snapshot::{Confidence, ratio};
 
+mod findings;
+mod stall;
 mod stretch;
 mod verdict;
 
+pub use findings::{Finding, FindingKind, Place, findings};
+pub use stall::{Holder, Stall, stall};
 pub use verdict::{Forecast, Kind, Verdict, diagnose};
 
 /// How long one stage was in each state, in nanoseconds.

@@ -15,7 +15,9 @@ use std::sync::Arc;
 
 use crate::error::StageId;
 use crate::gate::Gate;
-use crate::snapshot::{Drops, PastMark, StageSnapshot, StageState, Tally, TankSnapshot, Unit};
+use crate::snapshot::{
+    BusyAs, Drops, PastMark, StageSnapshot, StageState, Tally, TankSnapshot, Unit,
+};
 use crate::sync::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 
 /// Lines told apart in `past_mark`; more are summed under one name.
@@ -55,6 +57,10 @@ struct Timed {
     lowest: usize,
     area: u128,
     fill_ns: [u64; 10],
+    /// A drain that nobody has written after.
+    drained_ns: Option<u64>,
+    /// From drains to the writes that followed, by powers of two.
+    drains: [u32; 64],
 }
 
 impl TankMeter {
@@ -67,6 +73,8 @@ impl TankMeter {
             lowest: level,
             area: 0,
             fill_ns: [0; 10],
+            drained_ns: None,
+            drains: [0; 64],
         }));
     }
 
@@ -97,6 +105,23 @@ impl TankMeter {
                 timed.level = level;
                 timed.lowest = level;
             }
+        }
+    }
+
+    /// The tank opened, and somebody waited for that.
+    pub(crate) fn drained(&mut self) {
+        if let Some(timed) = &mut self.timed {
+            timed.drained_ns = Some(timed.seen_ns);
+        }
+    }
+
+    /// Something was written.
+    #[inline]
+    pub(crate) fn wrote(&mut self) {
+        if let Some(timed) = &mut self.timed
+            && let Some(drained_ns) = timed.drained_ns.take()
+        {
+            timed.count_drain(timed.seen_ns.saturating_sub(drained_ns));
         }
     }
 
@@ -140,6 +165,12 @@ impl TankMeter {
         now_ns: Option<u64>,
     ) -> TankSnapshot {
         let timed = self.time_weighted(now_ns, gate.level(), gate.marks().high());
+        let mean = |timed: &Timed| {
+            let wall_ns = timed.seen_ns.saturating_sub(timed.begun_ns);
+            #[expect(clippy::cast_precision_loss, reason = "a mean needs three digits")]
+            let mean = if wall_ns == 0 { 0.0 } else { timed.area as f64 / 2.0 / wall_ns as f64 };
+            mean
+        };
         TankSnapshot {
             name,
             unit,
@@ -158,27 +189,25 @@ impl TankMeter {
             wakes_reader: self.wakes_reader,
             wakes_writer: self.wakes_writer,
             past_mark: self.past_marks(),
-            mean_level: timed.map(|(mean, _)| mean),
-            fill_ns: timed.map(|(_, fill_ns)| fill_ns),
+            reader_parked: false,
+            writers_parked: 0,
+            held: false,
+            ended: false,
+            level_area: timed.as_ref().map(|timed| timed.area >> 1),
+            drain_p99_ns: timed.as_ref().map(Timed::drain_p99_ns),
+            mean_level: timed.as_ref().map(mean),
+            fill_ns: timed.as_ref().map(|timed| timed.fill_ns),
         }
     }
 
-    /// Time-weighted mean level and times by fill, up to `now_ns`.
-    fn time_weighted(
-        &self,
-        now_ns: Option<u64>,
-        level: usize,
-        high: usize,
-    ) -> Option<(f64, [u64; 10])> {
+    /// What depends on time, up to `now_ns`.
+    fn time_weighted(&self, now_ns: Option<u64>, level: usize, high: usize) -> Option<Timed> {
         let timed = self.timed.as_ref()?;
         let mut timed = Timed { ..**timed };
         if let Some(now_ns) = now_ns {
             timed.advance(now_ns, level, high);
         }
-        let wall_ns = timed.seen_ns.saturating_sub(timed.begun_ns);
-        #[expect(clippy::cast_precision_loss, reason = "a mean needs three digits")]
-        let mean = if wall_ns == 0 { 0.0 } else { timed.area as f64 / 2.0 / wall_ns as f64 };
-        Some((mean, timed.fill_ns))
+        Some(timed)
     }
 }
 
@@ -195,6 +224,29 @@ impl Timed {
         self.seen_ns = self.seen_ns.max(now_ns);
         self.level = level;
         self.lowest = level;
+    }
+
+    fn count_drain(&mut self, span_ns: u64) {
+        let cell = span_ns.checked_ilog2().map_or(0, |log| log as usize);
+        if let Some(count) = self.drains.get_mut(cell) {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// The upper end of the cell in which the 99th of 100 lies.
+    fn drain_p99_ns(&self) -> u64 {
+        let sum = |counts: &[u32]| counts.iter().map(|count| u64::from(*count)).sum::<u64>();
+        let all = sum(&self.drains);
+        let below = |cells: &usize| {
+            let counted = self.drains.get(..*cells).map_or(0, sum);
+            counted.saturating_mul(100) >= all.saturating_mul(99)
+        };
+        let cells = (0..=self.drains.len()).find(below).unwrap_or(0);
+        if all == 0 {
+            0
+        } else {
+            1_u64.checked_shl(u32::try_from(cells).unwrap_or(0)).unwrap_or(u64::MAX)
+        }
     }
 }
 
@@ -225,7 +277,11 @@ pub(crate) struct StageMeter {
     not_running_ns: AtomicU64,
     paused_longest_ns: AtomicU64,
     starved_longest_ns: AtomicU64,
+    /// What it does while it is busy, and since when.
+    busy_as: AtomicU8,
+    busy_as_since_ns: AtomicU64,
     polls: AtomicU64,
+    poll_longest_ns: AtomicU64,
     taken_items: AtomicU64,
     taken_weight: AtomicU64,
     given_items: AtomicU64,
@@ -236,6 +292,8 @@ pub(crate) struct StageMeter {
 #[derive(Clone, Copy, Debug)]
 struct StageTimes {
     state: StageState,
+    in_state_ns: u64,
+    busy_as: Option<BusyAs>,
     busy_ns: u64,
     paused_ns: u64,
     starved_ns: u64,
@@ -244,6 +302,7 @@ struct StageTimes {
     paused_longest_ns: u64,
     starved_longest_ns: u64,
     polls: u64,
+    poll_longest_ns: u64,
     taken: Tally,
     given: Tally,
 }
@@ -253,6 +312,10 @@ const BUSY: u8 = 1;
 const PAUSED: u8 = 2;
 const STARVED: u8 = 3;
 const DONE: u8 = 4;
+
+const RUNS: u8 = 0;
+const OWN_WAIT: u8 = 1;
+const LETS_OTHERS: u8 = 2;
 
 /// Adds to a counter that only one thread writes: a load and a store, no lock
 /// prefix.
@@ -278,7 +341,10 @@ impl StageMeter {
             not_running_ns: zero(),
             paused_longest_ns: zero(),
             starved_longest_ns: zero(),
+            busy_as: AtomicU8::new(RUNS),
+            busy_as_since_ns: zero(),
             polls: zero(),
+            poll_longest_ns: zero(),
             taken_items: zero(),
             taken_weight: zero(),
             given_items: zero(),
@@ -333,9 +399,26 @@ impl StageMeter {
         add(&self.not_running_ns, span_ns);
     }
 
-    /// Counts a poll.
-    pub(crate) fn polled(&self) {
+    /// Counts a poll, which begins now.
+    pub(crate) fn polled(&self, now_ns: u64) {
         add(&self.polls, 1);
+        self.busy_as(BusyAs::Runs, now_ns);
+    }
+
+    /// What it does with the item it holds, from now on.
+    pub(crate) fn busy_as(&self, what: BusyAs, now_ns: u64) {
+        let code = match what {
+            BusyAs::Runs => RUNS,
+            BusyAs::OwnWait => OWN_WAIT,
+            BusyAs::LetsOthers => LETS_OTHERS,
+        };
+        self.busy_as.store(code, Ordering::Relaxed);
+        self.busy_as_since_ns.store(now_ns, Ordering::Relaxed);
+    }
+
+    /// A poll took so long.
+    pub(crate) fn poll_took(&self, span_ns: u64) {
+        raise(&self.poll_longest_ns, span_ns);
     }
 
     /// Counts what was taken in since the last exchange.
@@ -383,6 +466,8 @@ impl StageMeter {
             id,
             name,
             state: times.state,
+            in_state_ns: times.in_state_ns,
+            busy_as: times.busy_as,
             busy_ns: times.busy_ns,
             paused_ns: times.paused_ns,
             starved_ns: times.starved_ns,
@@ -391,6 +476,7 @@ impl StageMeter {
             paused_longest_ns: times.paused_longest_ns,
             starved_longest_ns: times.starved_longest_ns,
             polls: times.polls,
+            poll_longest_ns: times.poll_longest_ns,
             taken: times.taken,
             given: times.given,
         }
@@ -416,6 +502,8 @@ impl StageMeter {
         let open_ns = now_ns.saturating_sub(get(&self.since_ns));
         let mut times = StageTimes {
             state: StageState::Waiting,
+            in_state_ns: open_ns,
+            busy_as: None,
             busy_ns: get(&self.busy_ns),
             paused_ns: get(&self.paused_ns),
             starved_ns: get(&self.starved_ns),
@@ -424,6 +512,7 @@ impl StageMeter {
             paused_longest_ns: get(&self.paused_longest_ns),
             starved_longest_ns: get(&self.starved_longest_ns),
             polls: get(&self.polls),
+            poll_longest_ns: get(&self.poll_longest_ns),
             taken: Tally { items: get(&self.taken_items), weight: get(&self.taken_weight) },
             given: Tally { items: get(&self.given_items), weight: get(&self.given_weight) },
         };
@@ -431,6 +520,16 @@ impl StageMeter {
             BUSY => {
                 times.state = StageState::Busy;
                 times.busy_ns = times.busy_ns.saturating_add(open_ns);
+                let same_ns = now_ns.saturating_sub(get(&self.busy_as_since_ns));
+                times.in_state_ns = same_ns.min(open_ns);
+                times.busy_as = Some(match self.busy_as.load(Ordering::Relaxed) {
+                    OWN_WAIT => BusyAs::OwnWait,
+                    LETS_OTHERS => BusyAs::LetsOthers,
+                    _ => {
+                        times.poll_longest_ns = times.poll_longest_ns.max(same_ns);
+                        BusyAs::Runs
+                    }
+                });
             }
             PAUSED => {
                 times.state = StageState::Paused;
@@ -467,8 +566,11 @@ mod tests {
             meter.after(true, 0);
             now += 90;
         }
-        let (mean, fill) = meter.time_weighted(Some(now), 0, 100).unwrap();
+        let gate = Gate::new(crate::gate::Marks::half(100).unwrap());
+        let seen = meter.snapshot("t".into(), Unit::Items, gate, Some(now));
+        let (mean, fill) = (seen.mean_level.unwrap(), seen.fill_ns.unwrap());
         assert!((mean - 10.0).abs() < 1e-9, "{mean}");
+        assert_eq!(seen.level_area, Some(u128::from(now) * 10));
         assert_eq!(fill[9], 10 * 1_000);
         assert_eq!(fill[0], 90 * 1_000);
         assert_eq!(meter.peak, 100);
@@ -480,8 +582,44 @@ mod tests {
         meter.start_timing(0, 64);
         meter.after(false, 9); // unseen by any clock, but lossless all the same
         meter.after(false, 64);
-        let (_, fill) = meter.time_weighted(Some(5), 64, 64).unwrap();
+        let fill = meter.time_weighted(Some(5), 64, 64).unwrap().fill_ns;
         assert_eq!(fill[2], 5, "{fill:?}");
+    }
+
+    #[test]
+    fn the_99th_of_100_drains_is_counted_by_powers_of_two() {
+        let mut meter = TankMeter::default();
+        meter.start_timing(0, 0);
+        let mut now_ns = 0;
+        let mut drain = |span_ns: u64| {
+            meter.before(Some(now_ns), 1, 2);
+            meter.drained();
+            now_ns += span_ns;
+            meter.before(Some(now_ns), 1, 2);
+            meter.wrote();
+            meter.wrote(); // only the first one counts
+            meter.timed.as_ref().unwrap().drain_p99_ns()
+        };
+        assert_eq!(drain(1_000_000), 1 << 20);
+        let common = (0..99).map(|_| drain(700)).last();
+        assert_eq!(common, Some(1 << 10));
+    }
+
+    #[test]
+    fn a_poll_that_goes_on_counts_and_a_pending_one_says_why() {
+        let meter = StageMeter::new();
+        meter.enter(StageState::Busy, 100);
+        meter.polled(100);
+        let times = meter.times(150);
+        assert_eq!((times.busy_as, times.in_state_ns), (Some(BusyAs::Runs), 50));
+        assert_eq!(times.poll_longest_ns, 50);
+        meter.poll_took(60);
+        meter.busy_as(BusyAs::OwnWait, 160);
+        let times = meter.times(1_160);
+        assert_eq!((times.busy_as, times.in_state_ns), (Some(BusyAs::OwnWait), 1_000));
+        assert_eq!(times.poll_longest_ns, 60);
+        meter.enter(StageState::Starved, 1_200);
+        assert_eq!((meter.times(1_300).busy_as, meter.times(1_300).in_state_ns), (None, 100));
     }
 
     #[test]

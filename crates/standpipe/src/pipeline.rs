@@ -38,7 +38,7 @@ use crate::stage::held::Held;
 use crate::stage::line::{Line, Post, Shift};
 use crate::stage::parts::{FilterMap, FlatMap, Map};
 use crate::stage::{Sink, Source, Transform};
-use crate::sync::{Arc, Mutex, lock};
+use crate::sync::{Arc, AtomicBool, Mutex, Ordering, lock};
 use crate::tank::{Measure, Tank};
 
 mod crew;
@@ -148,6 +148,7 @@ impl Pipeline<(), ()> {
             ended_ns: Mutex::new(None),
             joins: Mutex::default(),
             cores: Mutex::default(),
+            on_threads: AtomicBool::new(false),
             book: Arc::default(),
             relay: Mutex::default(),
         });
@@ -485,6 +486,7 @@ impl<D> Ready<D> {
         let names: Vec<Arc<str>> =
             lock(&self.parts.board.rows).iter().map(|row| row.name.clone()).collect();
         let (crew, board) = Self::begin_each(self.parts);
+        board.on_threads.store(true, Ordering::Relaxed);
         drive::on_threads(&crew, &names)?;
         Ok(Spawned { crew, board, done: self.done })
     }

@@ -137,9 +137,23 @@ pub struct TankSnapshot {
     pub wakes_reader: u64,
     /// Times a parked writer was woken.
     pub wakes_writer: u64,
+    /// Whether its reader is parked.
+    pub reader_parked: bool,
+    /// Writers that are parked, and nobody has notified.
+    pub writers_parked: usize,
+    /// Whether its reader was told to pause, or a writer has corked it.
+    pub held: bool,
+    /// Whether nothing more can be written.
+    pub ended: bool,
     /// Writes past the mark by source line (`Overflow::Grow` only), most
     /// lines first seen; lines beyond a fixed number are summed in one.
     pub past_mark: Vec<PastMark>,
+    /// The integral of the level over time, in weight times ns: the mean of any
+    /// stretch is its growth divided by the time; known in a pipeline only.
+    pub level_area: Option<u128>,
+    /// In 99 of 100 cases a writer that was let go on wrote again after at most
+    /// this; known in a pipeline only.
+    pub drain_p99_ns: Option<u64>,
     /// Time-weighted mean level; known in a pipeline only, where somebody
     /// reads the clock.
     pub mean_level: Option<f64>,
@@ -172,6 +186,18 @@ pub enum StageState {
     Done,
 }
 
+/// What a busy stage does with the item it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BusyAs {
+    /// It is inside a poll: it computes, or blocks its thread.
+    Runs,
+    /// It is pending on something of its own.
+    OwnWait,
+    /// It could run, and lets others.
+    LetsOthers,
+}
+
 /// One stage, or several fused into one segment, at one moment.
 ///
 /// `busy + paused + starved` is the time since its start, to the nanosecond.
@@ -184,6 +210,10 @@ pub struct StageSnapshot {
     pub name: Arc<str>,
     /// What it is doing.
     pub state: StageState,
+    /// For how long it has been doing that.
+    pub in_state_ns: u64,
+    /// What it does with the item it holds, if it holds one.
+    pub busy_as: Option<BusyAs>,
     /// Working or waiting for its own resource.
     pub busy_ns: u64,
     /// Waiting to write.
@@ -200,6 +230,8 @@ pub struct StageSnapshot {
     pub starved_longest_ns: u64,
     /// How often it was polled.
     pub polls: u64,
+    /// Longest single poll, one that goes on included.
+    pub poll_longest_ns: u64,
     /// Taken in; a source takes in nothing.
     pub taken: Tally,
     /// Given out; a sink gives out nothing.
@@ -391,6 +423,9 @@ pub struct Report {
     pub joins: Vec<Join>,
     /// How many stages may run at once, if that is known.
     pub cores: Option<usize>,
+    /// Whether stages run as tasks, so that one that keeps its thread keeps it
+    /// from others.
+    pub shares_threads: bool,
     /// Whose time the result waited for, the last waypoint now.
     pub path: CriticalPath,
 }

@@ -31,6 +31,16 @@ impl<'a> Stretch<'a> {
         of(self.newer).saturating_sub(self.older.map_or(0, of))
     }
 
+    /// The lowest level of a tank in it, to an eighth of its mark: that of the
+    /// lowest cell in which it spent any time.
+    pub(super) fn lowest(&self, tank: usize, now: &TankSnapshot) -> u64 {
+        let Some(newer) = now.fill_ns else { return 0 };
+        let older = self.older.and_then(|older| older.tanks.get(tank)?.fill_ns).unwrap_or([0; 10]);
+        let cell = newer.iter().zip(&older).position(|(new, old)| new > old).unwrap_or(0);
+        let eighths = (cell as u64).saturating_sub(1);
+        (now.high as u64).saturating_mul(eighths).checked_div(8).unwrap_or(0)
+    }
+
     /// How each stage spent it.
     pub(super) fn times(&self) -> Vec<Times> {
         (0..self.newer.stages.len())

@@ -9,7 +9,7 @@ use crate::pipeline::relay::{Book, Relay};
 use crate::pipeline::segment::Clock;
 use crate::snapshot::{Join, Report, StageSnapshot, TankSnapshot};
 use crate::stage::line::Line;
-use crate::sync::{Arc, Mutex, lock};
+use crate::sync::{Arc, AtomicBool, Mutex, Ordering, lock};
 use crate::tank::{Events, Gauge};
 
 /// A segment as the monitor knows it.
@@ -31,6 +31,8 @@ pub(crate) struct Board {
     pub(crate) joins: Mutex<Vec<Join>>,
     /// How many segments may run at once, if that is known.
     pub(crate) cores: Mutex<Option<usize>>,
+    /// Each segment has a thread of its own.
+    pub(crate) on_threads: AtomicBool,
     pub(crate) book: Arc<Book>,
     /// Where the sink's path is now, if segments run each by itself.
     pub(crate) relay: Mutex<Option<Arc<Relay>>>,
@@ -56,6 +58,7 @@ impl Board {
             slowest: None,
             joins: lock(&self.joins).clone(),
             cores: *lock(&self.cores),
+            shares_threads: !self.on_threads.load(Ordering::Relaxed),
             path: match &*lock(&self.relay) {
                 Some(relay) => relay.waypoints(now_ns),
                 None => self.book.waypoints(),

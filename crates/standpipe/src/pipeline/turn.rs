@@ -1,7 +1,7 @@
 //! What was a poll of a segment, and what passed between two of them?
 
 use crate::pipeline::segment::Watch;
-use crate::snapshot::StageState;
+use crate::snapshot::{BusyAs, StageState};
 use crate::sync::Ordering;
 
 /// What a poll was.
@@ -55,7 +55,7 @@ impl Turn {
                 watch.meter.own_wait(span_ns);
             }
         }
-        watch.meter.polled();
+        watch.meter.polled(now_ns);
         now_ns
     }
 
@@ -66,6 +66,13 @@ impl Turn {
 
     /// A poll has ended; says when.
     pub(crate) fn end(&mut self, watch: &Watch, over: bool) -> u64 {
+        let now_ns = self.close(watch, over);
+        let begun_ns = watch.turn_ns.load(Ordering::Relaxed);
+        watch.meter.poll_took(now_ns.saturating_sub(begun_ns));
+        now_ns
+    }
+
+    fn close(&mut self, watch: &Watch, over: bool) -> u64 {
         if over {
             let now_ns = watch.now_ns();
             watch.meter.enter(StageState::Done, now_ns);
@@ -78,6 +85,9 @@ impl Turn {
         } else {
             let now_ns = watch.now_ns();
             self.pending_since_ns = Some(now_ns);
+            let yields = watch.yielded.load(Ordering::Relaxed);
+            let what = if yields { BusyAs::LetsOthers } else { BusyAs::OwnWait };
+            watch.meter.busy_as(what, now_ns);
             if let Some((relay, index)) = watch.relay.get() {
                 relay.works(*index, now_ns);
             }

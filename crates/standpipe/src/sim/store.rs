@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::mem;
+use std::panic::Location;
 
 use crate::critical::Path;
 use crate::gate::{Flow, Gate, Turn};
@@ -99,7 +100,12 @@ impl Store {
             Action::HandBack => return Written::Waits,
             Action::Refuse => self.meter.refused = self.meter.refused.saturating_add(1),
             Action::Break => return Written::Breaks,
-            Action::TakePastMark => self.admit(item, now_ns),
+            Action::TakePastMark => {
+                if self.gate.level() >= self.gate.marks().high() {
+                    self.meter.past_mark(Location::caller(), item.weight);
+                }
+                self.admit(item, now_ns);
+            }
             Action::DropArriving => {
                 self.meter.written.add(item.weight);
                 self.meter.dropped.newest.add(item.weight);
@@ -133,6 +139,7 @@ impl Store {
             self.meter.pauses = self.meter.pauses.saturating_add(1);
         }
         self.meter.after(true, self.gate.level());
+        self.meter.wrote();
         self.meter.written.add(item.weight);
         if item.weight > self.gate.marks().high() {
             self.meter.oversize = self.meter.oversize.saturating_add(1);

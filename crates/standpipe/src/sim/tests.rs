@@ -1,5 +1,6 @@
 //! The simulator against what can be computed by other means.
 
+mod findings;
 mod verdicts;
 
 use super::*;

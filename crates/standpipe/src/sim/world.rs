@@ -198,7 +198,7 @@ impl Trial {
             Some(path) => hand.trail.follow(&path, now_ns),
             None => hand.trail.go_on(now_ns),
         }
-        hand.meter.polled();
+        hand.meter.polled(now_ns);
         if hand.meter.is_waiting() {
             hand.meter.enter(StageState::Busy, now_ns);
         } else {
@@ -228,7 +228,7 @@ impl Trial {
     fn resume(&mut self, hand: usize, reason: Reason) {
         let now_ns = self.now_ns;
         let Some(hand) = self.hands.get_mut(hand) else { return };
-        hand.meter.polled();
+        hand.meter.polled(now_ns);
         match reason {
             Reason::Own => return,
             Reason::Item(tank) => {

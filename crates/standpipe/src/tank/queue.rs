@@ -189,6 +189,7 @@ impl<T> State<T> {
         self.meter.before(now_ns, before, self.gate.marks().high());
         let shuts = self.gate.admit(weight) == Flow::Wait && !was_shut;
         self.meter.after(now_ns.is_some(), self.gate.level());
+        self.meter.wrote();
         if shuts {
             self.meter.pauses = self.meter.pauses.saturating_add(1);
             self.tell_flow(&EventKind::Shut);
@@ -216,6 +217,9 @@ impl<T> State<T> {
         let turn = self.gate.release(weight);
         self.meter.after(now_ns.is_some(), self.gate.level());
         if turn == Turn::Opened {
+            if !self.seats.is_empty() {
+                self.meter.drained();
+            }
             self.opened(wakes);
             self.tell_flow(&EventKind::Drained);
         }
@@ -484,7 +488,14 @@ impl<T> Core<T> {
 
     pub(crate) fn snapshot(&self, now_ns: Option<u64>) -> TankSnapshot {
         let state = lock(&self.state);
-        state.meter.snapshot(self.name.clone(), self.unit, state.gate, now_ns)
+        let seen = state.meter.snapshot(self.name.clone(), self.unit, state.gate, now_ns);
+        TankSnapshot {
+            reader_parked: state.reader.is_some(),
+            writers_parked: state.seats.not_notified(),
+            held: self.is_held(),
+            ended: !matches!(state.end, End::Flowing),
+            ..seen
+        }
     }
 }
 

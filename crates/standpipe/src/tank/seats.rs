@@ -42,7 +42,12 @@ impl Seats {
 
     /// Whether nobody is left to notify.
     pub(super) fn all_notified(&self) -> bool {
-        self.notified == self.seats.len()
+        self.not_notified() == 0
+    }
+
+    /// How many are left to notify.
+    pub(super) fn not_notified(&self) -> usize {
+        self.seats.len().saturating_sub(self.notified)
     }
 
     /// Sits down, or stays in the seat one has. Returns a waker that is no

@@ -8,7 +8,7 @@ use crate::gate::Turn;
 use crate::sim::hand::{Output, Step};
 use crate::sim::store::{Item, Store, Written};
 use crate::sim::{Burden, Fate, Publish, Shape, Spread};
-use crate::snapshot::{StageState, Tally};
+use crate::snapshot::{BusyAs, StageState, Tally};
 
 /// Whether a hand can go on, or waits.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -230,6 +230,7 @@ impl Trial {
             }
             Some((item, Fate::Stall)) if hand.ticket == item => {
                 hand.step = Step::Stuck;
+                hand.meter.busy_as(BusyAs::OwnWait, now_ns);
                 return Then::Waits;
             }
             _ => {}
@@ -238,6 +239,11 @@ impl Trial {
         let more_ns = if fresh { crew.plan.batch_ns } else { 0 };
         hand.service_ns = crew.services.next(now_ns).saturating_add(more_ns);
         hand.step = Step::Worked;
+        if crew.plan.burden == Burden::Waits {
+            hand.meter.busy_as(BusyAs::OwnWait, now_ns);
+        } else {
+            hand.meter.poll_took(hand.service_ns);
+        }
         let ends_ns = now_ns.saturating_add(hand.service_ns);
         if self.task.is_some() && crew.plan.burden == Burden::Computes {
             self.now_ns = ends_ns;
@@ -451,7 +457,8 @@ impl Trial {
         }
         let turn = store.credit(earned, now_ns);
         place.due = store.gate.until_open();
-        if turn == Turn::Opened {
+        if turn == Turn::Opened && !store.writers.is_empty() {
+            store.meter.drained();
             self.wake_writers_by(tank, index);
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Trial;
 use crate::critical::Doing;
 use crate::error::StageId;
-use crate::snapshot::{CriticalPath, Join, Report, StageSnapshot, Unit};
+use crate::snapshot::{CriticalPath, Join, Report, StageSnapshot, TankSnapshot, Unit};
 
 impl Trial {
     /// The numbers of this moment, open waits included.
@@ -23,7 +23,13 @@ impl Trial {
                         self.crews.get(stage).map_or("", |crew| crew.plan.name.as_str())
                     };
                     let name = format!("{}→{}", name(store.joint.from), name(store.joint.to));
-                    store.meter.snapshot(name.into(), Unit::Weight, store.gate, Some(self.now_ns))
+                    let (unit, now_ns) = (Unit::Weight, Some(self.now_ns));
+                    TankSnapshot {
+                        reader_parked: !store.readers.is_empty(),
+                        writers_parked: store.writers.len(),
+                        ended: store.ended || store.stopped,
+                        ..store.meter.snapshot(name.into(), unit, store.gate, now_ns)
+                    }
                 })
                 .collect(),
             slowest: None,
@@ -33,6 +39,7 @@ impl Trial {
                 .map(|store| Join { from: store.joint.from, to: store.joint.to })
                 .collect(),
             cores: self.task.is_some().then_some(1),
+            shares_threads: self.task.is_some(),
             path: self.path_seen(),
         };
         report.slowest = report.verdict().slowest;
@@ -82,6 +89,7 @@ impl Trial {
             sum.paused_longest_ns = sum.paused_longest_ns.max(row.paused_longest_ns);
             sum.starved_longest_ns = sum.starved_longest_ns.max(row.starved_longest_ns);
             sum.polls = sum.polls.saturating_add(row.polls);
+            sum.poll_longest_ns = sum.poll_longest_ns.max(row.poll_longest_ns);
             sum.taken = sum.taken.plus(row.taken);
             sum.given = sum.given.plus(row.given);
         }
