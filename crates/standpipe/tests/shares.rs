@@ -275,6 +275,63 @@ async fn the_simulator_foretells_what_tasks_do() {
     }
 }
 
+/// Four stages: always the same, exponential, with rare long stalls, and one
+/// that is quick. Milliseconds; `faster` is a stage and how much less it takes.
+fn mixed(faster: Option<(usize, f64)>) -> [Vec<u64>; 4] {
+    let mut draw = standpipe::sim::Draw::new(11, 0);
+    let mut exponential = || 40.0 - 130.0 * (1.0 - draw.unit()).ln();
+    let mut spans: [Vec<f64>; 4] = [
+        vec![150.0; 1_000],
+        (0..1_000).map(|_| exponential()).collect(),
+        (0..1_000).map(|n| if n % 60 == 59 { 2_500.0 } else { 135.0 }).collect(),
+        vec![120.0; 1_000],
+    ];
+    if let Some((stage, part)) = faster {
+        spans[stage].iter_mut().for_each(|span| *span *= 1.0 - part);
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some ms")]
+    let whole = |span: &f64| span.round() as u64;
+    spans.map(|spans| spans.iter().map(whole).collect())
+}
+
+async fn four_stages(spans_ms: [Vec<u64>; 4], high: usize) -> Report {
+    let [first, second, third, fourth] = spans_ms;
+    Pipeline::from_with_clock("source", iter(0..1_000), paused_clock())
+        .transform("s0", Takes::new(first))
+        .tank(Tank::items(high))
+        .transform("s1", Takes::new(second))
+        .tank(Tank::items(high))
+        .transform("s2", Takes::new(third))
+        .tank(Tank::items(high))
+        .to("s3", Takes::new(fourth))
+        .spawn()
+        .await
+        .expect("nothing fails")
+        .report
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_faster_stage_gains_is_foretold_and_the_one_that_gains_most_is_named() {
+    for high in [1, 8, 64] {
+        let base = four_stages(mixed(None), high).await;
+        let verdict = base.verdict();
+        let mut gains = [0.0; 4];
+        for (part, points) in [(0.2, 0.04), (0.1, 0.03)] {
+            for (stage, gain) in gains.iter_mut().enumerate() {
+                let faster = four_stages(mixed(Some((stage, part))), high).await;
+                let took = faster.elapsed.as_secs_f64() / base.elapsed.as_secs_f64();
+                let foretold = 1.0 / (1.0 + verdict.what_if(stage, part).unwrap().gain);
+                let error = (took - foretold).abs();
+                assert!(error < points, "{high}, {stage} {part}: {took} {foretold}");
+                *gain = 1.0 - took;
+            }
+        }
+        let best = (0..4).max_by(|a, b| gains[*a].total_cmp(&gains[*b]));
+        let named = verdict.slowest.as_ref().map(|slowest| slowest.position);
+        assert_eq!(named, best, "{high}: {verdict} {gains:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn shares_and_hand_over_are_the_whole_time() {
     // on a clock that stands still while anybody can run nothing is hand-over

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use standpipe::snapshot::Report;
+use standpipe::snapshot::{Confidence, Report};
 
 use crate::lines::Line;
 use crate::rules;
@@ -95,6 +95,34 @@ pub(crate) struct Score {
     pub(crate) all: f64,
     pub(crate) clear: f64,
     pub(crate) regret: f64,
+}
+
+/// How often verdicts of one confidence are right.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Surety {
+    lines: usize,
+    right: usize,
+}
+
+impl Surety {
+    pub(crate) fn of(judged: &[Judged], confidence: Confidence) -> Self {
+        let (mut lines, mut right) = (0, 0);
+        for line in judged {
+            let slowest = line.report.slowest.as_ref();
+            if let Some(slowest) = slowest.filter(|slowest| slowest.confidence == confidence) {
+                lines += 1;
+                right += usize::from(slowest.position == best(&line.gains).0);
+            }
+        }
+        Self { lines, right }
+    }
+}
+
+impl fmt::Display for Surety {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let percent = 100.0 * number(self.right) / number(self.lines.max(1));
+        write!(f, "right in {percent:.1} % of {} lines", self.lines)
+    }
 }
 
 impl Score {

@@ -8,8 +8,9 @@ mod gates;
 mod lines;
 mod rules;
 
-use gates::{Asked, Ceilings, Draws, Forecasts, Judged, Score, judge};
+use gates::{Asked, Ceilings, Draws, Forecasts, Judged, Score, Surety, judge};
 use lines::{Line, Low, Set};
+use standpipe::snapshot::Confidence;
 
 fn main() {
     let (mut seed, mut lines, mut items) = (501, 400, 20_000);
@@ -55,6 +56,9 @@ fn main() {
             }
             if asked == Asked::WithOracle {
                 println!("  {:<14} {}", gates::ORACLE, Score::of(&judged, gates::ORACLE));
+            }
+            for sure in [Confidence::Certain, Confidence::Likely, Confidence::Unsure] {
+                println!("  {:<14} {}", format!("{sure:?}"), Surety::of(&judged, sure));
             }
             println!("  {}", Forecasts::of(&judged));
             println!("  {}", Ceilings::of(&judged));
