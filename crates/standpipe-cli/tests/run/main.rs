@@ -16,6 +16,7 @@ mod jobs;
 mod memory;
 mod observe;
 mod paths;
+mod publish;
 mod shells;
 mod signals;
 mod terminal;

@@ -1,6 +1,6 @@
 //! Is it the same by whichever path the bytes go?
 
-use crate::rig::{BIN, Scratch, feed, noise, run, shell, standpipe};
+use crate::rig::{BIN, Scratch, feed, noise, run, shell, standpipe, traced};
 
 /// Options that select the kernel tank, the user-memory tank, and marks of either.
 const PATHS: [&[&str]; 5] =
@@ -44,6 +44,62 @@ fn a_refused_splice_goes_on_as_a_copy() {
     let done = run(shell(&format!("\"$S\" --from {input} >>{output}")));
     assert_eq!(done.code(), 0, "{}", done.err);
     assert!(scratch.read("out") == [data.clone(), data].concat());
+}
+
+#[test]
+fn a_splice_that_is_refused_in_the_middle_loses_no_byte() {
+    let data = noise(3_000_003);
+    let scratch = Scratch::new();
+    let (input, output) = (scratch.file("in", &data), scratch.arg("out"));
+    for error in ["EINVAL", "ENOSYS"] {
+        for form in [&[][..], &["--", "cat", "::", "cat"]] {
+            let from = ["--overwrite", "--to", &output, "--from", &input];
+            // Each thread may splice four times; from file to file there is nothing to splice.
+            let inject = match form {
+                [] => format!("copy_file_range:error={error}:when=1+"),
+                _ => format!("splice:error={error}:when=5+"),
+            };
+            let done = run(traced(&inject, &standpipe(&[&from[..], form].concat())));
+            assert_eq!(done.code(), 0, "{}", done.err);
+            assert!(scratch.read("out") == data, "{inject}");
+            let changed: Vec<_> = done
+                .events("warning")
+                .into_iter()
+                .filter(|told| told["code"] == "path-changed")
+                .collect();
+            assert_eq!(changed.len(), if form.is_empty() { 1 } else { 3 }, "{:?}", done.events);
+            let sample = done.events("sample").pop().expect("there is a last one");
+            let tanks = sample["tanks"].as_array().expect("the schema says so");
+            assert!(tanks.iter().all(|tank| tank["path"] == "copy"), "{tanks:?}");
+        }
+    }
+}
+
+#[test]
+fn every_tank_says_which_way_its_bytes_take() {
+    let scratch = Scratch::new();
+    let (input, output) = (scratch.file("in", &noise(100_000)), scratch.arg("out"));
+    let ends = ["--overwrite", "--from", &input, "--to", &output];
+    for (path, form, expected) in [
+        (&[][..], &[][..], &["copy_file_range"][..]),
+        (&[], &["--", "cat", "::", "cat"], &["splice", "splice", "splice"]),
+        (&["--fast", "never"], &["--", "cat"], &["copy", "copy"]),
+        (&["--low", "50%"], &[], &["copy"]),
+        (&["-t", "3M"], &["--", "cat"], &["copy", "copy"]),
+    ] {
+        let done = run(standpipe(&[&["-v"], path, &ends[..], form].concat()));
+        assert_eq!(done.code(), 0, "{}", done.err);
+        let [start] = done.events("start")[..] else { panic!("{:?}", done.events) };
+        let tanks = start["tanks"].as_array().expect("the schema says so");
+        let told: Vec<&str> = tanks.iter().filter_map(|tank| tank["path"].as_str()).collect();
+        assert_eq!(told, expected);
+        for tank in tanks {
+            assert_eq!(tank["low"].is_null(), tank["path"] != "copy", "{tank}");
+        }
+        let note =
+            done.err.lines().find(|line| line.starts_with("note: tank ")).expect("it is shown");
+        assert!(expected.iter().all(|way| note.contains(&format!(" by {way}"))), "{note}");
+    }
 }
 
 #[test]

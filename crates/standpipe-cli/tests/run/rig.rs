@@ -36,6 +36,16 @@ pub(crate) fn standpipe<S: AsRef<OsStr>>(args: &[S]) -> Command {
     command
 }
 
+/// The same command under `strace`, which injects faults into its calls.
+pub(crate) fn traced(inject: &str, command: &Command) -> Command {
+    let mut traced = Command::new("strace");
+    traced.args(["-f", "-o", "/dev/null", "-e", &format!("inject={inject}")]);
+    traced.arg(command.get_program()).args(command.get_args());
+    traced.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    traced.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    traced
+}
+
 fn option(events: &Path) -> String {
     format!("--json={}", events.display())
 }
