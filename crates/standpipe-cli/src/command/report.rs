@@ -4,12 +4,14 @@
 //! Knows a plan, a line that is over and what was judged. Never knows colours or terminals.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use crate::end::{EndError, Finish, reason, shown};
 use crate::exec::gauge::Reading;
 use crate::exec::line::Line;
 use crate::exec::relay::Outcome;
 use crate::exec::resolve::Missing;
+use crate::exec::wall_clock;
 use crate::exit::{Cause, Exit, Judgement, Status};
 use crate::plan::{EndPlan, Plan, StageKind, TankPlan};
 use crate::size;
@@ -201,6 +203,27 @@ pub(crate) fn stopped_early(plan: &Plan, line: &Line, stage: usize, unread: Opti
         write!(text, "; {} bytes were left unread", size::count(unread)).ok();
     }
     text
+}
+
+/// Whom a line in which nothing moves is waiting for: the last stage that leaves bytes in the tank before it, or the
+/// first one, if there are none.
+pub(crate) fn waited_for(plan: &Plan, line: &Line, idle: Duration) -> Option<(usize, String)> {
+    let readings = line.readings();
+    let since = wall_clock().checked_sub(idle)?;
+    // The time of day alone: `2026-11-23T09:14:13Z`.
+    let since = humantime::format_rfc3339_seconds(since).to_string();
+    let since = since.get(11..19)?;
+    let tank = readings.iter().rposition(|reading| reading.level > 0);
+    let (stage, verb, id, state) = match tank {
+        Some(tank) => {
+            let full = readings[tank].shut || readings[tank].level >= readings[tank].high;
+            let held = format!("holds {}", size::size(readings[tank].level));
+            (tank + 1, "read", &plan.tanks[tank].id, if full { "is full".to_owned() } else { held })
+        }
+        None => (0, "written", &plan.tanks.first()?.id, "is empty".to_owned()),
+    };
+    let who = format!("stage {} {}", plan.stages[stage].id, label(plan, stage));
+    Some((stage, format!("{who} has not {verb} since {since} UTC (tank {id} {state})")))
 }
 
 /// A stage as it is named in a sentence.

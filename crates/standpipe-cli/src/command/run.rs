@@ -38,6 +38,8 @@ use crate::view::{Outcome as Ending, Progress, Report, Severity, View};
 const LOOK: Duration = Duration::from_millis(250);
 /// Commands that are done may leave somebody who still holds their stderr: this long is listened on.
 const LISTEN: Duration = Duration::from_millis(500);
+/// When nothing has moved for this long, it is said who holds it up.
+const STALLED: Duration = Duration::from_secs(30);
 /// A pipe that is held after its stage has gone is told of after this long.
 const HELD: Duration = Duration::from_secs(5);
 
@@ -116,6 +118,8 @@ pub(crate) fn run(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Exit {
         drain_until: None,
         cut: None,
         told_held: false,
+        told_stalled: false,
+        waited_for: None,
         screen: screen.clone(),
         past: Past::new(ready.total),
         chronicle,
@@ -255,6 +259,10 @@ struct Run<'plan> {
     drain_until: Option<Instant>,
     cut: Option<Cut>,
     told_held: bool,
+    /// Nothing moves, and that was told.
+    told_stalled: bool,
+    /// Whom the run waited for when it was given up.
+    waited_for: Option<String>,
     screen: Screen,
     past: Past,
     /// What is told to the record, if there is one.
@@ -285,6 +293,7 @@ impl Run<'_> {
             let moved = self.line.moved();
             if moved != self.progress.0 {
                 self.progress = (moved, at);
+                self.told_stalled = false;
             }
             self.past.note(&self.line, at);
             let ran = self.ran(at);
@@ -353,10 +362,33 @@ impl Run<'_> {
             self.cut = Some(Cut::Timeout);
         } else if self.plan.stall.is_some_and(|limit| idle >= limit) {
             self.cut = Some(Cut::Stall);
+            self.waited_for = report::waited_for(self.plan, &self.line, idle).map(|(_, why)| why);
         } else {
+            self.tell_stalled(idle);
             return;
         }
         self.line.abort();
+    }
+
+    /// Bytes wait and nobody takes them: half the time until the run is given up, it is said who does not.
+    fn tell_stalled(&mut self, idle: Duration) {
+        let patience = self.plan.stall.map_or(STALLED, |limit| (limit / 2).min(STALLED));
+        if self.told_stalled || idle < patience {
+            return;
+        }
+        self.told_stalled = true;
+        let found = report::waited_for(self.plan, &self.line, idle);
+        let Some((stage, why)) =
+            found.filter(|_| self.line.readings().iter().any(|tank| tank.level > 0))
+        else {
+            return;
+        };
+        let report = report::note(format!("stalled {}: {why}", size::time(idle)));
+        let remark = Remark::stage("stalled", &self.plan.stages[stage].id);
+        self.screen.record_remark(remark, &report);
+        if !self.plan.display.quiet {
+            self.screen.show(|view| view.report(&report));
+        }
     }
 
     /// A stage may be gone and its output still be held, by a process it left behind.
@@ -490,7 +522,7 @@ impl Run<'_> {
         let drained = cut == Cut::Signal(SIGTERM)
             && judged.failed.is_none_or(|stage| stage == 0)
             && self.line.drained();
-        let details = match finish {
+        let details: Vec<String> = match finish {
             Some(Finish::Publish(publication)) if drained => {
                 let kept = self.line.sink().map(|port| publication.keep_partial(port));
                 match kept {
@@ -504,6 +536,7 @@ impl Run<'_> {
                 report::published(finish.as_ref(), &self.line).into_iter().collect()
             }
         };
+        let details = self.waited_for.iter().cloned().chain(details).collect();
         let report = Report { severity, what, details, hint: None };
         self.screen.fail(Failure { kind, stage: None }, &report);
         exit

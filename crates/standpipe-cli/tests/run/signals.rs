@@ -315,6 +315,29 @@ fn deadlines_are_124() {
 }
 
 #[test]
+fn a_stall_is_told_before_it_is_the_end_and_names_who_does_not_read() {
+    for (path, state) in [(&[][..], "is full)"), (&["--fast", "never"], "is full)")] {
+        let text = "yes | sleep 60 | cat";
+        let done = run(standpipe(&[path, &["--stall", "1s", "-c", text]].concat()));
+        let who = "stage 2 `sleep 60` has not read since ";
+        done.failed(124, &["note: stalled ", who, "error: nothing moved for 1s", state]);
+        let stalled: Vec<_> =
+            done.events("warning").into_iter().filter(|told| told["code"] == "stalled").collect();
+        assert_eq!((stalled.len(), &stalled[0]["stage"]), (1, &"2".into()));
+        assert_eq!(
+            (&done.end()["status"], &done.end()["failed"]["kind"]),
+            (&"stalled".into(), &"stall".into())
+        );
+        let details = done.end()["failed"]["details"].to_string();
+        assert!(details.contains(who), "{details}");
+    }
+    // Nothing waits here: it is idle, which is worth no line, until there is a limit to it.
+    let done = run(standpipe(&["--stall", "500ms", "-c", "sleep 60 | cat"]));
+    done.failed(124, &["stage 1 `sleep 60` has not written since "]);
+    assert!(!done.err.contains("note: stalled"), "{}", done.err);
+}
+
+#[test]
 fn suspended_time_is_no_stall() {
     let mut command = standpipe(&["--stall", "1s"]);
     command.stdin(Stdio::piped());
