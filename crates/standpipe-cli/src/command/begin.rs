@@ -9,21 +9,27 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::args::{Environment, Typed, UsageError};
+use crate::args::{Environment, Typed, UsageError, ViewChoice};
 use crate::command::record::Record;
 use crate::command::run::run;
 use crate::command::screen::{Failure, Screen};
 use crate::command::signals::Inbox;
 use crate::end::EndError;
+use crate::exec::stdio::share_a_terminal;
 use crate::exit::Exit;
 use crate::plan::Plan;
 use crate::view::{Report, Severity};
 
 /// Runs what was typed; all that is to be said has been said when it returns.
 pub(crate) fn begin(typed: Typed, environment: &Environment) -> Exit {
-    let (events, display) = (typed.events.clone(), typed.display);
+    let (events, mut display) = (typed.events.clone(), typed.display);
     let plan = typed.load().and_then(|typed| Plan::new(typed, environment));
     let name = plan.as_ref().ok().and_then(|plan| plan.name.clone());
+    let mixes = |plan: &Plan| plan.writes_stdout() && share_a_terminal();
+    if display.view == ViewChoice::Auto && plan.as_ref().is_ok_and(mixes) {
+        // A line that is redrawn would get between the lines of the data.
+        display.view = ViewChoice::None;
+    }
     let screen_with = |record| Screen::new(&display, name.as_deref(), record);
     let clash = events.as_ref().zip(plan.as_ref().ok()).map(|(to, plan)| plan.check_events(to));
     if let Some(Err(error)) = clash {

@@ -20,6 +20,7 @@ use crate::exec::millis;
 use crate::exec::times::{share, since};
 use crate::exit::{Cause, EarlyStop, Status, judge, settled};
 use crate::plan::Plan;
+use crate::view::Who;
 use crate::view::event::{
     Drain, Event, Memory, Sample, SampleStage, SampleTank, Share, SlowestChange, StageExit, Start,
     StartStage, StartTank, TankTurn, Verdict, Warning, rounded,
@@ -301,8 +302,11 @@ impl<'plan> Chronicle<'plan> {
             told => told.flatten(),
         };
         self.told = Some(ruling.stage);
-        let because =
-            ruling.slowest.why.unwrap_or_else(|| "no stage waited for another".to_owned());
+        let because = match (&ruling.slowest.who, ruling.slowest.why) {
+            // What is no stage has no id to be named by.
+            (Who::Stage(who), Some(why)) if ruling.stage.is_none() => format!("{who}: {why}"),
+            (_, why) => why.unwrap_or_else(|| "no stage waited for another".to_owned()),
+        };
         self.record.offer(&Event::Slowest(SlowestChange {
             stage: ruling.stage.map(|stage| self.id(stage)),
             previous: previous.map(|stage| self.id(stage)),

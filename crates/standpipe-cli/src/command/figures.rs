@@ -197,7 +197,7 @@ fn slowest(plan: &Plan, times: &[Times], readings: &[Reading]) -> Option<Ruling>
     if plan.rate.is_some() && stage <= 1 && held > full.max(at.busy_ns) {
         return Some(none(Slowest {
             who: Who::Stage("the limit of `--rate`".to_owned()),
-            why: Some(format!("the limit of `--rate` holds {} back", label(plan, 0))),
+            why: Some(format!("it holds {} back", label(plan, 0))),
             ..nobody()
         }));
     }

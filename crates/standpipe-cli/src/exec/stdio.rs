@@ -3,8 +3,8 @@
 //! # Knows / never knows
 //! Knows descriptors 0, 1 and 2. Never knows which stage uses them.
 
-use std::io;
-use std::os::fd::AsFd;
+use std::io::{self, IsTerminal};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::exec::outset;
 use crate::exec::port::{Kind, kind_of};
@@ -34,6 +34,14 @@ pub(crate) fn was_closed(stream: Stream) -> bool {
 pub(crate) fn stdout_reader_gone() -> bool {
     matches!(kind_of(io::stdout().as_fd()), Ok(Kind::Pipe | Kind::SharedSocket))
         && reader_gone(io::stdout().as_fd())
+}
+
+/// Says whether stdout and stderr are the same terminal: what is written to one gets between the lines of the other.
+pub(crate) fn share_a_terminal() -> bool {
+    let device = |fd: BorrowedFd<'_>| rustix::fs::fstat(fd).ok().map(|stat| stat.st_rdev);
+    io::stdout().is_terminal()
+        && io::stderr().is_terminal()
+        && device(io::stdout().as_fd()) == device(io::stderr().as_fd())
 }
 
 /// Replaces our stdin by `/dev/null`, if it is a pipe or socket: its writer must see when the one who reads it has

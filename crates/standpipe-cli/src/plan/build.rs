@@ -20,6 +20,17 @@ const MEMORY_BYTES: u64 = 64 << 20;
 const DRAIN: Duration = Duration::from_secs(10);
 
 impl Plan {
+    /// Says whether data goes to our own stdout.
+    pub(crate) fn writes_stdout(&self) -> bool {
+        let last = self.stages.last().map(|stage| &stage.kind);
+        let stdout = EndPlan::Fd(1);
+        match last {
+            Some(StageKind::Command(_)) => true,
+            Some(StageKind::Sink { end, .. }) => *end == EndPlan::Stdio || *end == stdout,
+            _ => false,
+        }
+    }
+
     /// Refuses events that would get into the data.
     ///
     /// # Errors
@@ -28,13 +39,7 @@ impl Plan {
         let last = self.stages.last().map(|stage| &stage.kind);
         let clash = match to {
             EventsTo::Stderr => false,
-            EventsTo::Fd(1) => matches!(
-                last,
-                Some(
-                    StageKind::Command(_)
-                        | StageKind::Sink { end: EndPlan::Stdio | EndPlan::Fd(1), .. }
-                )
-            ),
+            EventsTo::Fd(1) => self.writes_stdout(),
             EventsTo::Fd(number) => {
                 matches!(last, Some(StageKind::Sink { end: EndPlan::Fd(sink), .. }) if sink == number)
             }

@@ -81,6 +81,34 @@ fn a_file_that_may_not_grow_leaves_the_old_one_and_no_hidden_one() {
     }
 }
 
+/// A file system of our own needs a user namespace. Where there is none the limit of a file's size has to do, which
+/// the test above has, too; the words then differ.
+#[test]
+fn a_file_system_that_is_full_leaves_the_old_file_and_no_hidden_one() {
+    let scratch = Scratch::new();
+    let disk = scratch.arg("disk");
+    std::fs::create_dir(&disk).expect("it is new");
+    let mount = format!("mount -t tmpfs -o size=16m none {disk}");
+    let has_mounts = run(shell(&format!("unshare -rm sh -c '{mount}'"))).status.success();
+    let (before, reason) = match has_mounts {
+        true => (format!("{mount} && "), "no space left on device"),
+        false => ("ulimit -f 32768 && ".to_owned(), "file too large"),
+    };
+    let wrap = if has_mounts { "unshare -rm " } else { "" };
+    for form in ["--from zero:32M", "--from zero:32M --fast never", "--from zero:32M -- cat"] {
+        let script = format!(
+            "{before} echo old >{disk}/old && {{ \"$S\" --overwrite --to {disk}/old {form}; code=$?; }};
+             ls -A {disk}; cat {disk}/old; exit $code"
+        );
+        // The command is named in the script, which is handed on as it is.
+        let done = run(shell(&format!("{wrap}sh -c '{}'", script.replace('\'', "'\\''"))));
+        let (what, where_) = (format!("cannot write `{disk}/old`: {reason}"), "after 1");
+        done.failed(125, &[&what, where_, "nothing was published", "is untouched"]);
+        assert_eq!(done.text(), "old\nold\n", "{form}");
+        assert_eq!(done.end()["failed"]["kind"], "end");
+    }
+}
+
 #[test]
 fn a_file_that_came_up_during_the_run_is_untouched() {
     let scratch = Scratch::new();

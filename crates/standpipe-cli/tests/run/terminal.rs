@@ -11,6 +11,23 @@ use crate::rig::standpipe;
 
 /// Runs with a terminal of so many columns and rows as stderr; what was drawn on it.
 fn drawn(size: [u16; 2], variables: &[(&str, &str)], args: &[&str]) -> String {
+    drawn_beside(Beside::Nothing, size, variables, args)
+}
+
+/// What stdout is.
+#[derive(PartialEq, Eq)]
+enum Beside {
+    Nothing,
+    /// The same terminal.
+    Data,
+}
+
+fn drawn_beside(
+    beside: Beside,
+    size: [u16; 2],
+    variables: &[(&str, &str)],
+    args: &[&str],
+) -> String {
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("there are terminals");
     grantpt(&ours).and_then(|()| unlockpt(&ours)).expect("it is ours");
     let [ws_col, ws_row] = size;
@@ -19,7 +36,11 @@ fn drawn(size: [u16; 2], variables: &[(&str, &str)], args: &[&str]) -> String {
     let name = ptsname(&ours, Vec::new()).expect("it has a name").into_string().expect("in UTF-8");
     let theirs = File::options().write(true).open(name).expect("it is unlocked");
     let mut command = standpipe(args);
-    command.env("TERM", "xterm").stdout(Stdio::null()).stderr(theirs);
+    let stdout = match beside {
+        Beside::Nothing => Stdio::null(),
+        Beside::Data => theirs.try_clone().expect("there are descriptors").into(),
+    };
+    command.env("TERM", "xterm").stdout(stdout).stderr(theirs);
     command.envs(variables.iter().copied());
     let mut child = command.spawn().expect("it starts");
     drop(command); // it holds their side
@@ -47,6 +68,21 @@ fn a_line_is_redrawn_and_a_summary_follows() {
     let text = drawn([80, 24], &[], &RUN);
     assert!(text.contains("\r0 B ") || text.contains(" KiB "), "{text:?}");
     assert!(text.contains("\x1b[K") && text.contains("\x1b[1mSLOWEST: "), "{text:?}");
+}
+
+/// The output of the last stage began behind the line that is redrawn, and the next drawing went over it.
+#[test]
+fn a_line_that_is_redrawn_does_not_get_into_the_data_at_the_same_terminal() {
+    let script = "cat >/dev/null; echo the data";
+    let args = ["-r", "1MB/s", "--from", "zero:400K", "--", "sh", "-c", script];
+    let text = drawn_beside(Beside::Data, [80, 24], &[], &args);
+    assert!(text.starts_with("the data\r\n\x1b[1mSLOWEST: "), "{text:?}");
+    let asked =
+        drawn_beside(Beside::Data, [80, 24], &[], &[&["--view", "line"], &args[..]].concat());
+    assert!(asked.contains("\x1b[K"), "{asked:?}");
+    let elsewhere =
+        [&args[..5], &["sh", "-c", "cat >/dev/null", "::", "cat"], &["::", "null:"]].concat();
+    assert!(drawn_beside(Beside::Data, [80, 24], &[], &elsewhere).contains("\x1b[K"));
 }
 
 #[test]
