@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 
 use rustix::fs::{Mode, OFlags, fcntl_setfl};
 use rustix::process::Signal;
+use serde_json::Value;
 
 use crate::record::valid;
 use crate::rig::{BIN, Live, Scratch, feed, run, shell, standpipe};
@@ -35,7 +36,8 @@ fn on_stderr_events_take_the_place_of_all_else() {
         let said: Vec<_> = events.iter().filter(|event| event["code"] == "stderr").collect();
         assert_eq!(said.len(), 2, "{}", done.err);
         assert_eq!(said[0]["message"], "a \\u{1b}[31mword");
-        let exit = events.iter().find(|event| event["event"] == "stage_exit").expect("it is told");
+        let is_exit = |event: &&Value| event["event"] == "stage_exit" && event["stage"] == "1";
+        let exit = events.iter().find(is_exit).expect("it is told");
         assert_eq!(exit["stderr_tail"], "a \\u{1b}[31mword\nlast");
         let end = events.last().expect("there are events");
         assert_eq!((&end["event"], &end["failed"]["stage"]), (&"end".into(), &"1".into()));

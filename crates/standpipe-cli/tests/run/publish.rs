@@ -98,16 +98,18 @@ fn a_kill_at_any_step_leaves_nothing_the_old_file_or_all_of_the_new_one() {
                 steps.insert((name, *number));
             }
         }
-        let mut outcomes = BTreeSet::new();
+        let (mut outcomes, mut kills) = (BTreeSet::new(), 0);
         for (name, number) in steps {
             let scratch = prepared(way);
             let kill = format!("inject={name}:signal=KILL:when={number}");
             let (signal, _) = trace(&scratch, way, Some(&kill));
-            assert_eq!(signal, Some(9), "{kill}");
+            // How often a thread reads may differ by one from run to run; one that is not killed is whole.
+            assert!(matches!(signal, None | Some(9)), "{kill}: {signal:?}");
+            kills += u32::from(signal.is_some());
             let out = std::fs::read(scratch.path("out")).ok();
             let is_new = out.as_deref() == Some(&[b'n'; NEW]);
             assert!(
-                is_new || out.as_deref() == way.old,
+                is_new || (signal.is_some() && out.as_deref() == way.old),
                 "{kill}: {:?} bytes",
                 out.map(|out| out.len())
             );
@@ -120,6 +122,7 @@ fn a_kill_at_any_step_leaves_nothing_the_old_file_or_all_of_the_new_one() {
             assert_eq!(run(standpipe(&again)).code(), 0);
             assert_eq!((scratch.read("out").len(), hidden(&scratch)), (NEW, left));
         }
+        assert!(kills >= 8, "{kills} kills");
         assert_eq!(outcomes, BTreeSet::from([false, true]), "both sides of the rename were seen");
     }
 }
