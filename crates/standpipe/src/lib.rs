@@ -64,6 +64,8 @@
 //! If it fails, [`PipelineError`] has the first cause, the stage it came from
 //! and the numbers up to then. [`Monitor`](pipeline::Monitor) has them while it
 //! runs, changes marks, cancels and drains.
+//! [`Report::verdict`] says what limits the flow and what a faster stage would
+//! gain, [`diagnose::findings`] what is amiss.
 //!
 //! # The rooms, and an order of reading
 //!
@@ -73,7 +75,9 @@
 //!   stage      who works on the items
 //!   tank       where an item waits
 //!   ─────────  below: no runtime, no clock, no I/O
+//!   sim        what would happen (a feature)
 //!   diagnose   what the numbers mean
+//!   critical   whose time the result waits for (private)
 //!   meter      what happened, how long (private)
 //!   gate       may I write?
 //!   overflow   what becomes of an item at a shut tank
@@ -91,6 +95,9 @@
 //!
 //! `tokio` (default): files, sockets, processes, [`Ready::spawn`] and
 //! [`Monitor::shutdown`]. Without it the core needs no runtime.
+//!
+//! `sim`: pipelines in virtual time, to ask what would happen. It runs the
+//! gate, the meters and the diagnosis themselves.
 //!
 //! [`Ready::spawn`]: pipeline::Ready::spawn
 //! [`Monitor::shutdown`]: pipeline::Monitor::shutdown
