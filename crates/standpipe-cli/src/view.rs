@@ -93,9 +93,9 @@ pub(crate) struct Slowest {
 /// What is slow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
-    /// What a filter reads from.
+    /// Whoever writes what the first stage reads.
     Input,
-    /// What a filter writes to.
+    /// Whoever reads what the last stage writes.
     Output,
     /// A stage, as `2 gzip -6`.
     Stage(String),

@@ -15,12 +15,14 @@ mod chain;
 mod family;
 mod process;
 mod sampler;
+mod side;
 mod stages;
 
 pub(crate) use chain::{Chain, Unseen, find, find_below};
 pub(crate) use family::{Family, Member};
 pub(crate) use process::{Doing, Pid, named};
 pub(crate) use sampler::{LinkSeen, Sampler, Seen};
+pub(crate) use side::Side;
 
 /// Waits, on a thread that has nothing else to do.
 pub(crate) fn nap(time: Duration) {

@@ -147,17 +147,11 @@ impl Past {
         let readings = line.readings();
         let (bytes_in, bytes_out) = totals(&readings);
         let times = line.times(at);
-        let last = times.len() - 1;
-        let row = |(index, times): (usize, &Times)| {
-            // A side without a tank was not watched, and what was not watched is not known.
-            let command = matches!(plan.stages[index].kind, StageKind::Command(_));
-            let (blind_before, blind_after) = (command && index == 0, command && index == last);
-            StageShares {
-                label: label(plan, index),
-                busy: (!(blind_before && blind_after)).then(|| share(times.busy_ns, times)),
-                paused: (!blind_after).then(|| share(times.paused_ns, times)),
-                starved: (!blind_before).then(|| share(times.starved_ns, times)),
-            }
+        let row = |(index, times): (usize, &Times)| StageShares {
+            label: label(plan, index),
+            busy: Some(share(times.busy_ns, times)),
+            paused: Some(share(times.paused_ns, times)),
+            starved: Some(share(times.starved_ns, times)),
         };
         Summary {
             bytes_in,
@@ -215,6 +209,25 @@ fn slowest(plan: &Plan, times: &[Times], readings: &[Reading]) -> Option<Ruling>
     if let Some(below) = times.get(stage + 1).filter(|below| below.starved_ns > 0) {
         let starved = percent(below.starved_ns, below);
         why.push(format!("{} is starved {starved}", label(plan, stage + 1)));
+    }
+    // a command at a stream of somebody else's that waits for it is not to blame
+    let is_command = matches!(plan.stages[stage].kind, StageKind::Command(_));
+    let outside = if is_command && stage == 0 && at.starved_ns > at.busy_ns {
+        Some((
+            Who::Input,
+            format!("{} is starved {}", label(plan, stage), percent(at.starved_ns, at)),
+        ))
+    } else if is_command && stage + 1 == times.len() && at.paused_ns > at.busy_ns {
+        Some((
+            Who::Output,
+            format!("{} is paused {}", label(plan, stage), percent(at.paused_ns, at)),
+        ))
+    } else {
+        None
+    };
+    if let Some((who, waits)) = outside {
+        why.insert(0, waits);
+        return Some(none(Slowest { who, why: Some(why.join(", ")), ..nobody() }));
     }
     let advice = advice(plan, stage);
     let slowest = Slowest {

@@ -36,6 +36,8 @@ use crate::view::{Outcome as Ending, Progress, Report, Severity, View};
 
 /// The loop looks around at least this often.
 const LOOK: Duration = Duration::from_millis(250);
+/// The same while a command waits at a stream of somebody else's.
+const LOOK_ASIDE: Duration = Duration::from_millis(50);
 /// Commands that are done may leave somebody who still holds their stderr: this long is listened on.
 const LISTEN: Duration = Duration::from_millis(500);
 /// When nothing has moved for this long, it is said who holds it up.
@@ -275,7 +277,8 @@ impl Run<'_> {
         let mut over_since: Option<Instant> = None;
         loop {
             let patience = self.chronicle.as_ref().map_or(LOOK, |told| told.patience(now()));
-            if self.line.wait(LOOK.min(patience)).is_err() {
+            let look = if self.line.looks_aside() { LOOK_ASIDE } else { LOOK };
+            if self.line.wait(look.min(patience)).is_err() {
                 self.line.kill();
             }
             let over = self.line.look();

@@ -36,6 +36,7 @@ use crate::exec::times::between;
 use crate::exec::{nanos, now};
 use crate::exit::{StageEnd, Status};
 use crate::plan::{CommandLine, TankPlan};
+use crate::watch::Side;
 
 /// The most pipe memory one run takes: an unprivileged user has 64 MiB in all, and past it every new pipe of that
 /// user shrinks to 8 KiB.
@@ -100,6 +101,8 @@ pub(crate) struct Line {
     /// After an abort: processes that lost their parent, and when they are killed.
     strays: Vec<Member>,
     strays_kill_at: Option<Instant>,
+    /// Commands at streams that are not ours, by their stage: the first, the last.
+    sides: Vec<(usize, Side)>,
     /// Some pipe stayed smaller than planned, because the kernel or the budget said so.
     pub(crate) cramped: bool,
 }
@@ -150,6 +153,7 @@ impl Line {
             ends: Vec::new(),
             strays: Vec::new(),
             strays_kill_at: None,
+            sides: Vec::new(),
             cramped: false,
         };
         let mut seams = Seams { setup, upper: None, joints: Vec::new(), spent: 0, cramped: false };
@@ -192,11 +196,21 @@ impl Line {
             });
         }
         line.cramped = seams.cramped;
+        line.look_aside();
         for (tank, joint) in seams.joints.into_iter().enumerate() {
             let pump = line.pump(tank, joint, setup);
             line.tanks.push(pump.map_err(|error| StartError { stage: tank, error })?);
         }
         Ok(line)
+    }
+
+    /// Begins to look at the commands whose input or output is not ours.
+    fn look_aside(&mut self) {
+        let (at, last) = (now(), self.stages.len().saturating_sub(1));
+        let pid = |stage: usize| Some((stage, self.stages.get(stage)?.child.as_ref()?.pid()));
+        let input = pid(0).map(|(stage, pid)| (stage, Side::input(pid, at)));
+        let output = pid(last).map(|(stage, pid)| (stage, Side::output(pid, at)));
+        self.sides = input.into_iter().chain(output).collect();
     }
 
     fn pump(&self, tank: usize, joint: Joint, setup: &Setup<'_>) -> io::Result<Pump> {
@@ -255,6 +269,11 @@ impl Line {
         }
         self.look_for_rests();
         let at = now();
+        for (stage, side) in &mut self.sides {
+            if self.stages[*stage].ended.is_none() {
+                side.look(at);
+            }
+        }
         for stage in &mut self.stages {
             if stage.term_at.is_some_and(|when| when <= at) {
                 stage.term_at = None;
@@ -442,6 +461,11 @@ impl Line {
         self.tanks.iter().map(|tank| tank.gauge.read()).collect()
     }
 
+    /// Whether commands are looked at beside the tanks, so that it pays to look more often.
+    pub(crate) fn looks_aside(&self) -> bool {
+        !self.sides.is_empty()
+    }
+
     /// Where each stage's time went until `at`.
     pub(crate) fn times(&self, at: Instant) -> Vec<Times> {
         let readings = self.readings();
@@ -451,7 +475,18 @@ impl Line {
             let ran_ns = nanos(until.saturating_duration_since(self.start));
             between(ran_ns, before, readings.get(index))
         };
-        self.stages.iter().enumerate().map(times).collect()
+        let mut all: Vec<Times> = self.stages.iter().enumerate().map(times).collect();
+        for (stage, side) in &self.sides {
+            let times = &mut all[*stage];
+            let waited_ns = side.waited_ns().min(times.busy_ns);
+            times.busy_ns -= waited_ns;
+            if side.is_input() {
+                times.starved_ns += waited_ns;
+            } else {
+                times.paused_ns += waited_ns;
+            }
+        }
+        all
     }
 
     /// Bytes moved so far, in all tanks: the measure of progress.

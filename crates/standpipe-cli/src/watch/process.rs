@@ -123,6 +123,18 @@ pub(crate) fn parent(pid: Pid) -> Option<Pid> {
     Stat::of(pid).map(|stat| stat.parent)
 }
 
+/// The last of those that descend from it in an unbroken line: who works for a shell that waits.
+pub(crate) fn youngest_below(pid: Pid) -> Option<Pid> {
+    let parents: Vec<(Pid, Pid)> = all().filter_map(|pid| Some((pid, parent(pid)?))).collect();
+    let child =
+        |of: Pid| parents.iter().filter(|(_, parent)| *parent == of).map(|(pid, _)| *pid).max();
+    // a parent is never its own descendant, but the numbers were read one after the other
+    (0..parents.len())
+        .try_fold(pid, |at, _| child(at).ok_or(at))
+        .err()
+        .filter(|found| *found != pid)
+}
+
 /// When it began: together with its number that is one process and no later one.
 pub(crate) fn begun(pid: Pid) -> Option<u64> {
     Stat::of(pid).map(|stat| stat.begun_ticks)
@@ -244,6 +256,33 @@ pub(crate) fn is_unread(pid: Pid, fd: i32, inode: u64) -> bool {
     // a write end says so at once
     let asked = poll(&mut ask, Some(&Timespec::default()));
     asked.is_ok() && ask[0].revents().contains(PollFlags::ERR)
+}
+
+/// Whether a process has a pipe on its stdin in which nothing is.
+pub(crate) fn is_dry(pid: Pid) -> bool {
+    match stream(pid, 0) {
+        Some((path, FileType::Fifo)) => reopen(&path, OFlags::RDONLY)
+            .and_then(|pipe| rustix::io::ioctl_fionread(&pipe))
+            .is_ok_and(|bytes| bytes == 0),
+        _ => false,
+    }
+}
+
+/// Whether the pipe on a process's stdout has no room for a page.
+pub(crate) fn is_full(pid: Pid) -> bool {
+    let Some((path, FileType::Fifo)) = stream(pid, 1) else { return false };
+    reopen(&path, OFlags::WRONLY).is_ok_and(|pipe| {
+        let mut ask = [PollFd::new(&pipe, PollFlags::OUT)];
+        poll(&mut ask, Some(&Timespec::default())) == Ok(0)
+    })
+}
+
+/// What a process has at a descriptor, not opened.
+fn stream(pid: Pid, fd: i32) -> Option<(OwnedFd, FileType)> {
+    let path = open(of(pid, &format!("fd/{fd}")), OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    let path = path.ok()?;
+    let kind = FileType::from_raw_mode(fstat(&path).ok()?.st_mode);
+    Some((path, kind))
 }
 
 /// A pipe of a process. A path alone opens nothing: a device or another pipe must not feel it.

@@ -18,5 +18,6 @@ mod observe;
 mod paths;
 mod publish;
 mod shells;
+mod sides;
 mod signals;
 mod terminal;
