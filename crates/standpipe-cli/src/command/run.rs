@@ -37,7 +37,7 @@ use crate::view::{Outcome as Ending, Progress, Report, Severity, View};
 /// The loop looks around at least this often.
 const LOOK: Duration = Duration::from_millis(250);
 /// The same while a command waits at a stream of somebody else's.
-const LOOK_ASIDE: Duration = Duration::from_millis(50);
+const LOOK_ASIDE: Duration = Duration::from_millis(100);
 /// Commands that are done may leave somebody who still holds their stderr: this long is listened on.
 const LISTEN: Duration = Duration::from_millis(500);
 /// When nothing has moved for this long, it is said who holds it up.

@@ -11,6 +11,9 @@ use super::process::{self, Pid, Way};
 /// Stages beyond this are not followed: a ring of pipes must end somewhere.
 const LONGEST: usize = 64;
 
+/// The name of our own processes.
+const OURS: &str = "standpipe";
+
 /// A pipeline, upstream first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Chain {
@@ -184,6 +187,14 @@ fn look(pid: Pid, narrow: impl FnOnce(&mut Map)) -> Result<Chain, Unseen> {
     let mut map = Map::look();
     narrow(&mut map);
     let entry = map.entry(pid).ok_or(Unseen::NoPipe)?;
+    if let Some(chain) =
+        [Some(pid), map.parents.get(&entry).copied(), map.parents.get(&pid).copied()]
+            .into_iter()
+            .flatten()
+            .find_map(|run| run_of_ours(&map, run))
+    {
+        return Ok(chain);
+    }
     let mut links = vec![link(&map, &siblings(&map, entry))];
     let mut seen: BTreeSet<Pid> = links[0].pids.iter().copied().collect();
     while let Some(input) = links[0].input.filter(|_| links.len() < LONGEST) {
@@ -218,6 +229,18 @@ fn look(pid: Pid, narrow: impl FnOnce(&mut Map)) -> Result<Chain, Unseen> {
         !map.readers.contains_key(&inode) && process::is_unread(pid, fd, inode)
     });
     Ok(Chain { links, unread })
+}
+
+/// The stages of a run of standpipe. It stands between each two of them, so no pipe joins them; but it started them in
+/// their order, and what it pumps is what each of them reads.
+fn run_of_ours(map: &Map, run: Pid) -> Option<Chain> {
+    if process::name(run).as_deref() != Some(OURS) {
+        return None;
+    }
+    let has = |pid: Pid| map.reads(pid).is_some() || map.writes(pid).is_some();
+    let children = map.parents.iter().filter(|(pid, parent)| **parent == run && has(**pid));
+    let links: Vec<Link> = children.map(|(pid, _)| link(map, &siblings(map, *pid))).collect();
+    (links.len() > 1).then_some(Chain { links, unread: false })
 }
 
 fn pids(holders: Vec<(Pid, i32)>, seen: &BTreeSet<Pid>) -> Vec<Pid> {

@@ -277,3 +277,16 @@ fn the_record_of_a_run_is_judged_afterwards() {
     run(standpipe(&["doctor", &text]))
         .failed(125, &["is no record of a run: line 1", "--json=FILE"]);
 }
+
+#[test]
+fn the_stages_of_a_run_of_standpipe_are_looked_at_and_not_its_tanks() {
+    let text = "cat /dev/urandom | gzip -6 | cat >/dev/null";
+    let script = format!("printf . >&2; exec {BIN} -q -c '{text}'");
+    let foreign = Foreign::start(&script, 1);
+    let named = |said: &str| said.starts_with("SLOWEST: 2 gzip -6, busy ");
+    let (said, code) = foreign.seen("1s");
+    // it may have to be started yet
+    let (said, code) = if named(&said) { (said, code) } else { foreign.seen("1s") };
+    assert!(named(&said), "{said}");
+    assert_eq!(code, 0, "{said}");
+}
