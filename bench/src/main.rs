@@ -3,6 +3,7 @@
 //! `cargo run --release --manifest-path bench/Cargo.toml -- w1` prints one markdown table; see README.md in this folder.
 
 mod measure;
+mod planted;
 mod table;
 mod w1;
 mod w4;
@@ -12,10 +13,11 @@ use std::time::Duration;
 
 use measure::{Case, Plan, Unit, measure};
 
-const USAGE: &str = "usage: bench w1|w4|all [--rounds N] [--filter TEXT] [--json] [--gate]
+const USAGE: &str = "usage: bench w1|w4|planted|all [--rounds N] [--filter TEXT] [--json] [--gate]
 
   w1           one hop: a producer, a tank, a consumer
   w4           relays of bytes: file to file, pipe to pipe
+  planted      is the slow stage named that was planted? (3 rounds, 10 minutes)
   --rounds N   interleaved rounds (7; w4: 5)
   --filter T   only cases whose name and setting contain T, and their peers
   --json       a JSON line per case with every reading, instead of the table
@@ -49,6 +51,11 @@ fn parse(words: impl Iterator<Item = String>) -> Option<Options> {
         match word.as_str() {
             "w1" => options.workloads.push("w1"),
             "w4" => options.workloads.push("w4"),
+            "planted" => options.workloads.push("planted"),
+            "stage" => {
+                planted::stage(&words.collect::<Vec<_>>());
+                std::process::exit(0);
+            }
             // commands first: a child of a process that has grown inherits its peak
             "all" => options.workloads.extend(["w4", "w1"]),
             "--rounds" => {
@@ -65,6 +72,9 @@ fn parse(words: impl Iterator<Item = String>) -> Option<Options> {
 
 /// Runs one workload and prints it; says whether a gate was missed.
 fn run(workload: &str, options: &Options) -> bool {
+    if workload == "planted" {
+        return planted::run(options.rounds.unwrap_or(3));
+    }
     let (title, cases, unit, plan) = match workload {
         "w1" => {
             let plan = Plan { rounds: 7, round_time: Some(Duration::from_millis(400)) };
