@@ -86,6 +86,11 @@ impl Port {
         from && onto && (self.kind == Kind::Pipe || to.kind == Kind::Pipe)
     }
 
+    /// Says whether every write goes to the end of the file, whoever else writes to it.
+    pub(crate) fn appends(&self) -> bool {
+        fcntl_getfl(&self.fd).is_ok_and(|flags| flags.contains(OFlags::APPEND))
+    }
+
     /// Bytes that lie in the pipe; 0 for all else.
     pub(crate) fn level(&self) -> u64 {
         if self.kind != Kind::Pipe {

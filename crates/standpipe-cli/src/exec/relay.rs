@@ -118,13 +118,18 @@ impl Tank {
     fn path(&self) -> Path {
         match self.from.port() {
             Some(from) if self.kernel && from.splices_to(&self.to) => Path::Splice,
-            Some(from)
-                if self.kernel && from.kind() == Kind::File && self.to.kind() == Kind::File =>
-            {
-                Path::CopyRange
-            }
+            Some(from) if self.kernel && self.copies_ranges(from) => Path::CopyRange,
             _ => Path::Copy,
         }
+    }
+
+    /// Says whether the kernel may copy from file to file. A clone has no rate, and the call refuses a file that is
+    /// open for appending.
+    fn copies_ranges(&self, from: &Port) -> bool {
+        from.kind() == Kind::File
+            && self.to.kind() == Kind::File
+            && self.ration.rate.is_none()
+            && !self.to.appends()
     }
 
     /// Notes what is known before the first byte.

@@ -7,6 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 
+use rustix::process::Signal;
+
 use crate::rig::{Live, Scratch, feed, noise, run, shell, standpipe};
 
 #[test]
@@ -164,6 +166,35 @@ fn a_fifo_is_written_in_place() {
     let done = run(shell(&format!("echo back > {fifo} & \"$S\" --from {fifo}; wait")));
     assert_eq!((done.code(), done.text().as_str()), (0, "back\n"), "{}", done.err);
     assert_eq!(scratch.names(), ["fifo"]);
+}
+
+#[test]
+fn a_fifo_without_a_peer_is_waited_for_until_a_signal_ends_the_run() {
+    for (side, other) in [(["--from", "zero:1"], "--to"), (["--to", "null:"], "--from")] {
+        let scratch = Scratch::new();
+        let fifo = scratch.arg("fifo");
+        assert!(run(shell(&format!("mkfifo {fifo}"))).status.success());
+        let live = Live::start(standpipe(&[&side[..], &[other, &fifo]].concat()));
+        let tasks = std::path::PathBuf::from(format!("/proc/{}/task", live.pid()));
+        for look in 0.. {
+            if opens_a_fifo(&tasks) {
+                break;
+            }
+            assert!(look < 1_000_000, "no thread waits to open it, or the kernel does not say so");
+            std::thread::yield_now();
+        }
+        live.signal(Signal::INT);
+        let done = live.end();
+        assert_eq!(done.signal(), 2, "{}", done.err);
+        assert_eq!(scratch.names(), ["fifo"]);
+    }
+}
+
+/// Says whether a thread waits for the other side of a FIFO.
+fn opens_a_fifo(tasks: &std::path::Path) -> bool {
+    let tasks = std::fs::read_dir(tasks).expect("it lives or is not reaped");
+    let waits = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("wchan"));
+    tasks.flatten().any(|task| waits(task).is_ok_and(|call| call.contains("wait_for_partner")))
 }
 
 #[test]

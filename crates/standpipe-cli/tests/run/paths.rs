@@ -90,6 +90,8 @@ fn every_tank_says_which_way_its_bytes_take() {
         (&["--fast", "never"], &["--", "cat"], &["copy", "copy"]),
         (&["--low", "50%"], &[], &["copy"]),
         (&["-t", "3M"], &["--", "cat"], &["copy", "copy"]),
+        (&["--rate", "100MB/s"], &[], &["copy"]),
+        (&["--rate", "max"], &[], &["copy_file_range"]),
     ] {
         let done = run(standpipe(&[&["-v"], path, &ends[..], form].concat()));
         assert_eq!(done.code(), 0, "{}", done.err);
@@ -103,6 +105,34 @@ fn every_tank_says_which_way_its_bytes_take() {
         let note =
             done.err.lines().find(|line| line.starts_with("note: tank ")).expect("it is shown");
         assert!(expected.iter().all(|way| note.contains(&format!(" by {way}"))), "{note}");
+    }
+}
+
+#[test]
+fn a_file_that_is_added_to_is_copied_from_the_start() {
+    let scratch = Scratch::new();
+    let data = noise(1_000_003);
+    let (input, output) = (scratch.file("in", &data), scratch.file("out", b"before"));
+    let done = run(standpipe(&["-v", "--append", "--from", &input, "--to", &output]));
+    assert_eq!(done.code(), 0, "{}", done.err);
+    assert!(scratch.read("out") == [&b"before"[..], &data].concat());
+    assert_eq!(done.events("start")[0]["tanks"][0]["path"], "copy");
+    assert!(done.events("warning").is_empty(), "{:?}", done.events);
+}
+
+#[test]
+fn a_file_goes_whole_to_its_own_file_system_and_to_another() {
+    let (disk, memory) = (Scratch::new(), Scratch::within("/dev/shm".as_ref()));
+    for data in [Vec::new(), vec![7], noise(9_000_001)] {
+        for (from, to) in [(&disk, &disk), (&disk, &memory), (&memory, &disk), (&memory, &memory)] {
+            let (input, output) = (from.file("in", &data), to.arg("out"));
+            // What is expected is for the percent alone: more or less of it is no end.
+            let total = ["--total", "1M", "--overwrite"];
+            let done = run(standpipe(&[&total[..], &["--from", &input, "--to", &output]].concat()));
+            assert_eq!(done.code(), 0, "{}", done.err);
+            assert!(to.read("out") == data, "{} bytes from {input} to {output}", data.len());
+            assert_eq!(done.end()["bytes_out"], data.len());
+        }
     }
 }
 

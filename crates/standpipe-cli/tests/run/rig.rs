@@ -232,10 +232,14 @@ pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
     pub(crate) fn new() -> Self {
+        Self::within(&std::env::temp_dir())
+    }
+
+    /// One in a place of the test's choice.
+    pub(crate) fn within(place: &Path) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path =
-            std::env::temp_dir().join(format!("standpipe-test-{}-{number}", std::process::id()));
+        let path = place.join(format!("standpipe-test-{}-{number}", std::process::id()));
         std::fs::create_dir(&path).expect("the directory is new");
         Self(path)
     }
