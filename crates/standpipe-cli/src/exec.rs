@@ -16,6 +16,7 @@ pub(crate) mod line;
 pub(crate) mod times;
 pub(crate) mod resolve;
 pub(crate) mod child;
+pub(crate) mod worker;
 pub(crate) mod kin;
 pub(crate) mod relay;
 pub(crate) mod rest;

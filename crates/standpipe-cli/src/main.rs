@@ -14,6 +14,7 @@ mod view;
 mod end;
 mod exec;
 mod watch;
+mod transform;
 mod plan;
 mod args;
 mod size;

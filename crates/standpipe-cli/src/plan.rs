@@ -20,6 +20,7 @@ use crate::{
 };
 
 mod build;
+mod builtin;
 mod ends;
 mod graph;
 mod memory;
@@ -32,7 +33,8 @@ pub(crate) struct Plan {
     /// `--name`, escaped for showing.
     pub(crate) name: Option<String>,
     /// At least one, upstream first. A source can only be the first, a sink only the last. A
-    /// command that is first inherits stdin, a command that is last inherits stdout.
+    /// command that is first inherits stdin, a command that is last inherits stdout. A built-in
+    /// stands between two tanks.
     pub(crate) stages: Vec<StagePlan>,
     /// `tanks[i]` stands between `stages[i]` and `stages[i + 1]`.
     pub(crate) tanks: Vec<TankPlan>,
@@ -76,6 +78,8 @@ pub(crate) struct StagePlan {
 pub(crate) enum StageKind {
     /// An external program.
     Command(CommandLine),
+    /// Something done to the bytes in this process.
+    Builtin(Builtin),
     /// The end bytes come from.
     Source(EndPlan),
     /// The end bytes go to.
@@ -92,9 +96,68 @@ impl StageKind {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Command(_) => "exec",
+            Self::Builtin(_) => "builtin",
             Self::Source(end) | Self::Sink { end, .. } => end.kind(),
         }
     }
+}
+
+/// What is done to bytes in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Builtin {
+    /// `@gzip LEVEL`, 0 to 9.
+    Gzip(u32),
+    /// `@gunzip`.
+    Gunzip,
+    /// `@zstd LEVEL`.
+    Zstd {
+        /// -7 to 22.
+        level: i32,
+        /// Threads besides its own; 0: none.
+        threads: u32,
+    },
+    /// `@unzstd`.
+    Unzstd,
+    /// `@lz4`.
+    Lz4,
+    /// `@unlz4`.
+    Unlz4,
+    /// `@xz LEVEL`, 0 to 9.
+    Xz(u32),
+    /// `@unxz`.
+    Unxz,
+    /// `@lines`: only whole lines pass, and are counted.
+    Lines,
+    /// `@rate RATE`.
+    Rate(Pace),
+    /// `@count`: bytes and lines.
+    Count,
+    /// `@hash ALGORITHM`.
+    Hash(Algorithm),
+}
+
+/// How fast a stage lets bytes pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// So many bytes in each period.
+    Bytes(Rate),
+    /// So many lines in each period, which `bytes` counts.
+    Lines(Rate),
+}
+
+/// How a digest is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Algorithm {
+    /// SHA-256.
+    Sha256,
+    /// SHA-512.
+    Sha512,
+    /// BLAKE3, 256 bits.
+    Blake3,
+    /// MD5, for those who have to compare with one.
+    Md5,
+    /// CRC-32 as of gzip and zip.
+    Crc32,
 }
 
 /// How a program is started.

@@ -41,14 +41,14 @@ Most used options:
   -q, -v, -h, --help, -V
 
 Example: standpipe -c 'pg_dump shop | zstd -3 | ssh backup "cat > shop.zst"'
-More:    standpipe --help, standpipe help uris|sizes|exit-codes|files|json
+More:    --help, standpipe help uris|sizes|exit-codes|files|json|built-ins
 "#;
 
 /// What to try first.
 pub(super) const EXAMPLES: [&str; 5] = [
     r#"standpipe -c 'pg_dump shop | zstd -3 | ssh backup "cat > shop.zst"'"#,
     "standpipe --from huge.dat --to tcp://127.0.0.1:9000 -- gzip",
-    "standpipe -o shop.zst -- pg_dump shop :: zstd -3",
+    "standpipe -o shop.zst -- pg_dump shop :: @zstd 3 :: @hash sha256",
     "standpipe check nightly.toml && standpipe -f nightly.toml",
     "standpipe doctor 4321        which stage of a running shell pipeline is slow?",
 ];

@@ -58,6 +58,7 @@ pub(super) fn manual() -> String {
             "sizes" => "SIZES, RATES AND TIMES",
             "exit-codes" => "EXIT STATUS",
             "json" => "EVENTS",
+            "built-ins" => "BUILT-IN STAGES",
             _ => "PIPELINE FILES",
         };
         page += &format!(".SH {title}\n.nf\n");

@@ -71,6 +71,7 @@ fn kind(stage: &StagePlan) -> (&'static str, &'static str) {
     match &stage.kind {
         StageKind::Command(CommandLine::Shell(_)) => ("sh", ""),
         StageKind::Command(CommandLine::Argv(_)) => ("run", ""),
+        StageKind::Builtin(_) => ("in", ""),
         StageKind::Source(_) => ("from", ""),
         StageKind::Sink { publish: Publish::Refuse, .. } => ("to", ""),
         StageKind::Sink { publish: Publish::Overwrite, .. } => ("to", " (replaces what is there)"),

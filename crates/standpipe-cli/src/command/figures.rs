@@ -14,7 +14,7 @@ use standpipe::diagnose::Times;
 use crate::exec::gauge::Reading;
 use crate::exec::line::Line;
 use crate::exec::times::{self, share, since};
-use crate::plan::{Plan, StageKind};
+use crate::plan::{Builtin, Plan, StageKind};
 use crate::view::{Progress, Slowest, StageShares, Summary, TankLevel, Who};
 
 /// A verdict rests on this much of the past,
@@ -242,8 +242,22 @@ fn slowest(plan: &Plan, times: &[Times], readings: &[Reading]) -> Option<Ruling>
 
 /// What would help, where that is known.
 fn advice(plan: &Plan, stage: usize) -> Option<String> {
-    let is_command = matches!(plan.stages[stage].kind, StageKind::Command(_));
-    is_command.then(|| advice_for(&plan.stages[stage].label)).flatten()
+    match &plan.stages[stage].kind {
+        StageKind::Command(_) => advice_for(&plan.stages[stage].label),
+        StageKind::Builtin(Builtin::Gzip(_)) => {
+            Some("a lower level (@gzip 1), or @zstd if whoever reads it can".to_owned())
+        }
+        StageKind::Builtin(Builtin::Zstd { threads: 0, level }) => {
+            Some(format!("more threads (@zstd {level} threads=2) or a lower level"))
+        }
+        StageKind::Builtin(Builtin::Zstd { .. }) => {
+            Some("more threads or a lower level".to_owned())
+        }
+        StageKind::Builtin(Builtin::Xz(_)) => {
+            Some("a lower level (@xz 1), or @zstd if whoever reads it can".to_owned())
+        }
+        _ => None,
+    }
 }
 
 /// The same for a command by its words.

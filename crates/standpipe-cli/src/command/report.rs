@@ -12,9 +12,11 @@ use crate::exec::line::Line;
 use crate::exec::relay::Outcome;
 use crate::exec::resolve::Missing;
 use crate::exec::wall_clock;
+use crate::exec::worker::Worker;
 use crate::exit::{Cause, Exit, Judgement, Status};
 use crate::plan::{EndPlan, Plan, StageKind, TankPlan};
 use crate::size;
+use crate::transform::Finding;
 use crate::view::{Report, Severity};
 
 /// A remark that is no failure.
@@ -84,6 +86,10 @@ pub(crate) fn stage_failed(
             details.extend(words.map(|words| format!("its last words: {words}")));
             command_failed(plan, line, stage)
         }
+        StageKind::Builtin(_) => {
+            details.push(place(plan, line, stage));
+            builtin_failed(plan, line, stage)
+        }
         StageKind::Source(end) => {
             let why = match line.outcome(stage) {
                 Some(Outcome::Unreadable(error)) => reason(error),
@@ -146,6 +152,25 @@ fn command_failed(plan: &Plan, line: &Line, stage: usize) -> String {
         write!(text, " after {}", size::size(moved)).ok();
     }
     text
+}
+
+fn builtin_failed(plan: &Plan, line: &Line, stage: usize) -> String {
+    let named = format!("stage {} {}", plan.stages[stage].id, label(plan, stage));
+    match line.worker(stage).and_then(Worker::failure) {
+        Some(failure) if failure.at_bytes > 0 => {
+            format!("{named}: {} at byte {}", failure.what(), size::count(failure.at_bytes))
+        }
+        Some(failure) => format!("{named}: {}", failure.what()),
+        None => format!("{named} failed"),
+    }
+}
+
+/// What a built-in found out: `sha256 = e3b0…`.
+pub(crate) fn findings(plan: &Plan, stage: usize, findings: &[Finding]) -> Option<Report> {
+    let told: Vec<String> =
+        findings.iter().map(|found| format!("{} = {}", found.name, found.value)).collect();
+    let named = format!("stage {} {}", plan.stages[stage].id, label(plan, stage));
+    (!told.is_empty()).then(|| note(format!("{named}: {}", told.join(", "))))
 }
 
 fn place(plan: &Plan, line: &Line, stage: usize) -> String {

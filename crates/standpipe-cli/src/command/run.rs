@@ -31,6 +31,7 @@ use crate::exec::stdio::stdout_reader_gone;
 use crate::exit::{EarlyStop, Exit, Judgement, Status, judge};
 use crate::plan::{EndPlan, Plan, StageKind, StagePlan};
 use crate::size;
+use crate::transform;
 use crate::view::event::Output;
 use crate::view::{Outcome as Ending, Progress, Report, Severity, View};
 
@@ -155,6 +156,15 @@ pub(crate) fn vet(plan: &Plan, screen: &Screen) -> Result<(), Exit> {
                 screen.fail(Failure { kind: "start", stage: Some(&stage.id) }, &message);
                 exit
             })?,
+            StageKind::Builtin(builtin) => {
+                if let Some(what) = transform::missing(*builtin) {
+                    let (id, label) = (&stage.id, report::label(plan, index));
+                    let error =
+                        EndError::new(format!("stage {id} {label}: this build has no {what}"));
+                    let hint = "use the program of that name; nothing was started";
+                    return Err(screen.refuse(Some(id), error.hint(hint)));
+                }
+            }
             StageKind::Source(_) => {}
         }
     }
@@ -178,6 +188,7 @@ fn prepare(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Result<Ready, Exit> {
                 let words = words(wanted).map_err(|error| screen.refuse(Some(&stage.id), error))?;
                 Part::Command(line.clone(), words)
             }
+            StageKind::Builtin(builtin) => Part::Builtin(*builtin),
             StageKind::Source(end) => {
                 ready.remarks.extend(warn(screen, plan, stage, end.warnings()));
                 let source: Source = patiently(plan, end, end::open_source, inbox)
@@ -493,10 +504,25 @@ impl Run<'_> {
             }
         }
         match self.finish(finish) {
-            Ok(()) => judged.exit,
+            Ok(()) => {
+                self.tell_findings();
+                judged.exit
+            }
             Err(undone) => {
                 let sink = self.plan.stages.last().map_or("", |stage| stage.id.as_str());
                 undone.exit(sink, &self.screen)
+            }
+        }
+    }
+
+    /// Tells what built-ins found out; of a run that failed it would be of data that nobody has.
+    fn tell_findings(&self) {
+        for (index, stage) in self.plan.stages.iter().enumerate() {
+            let Some(worker) = self.line.worker(index) else { continue };
+            let report = report::findings(self.plan, index, worker.findings());
+            if let Some(report) = report {
+                // It is what the stage is there for, so `-q` does not mean it.
+                self.screen.remark(Remark::stage("finding", &stage.id), &report);
             }
         }
     }

@@ -13,7 +13,7 @@
 //! Knows commands, pumps, pipes. Never knows schemes, names of files, or what is printed: `command` does.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -33,9 +33,10 @@ use crate::exec::rest::Rest;
 use crate::exec::stdio::let_go_of_stdin;
 use crate::exec::stop::{Bell, Order, Stop, wait};
 use crate::exec::times::between;
+use crate::exec::worker::Worker;
 use crate::exec::{nanos, now};
 use crate::exit::{StageEnd, Status};
-use crate::plan::{CommandLine, TankPlan};
+use crate::plan::{Builtin, CommandLine, TankPlan};
 use crate::watch::Side;
 
 /// The most pipe memory one run takes: an unprivileged user has 64 MiB in all, and past it every new pipe of that
@@ -59,6 +60,8 @@ pub(crate) enum Part {
     Source(Feed, Option<u64>),
     /// A command, and where its words go.
     Command(CommandLine, Words),
+    /// Something done to the bytes in this process.
+    Builtin(Builtin),
     /// Where the bytes go.
     Sink(Port),
 }
@@ -109,7 +112,9 @@ pub(crate) struct Line {
 
 #[derive(Debug)]
 struct Stage {
+    /// A stage that has neither is an end.
     child: Option<Child>,
+    worker: Option<Worker>,
     ended: Option<Instant>,
     /// When to say TERM, and then KILL.
     term_at: Option<Instant>,
@@ -163,9 +168,10 @@ impl Line {
             let fail = |error| StartError { stage, error };
             let next = match parts.peek() {
                 None => Next::Nothing,
-                Some(Part::Command(..)) => Next::Command,
+                Some(Part::Command(..) | Part::Builtin(_)) => Next::Command,
                 Some(_) => Next::End,
             };
+            let mut worker = None;
             let child = match part {
                 Part::Source(feed, limit) => {
                     seams.source(feed, limit);
@@ -173,6 +179,12 @@ impl Line {
                 }
                 Part::Sink(port) => {
                     seams.sink(stage, port);
+                    None
+                }
+                Part::Builtin(builtin) => {
+                    let ends = seams.between(stage, next).map_err(fail)?;
+                    let started = Worker::start(builtin, ends, &setup.bell);
+                    worker = Some(started.map_err(fail)?);
                     None
                 }
                 Part::Command(command, words) => {
@@ -189,6 +201,7 @@ impl Line {
             }
             line.stages.push(Stage {
                 child,
+                worker,
                 ended: None,
                 term_at: None,
                 kill_at: None,
@@ -228,7 +241,7 @@ impl Line {
             ration: Ration { rate, left: limit },
             kernel: setup.kernel(tank),
             marks: setup.tanks[tank].clone(),
-            keep: self.stages.get(tank + 1).is_some_and(|stage| stage.child.is_none()),
+            keep: self.stages.get(tank + 1).is_some_and(Stage::is_end),
         };
         tank.introduce();
         let bell = Arc::clone(&self.bell);
@@ -325,18 +338,33 @@ impl Line {
     /// those above it whose output has ended: they came first, whichever the kernel told of first.
     fn reap(&mut self, stage: usize) {
         let member = &mut self.stages[stage];
-        let living = member.child.as_mut().filter(|_| member.ended.is_none());
-        let Some(status) = living.and_then(Child::reap) else { return };
+        if member.ended.is_some() {
+            return;
+        }
+        let command = member.child.as_mut().and_then(Child::reap);
+        let Some(status) = command.or_else(|| member.worker.as_mut().and_then(Worker::reap)) else {
+            return;
+        };
         if !status.is_success() {
             for above in 0..stage {
                 let reading = self.tanks[above].gauge.read();
                 let due = self.stages[above].ended.is_none()
                     && reading.ended_ns.is_some()
                     && reading.reader_gone_ns.is_none();
-                if due && let Some(child) = &self.stages[above].child {
+                if !due {
+                    continue;
+                }
+                if let Some(child) = &self.stages[above].child {
                     let mut on = [PollFd::from_borrowed_fd(child.pidfd(), PollFlags::IN)];
                     // If it lives on, it is not the first.
                     drop(wait(&mut on, Some(ORDER)));
+                    self.reap(above);
+                } else if self.stages[above].is_end() {
+                    // Its pump has nothing left to do but to say how it ended.
+                    self.conclude(above);
+                } else if let Some(worker) = &mut self.stages[above].worker {
+                    // It has closed its output, and says why at once.
+                    worker.join();
                     self.reap(above);
                 }
             }
@@ -344,10 +372,17 @@ impl Line {
         self.end(stage, status);
     }
 
-    /// Takes the result of a pump that has ended, and with it the end of the ends beside it.
+    /// Takes the result of a pump if it has ended.
     fn collect(&mut self, tank: usize) {
+        if self.tanks[tank].thread.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.conclude(tank);
+        }
+    }
+
+    /// Takes the result of a pump that ends now, and with it the end of the ends beside it.
+    fn conclude(&mut self, tank: usize) {
         let pump = &mut self.tanks[tank];
-        if pump.done.is_some() || !pump.thread.as_ref().is_some_and(JoinHandle::is_finished) {
+        if pump.done.is_some() {
             return;
         }
         let joined = pump.thread.take().map(JoinHandle::join);
@@ -363,10 +398,10 @@ impl Line {
             Outcome::Ended | Outcome::Aborted => (Status::EndDone, Status::EndDone),
         };
         pump.done = Some(done);
-        if self.stages[tank + 1].child.is_none() {
+        if self.stages[tank + 1].is_end() {
             self.end(tank + 1, sink);
         }
-        if self.stages[tank].child.is_none() {
+        if self.stages[tank].is_end() {
             self.end(tank, source);
         }
     }
@@ -436,6 +471,9 @@ impl Line {
         }
         for stage in &mut self.stages {
             stage.term_at = Some(at);
+            if let Some(worker) = &stage.worker {
+                worker.abort();
+            }
         }
         self.strays_kill_at.get_or_insert(at + MERCY);
         self.look();
@@ -504,6 +542,11 @@ impl Line {
         self.stages[stage].child.as_ref()
     }
 
+    /// The built-in at `stage`, if it is one.
+    pub(crate) fn worker(&self, stage: usize) -> Option<&Worker> {
+        self.stages[stage].worker.as_ref()
+    }
+
     /// When a stage ended, if it has.
     pub(crate) fn ended(&self, stage: usize) -> Option<Instant> {
         self.stages[stage].ended
@@ -542,8 +585,15 @@ impl Line {
 }
 
 impl Stage {
-    /// Sends a signal to the command and to all that descends from it.
+    fn is_end(&self) -> bool {
+        self.child.is_none() && self.worker.is_none()
+    }
+
+    /// Sends a signal to the command and to all that descends from it; a built-in takes any as the order to end.
     fn signal(&mut self, signal: Signal) {
+        if let Some(worker) = &self.worker {
+            worker.abort();
+        }
         let Some(child) = &self.child else { return };
         // All are looked up before the first is told: who ends is nobody's parent any more.
         let pid = i32::try_from(child.pid()).ok().filter(|_| child.status().is_none());
@@ -616,23 +666,39 @@ impl Seams<'_> {
 
     /// Makes the pipes on both sides of a command, where there are tanks.
     fn command(&mut self, stage: usize, next: Next, stderr: Words) -> io::Result<Streams> {
-        let mut streams = Streams { stdin: None, stdout: None, stderr };
+        let (stdin, stdout) = self.pipes(stage, next)?;
+        Ok(Streams { stdin, stdout, stderr })
+    }
+
+    /// Makes the pipes on both sides of a built-in.
+    fn between(&mut self, stage: usize, next: Next) -> io::Result<(OwnedFd, OwnedFd)> {
+        let (input, output) = self.pipes(stage, next)?;
+        // The plan gives each an end at least.
+        input.zip(output).ok_or_else(|| io::Error::other("it has no tank on one side"))
+    }
+
+    fn pipes(
+        &mut self,
+        stage: usize,
+        next: Next,
+    ) -> io::Result<(Option<OwnedFd>, Option<OwnedFd>)> {
+        let (mut input, mut output) = (None, None);
         if let Some((from, limit)) = self.upper.take() {
             let (read, write) = pipe()?;
             let to = Port::own(write)?;
             let two = from.port().is_some_and(|port| port.capacity() > 0);
             self.size(&to, stage - 1, two);
-            streams.stdin = Some(read);
+            input = Some(read);
             self.joints.push(Joint { from, limit, to });
         }
         if next != Next::Nothing {
             let (read, write) = pipe()?;
             let from = Port::own(read)?;
             self.size(&from, stage, next == Next::Command);
-            streams.stdout = Some(write);
+            output = Some(write);
             self.upper = Some((Feed::Port(from), None));
         }
-        Ok(streams)
+        Ok((input, output))
     }
 
     /// Gives a pipe of ours its share of the tank, within the budget.

@@ -11,7 +11,7 @@ use crate::{
 };
 
 use super::{
-    CommandLine, EndPlan, LowMark, Plan, Publish, StageKind, StagePlan, TankSize, Wanted,
+    CommandLine, EndPlan, LowMark, Plan, Publish, StageKind, StagePlan, TankSize, Wanted, builtin,
     ends::{self, Side, shown_uri},
     graph, memory,
 };
@@ -64,7 +64,9 @@ impl Plan {
         let publish = publish(typed.overwrite, typed.append, "--")?;
         let name = typed.name.as_ref().map(shown);
         let drafts = drafts(typed.form, typed.from, typed.to, publish)?;
-        let filter = !drafts.iter().any(|draft| matches!(draft.kind, StageKind::Command(_)));
+        let works =
+            |draft: &Draft| matches!(draft.kind, StageKind::Command(_) | StageKind::Builtin(_));
+        let filter = !drafts.iter().any(works);
         let bytes = |amount, flag| bytes(amount, flag, environment);
         let memory_bytes = match typed.memory {
             None => MEMORY_BYTES,
@@ -201,6 +203,7 @@ fn saved(
     };
     let is_source = |draft: &Draft| matches!(draft.kind, StageKind::Source(_));
     let is_sink = |draft: &Draft| matches!(draft.kind, StageKind::Sink { .. });
+    let is_builtin = |draft: &Draft| matches!(draft.kind, StageKind::Builtin(_));
     if let Some(word) = from {
         let kind = StageKind::Source(ends::read(&word, Side::From)?);
         match drafts.first_mut().filter(|first| is_source(first)) {
@@ -215,13 +218,14 @@ fn saved(
             None => drafts.push(end(kind, "to")),
         }
     }
-    if drafts.iter().all(|draft| is_source(draft) || is_sink(draft)) {
-        if !drafts.first().is_some_and(is_source) {
-            drafts.insert(0, end(StageKind::Source(EndPlan::Stdio), "from"));
-        }
-        if !drafts.last().is_some_and(is_sink) {
-            drafts.push(end(StageKind::Sink { end: EndPlan::Stdio, publish }, "to"));
-        }
+    let only_ends = drafts.iter().all(|draft| is_source(draft) || is_sink(draft));
+    let is_bare = |draft: &Draft| is_builtin(draft) || (only_ends && !is_source(draft));
+    if drafts.first().is_some_and(is_bare) {
+        drafts.insert(0, end(StageKind::Source(EndPlan::Stdio), "from"));
+    }
+    let is_bare = |draft: &Draft| is_builtin(draft) || (only_ends && !is_sink(draft));
+    if drafts.last().is_some_and(is_bare) {
+        drafts.push(end(StageKind::Sink { end: EndPlan::Stdio, publish }, "to"));
     }
     if let Some(first) = drafts.first().filter(|first| first.tank.is_some() || first.low.is_some())
     {
@@ -249,7 +253,7 @@ fn draft(at: usize, stage: SavedStage, publish: Publish) -> Result<Draft, UsageE
     let own = self::publish(stage.overwrite, stage.append, "")?;
     let publish = if publish == Publish::Refuse { own } else { publish };
     let kind = match stage.work {
-        Work::Exec(words) => StageKind::Command(command(at, words)?),
+        Work::Exec(words) => work(at, words)?,
         Work::Shell(text) => StageKind::Command(CommandLine::Shell(text)),
         Work::From(word) => StageKind::Source(ends::read(&word, Side::From)?),
         Work::To(word) => StageKind::Sink { end: ends::read(&word, Side::To)?, publish },
@@ -266,19 +270,22 @@ fn kinds(
     let given = (from.is_some(), to.is_some());
     let mut source = from.map(|word| ends::read(&word, Side::From)).transpose()?;
     let mut sink = to.map(|word| ends::read(&word, Side::To)).transpose()?;
-    let mut commands = Vec::new();
+    let mut stages = Vec::new();
     match form {
         Form::Filter | Form::File(_) | Form::Saved(_) => {}
-        Form::Shell(pieces) => commands.extend(pieces.into_iter().map(CommandLine::Shell)),
-        Form::Argv(stages) => {
-            let last = stages.len() - 1;
-            for (at, words) in stages.into_iter().enumerate() {
+        Form::Shell(pieces) => {
+            let command = |piece| StageKind::Command(CommandLine::Shell(piece));
+            stages.extend(pieces.into_iter().map(command));
+        }
+        Form::Argv(line) => {
+            let last = line.len() - 1;
+            for (at, words) in line.into_iter().enumerate() {
                 let [word] = words.as_slice() else {
-                    commands.push(command(at, words)?);
+                    stages.push(work(at, words)?);
                     continue;
                 };
                 if !ends::has_scheme(word) {
-                    commands.push(command(at, words)?);
+                    stages.push(work(at, words)?);
                 } else if at == 0 && !(last == 0 && given.0) {
                     refuse_second(given.0, at, word, "--from")?;
                     source = Some(ends::read(word, Side::From)?);
@@ -293,31 +300,31 @@ fn kinds(
             }
         }
     }
-    if commands.is_empty() {
+    // Only a program can read and write our own streams without a tank between.
+    let bare = |stage: Option<&StageKind>| !matches!(stage, Some(StageKind::Command(_)));
+    if bare(stages.first()) {
         source = source.or(Some(EndPlan::Stdio));
+    }
+    if bare(stages.last()) {
         sink = sink.or(Some(EndPlan::Stdio));
     }
     check_publish(source.as_ref(), sink.as_ref(), publish)?;
-    let commands = commands.into_iter().map(StageKind::Command);
     let source = source.map(StageKind::Source);
     let sink = sink.map(|end| StageKind::Sink { end, publish });
-    Ok(source.into_iter().chain(commands).chain(sink).collect())
+    Ok(source.into_iter().chain(stages).chain(sink).collect())
 }
 
-fn command(at: usize, words: Vec<OsString>) -> Result<CommandLine, UsageError> {
+/// Reads the words of a stage that is no end.
+fn work(at: usize, words: Vec<OsString>) -> Result<StageKind, UsageError> {
     let program = words.first().map(|word| word.as_bytes()).unwrap_or_default();
     if program.is_empty() {
         let what = format!("the program of stage {} is empty", at + 1);
         return Err(UsageError::new(what, "write its name or path"));
     }
     if program.starts_with(b"@") {
-        let word = shown(&words[0]);
-        return Err(UsageError::new(
-            format!("stage {} begins with `{word}`: names with `@` are reserved", at + 1),
-            format!("to run a program of that name write its path: `./{word}`"),
-        ));
+        return builtin::read(at, &words).map(StageKind::Builtin);
     }
-    Ok(CommandLine::Argv(words))
+    Ok(StageKind::Command(CommandLine::Argv(words)))
 }
 
 fn refuse_second(given: bool, at: usize, word: &OsString, flag: &str) -> Result<(), UsageError> {
@@ -371,6 +378,7 @@ fn label(kind: &StageKind) -> String {
             });
             words.collect::<Vec<_>>().join(" ")
         }
+        StageKind::Builtin(builtin) => builtin.label(),
         StageKind::Source(EndPlan::Stdio) => "stdin".to_owned(),
         StageKind::Sink { end: EndPlan::Stdio, .. } => "stdout".to_owned(),
         StageKind::Source(end) | StageKind::Sink { end, .. } => end.label(),

@@ -72,7 +72,7 @@ pub(crate) fn check(file: &Path, status: Option<ExitStatus>) -> Vec<Value> {
             continue;
         }
         let last = of_run.last().expect("a run has a line");
-        assert_eq!((ends, &last["event"]), (1, &Value::from("end")), "{text}");
+        assert_eq!((ends, &last["event"]), (1, &Value::from("end")), "{status:?}: {text}");
         consistent(&of_run, &text);
     }
     if let (Some(status), [_], false) = (status, runs.as_slice(), killed) {

@@ -1,13 +1,47 @@
 //! What is there to know beyond the flags?
 
 /// The topics, as they are asked for, with their text: at most 80 columns.
-pub(in super::super) const TOPICS: [(&str, &str); 5] = [
+pub(in super::super) const TOPICS: [(&str, &str); 6] = [
     ("uris", URIS),
     ("sizes", SIZES),
     ("exit-codes", EXIT_CODES),
     ("files", FILES),
+    ("built-ins", BUILT_INS),
     ("json", JSON),
 ];
+
+const BUILT_INS: &str = "\
+Stages that run within standpipe, after -- and as exec of a pipeline file:
+
+  @gzip [0-9]  @gunzip     As the programs of these names read and write. Level 6
+  @zstd [LEVEL] [threads=N]  @unzstd
+                           Levels 1 to 22, and -1 to -7 for speed; 3 without one.
+                           N threads besides its own, for large data
+  @lz4  @unlz4
+  @xz [0-9]  @unxz         Level 6 without one
+  @rate RATE               Lets so much pass: 10MB/s, or 500lines/s
+  @lines                   Passes whole lines only, up to 1 MiB each, and counts
+                           them
+  @count                   Passes all, and counts bytes and lines
+  @hash ALGORITHM          Passes all, and tells its sha256, sha512, blake3, md5
+                           or crc32
+
+What packs gives out what it holds back when nothing has come for 50 ms, so
+`tail -f LOG | standpipe -- @gzip` hides nothing. What unpacks takes one file
+after the other, and fails if the last one is cut off or something else
+follows. What @count, @lines and @hash found is told on stderr, with -q too,
+and with --json as a warning `finding`, when the whole run has succeeded:
+
+  note: stage 2 `@hash sha256`: sha256 = e3b0c44298fc1c149afbf4c8996fb924...
+
+Memory besides the tanks: 1 MiB or less for @gzip, @lz4 and the rest. @zstd
+takes about 5 MiB, 90 MiB at level 19, and with threads some 10 to 100 MiB for
+each; @xz 5 MiB at level 0, 100 MiB at 6, 680 MiB at 9; @unzstd up to 128 MiB
+and @unxz up to 256 MiB, as the data asks for.
+
+A program of such a name is ./@gzip. In -c there are no built-ins: that is the
+shell's.
+";
 
 /// The rows of ends that a build may lack.
 #[cfg(feature = "http")]

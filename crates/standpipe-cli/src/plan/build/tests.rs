@@ -18,6 +18,7 @@ fn plan(line: &[&str]) -> Result<Plan, UsageError> {
 fn check(line: &[&str], expected: &[&str]) {
     let plan = plan(line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
     let told = |stage: &StagePlan| match &stage.kind {
+        StageKind::Builtin(_) => format!("in:{}", stage.label),
         StageKind::Source(_) => format!("from:{}", stage.label),
         StageKind::Sink { .. } => format!("to:{}", stage.label),
         StageKind::Command(CommandLine::Shell(_)) => format!("sh:{}", stage.label),
@@ -25,8 +26,9 @@ fn check(line: &[&str], expected: &[&str]) {
     };
     assert_eq!(plan.stages.iter().map(told).collect::<Vec<_>>(), expected, "{line:?}");
     assert_eq!(plan.tanks.len(), plan.stages.len() - 1);
-    let commands = plan.stages.iter().any(|stage| matches!(stage.kind, StageKind::Command(_)));
-    assert_eq!(plan.filter, !commands);
+    let is_end =
+        |stage: &StagePlan| matches!(stage.kind, StageKind::Source(_) | StageKind::Sink { .. });
+    assert_eq!(plan.filter, plan.stages.iter().all(is_end));
 }
 
 #[track_caller]
@@ -80,11 +82,17 @@ fn ends_may_be_stages() {
 #[test]
 fn programs_have_names() {
     refused(&["--", ""], "the program of stage 1 is empty", "name or path");
-    refused(
-        &["--", "a", "::", "@gzip"],
-        "stage 2 begins with `@gzip`: names with `@` are reserved",
-        "`./@gzip`",
-    );
+}
+
+#[test]
+fn built_ins_stand_between_two_tanks() {
+    check(&["--", "@gzip"], &["from:stdin", "in:@gzip", "to:stdout"]);
+    check(&["--", "a", "::", "@gzip", "9"], &["run:a", "in:@gzip 9", "to:stdout"]);
+    check(&["--", "@gzip", "::", "a"], &["from:stdin", "in:@gzip", "run:a"]);
+    check(&["-i", "f", "-o", "g", "--", "@lz4"], &["from:f", "in:@lz4", "to:g"]);
+    check(&["--", "./@gzip"], &["run:./@gzip"]);
+    check(&["-c", "@gzip"], &["sh:@gzip"]);
+    refused(&["--", "a", "::", "@gzpi"], "stage 2: there is no built-in `@gzpi`", "`@gzip`?");
 }
 
 #[test]
