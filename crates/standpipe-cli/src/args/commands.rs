@@ -110,7 +110,7 @@ Where each shell looks for them:
         task: Task::Help,
         name: "help",
         usage: &["standpipe help [COMMAND | TOPIC]", "standpipe help --man"],
-        text: "Help for commands, uris, sizes, exit-codes, files, json, built-ins",
+        text: "Help on commands, uris, sizes, exit-codes, files, json, built-ins",
         details: "\
 With --man it prints the manual page: `standpipe help --man | man -l -`.
 `standpipe help json --schema` prints the JSON Schema of the events.

@@ -13,10 +13,10 @@ pub(in super::super) const TOPICS: [(&str, &str); 6] = [
 const BUILT_INS: &str = "\
 Stages that run within standpipe, after -- and as exec of a pipeline file:
 
-  @gzip [0-9]  @gunzip     As the programs of these names read and write. Level 6
+  @gzip [0-9]  @gunzip     As the programs of these names; level 6 without one
   @zstd [LEVEL] [threads=N]  @unzstd
-                           Levels 1 to 22, and -1 to -7 for speed; 3 without one.
-                           N threads besides its own, for large data
+                           Levels 1 to 22, -1 to -7 for speed, 3 without one; N
+                           threads besides its own, for large data
   @lz4  @unlz4
   @xz [0-9]  @unxz         Level 6 without one
   @rate RATE               Lets so much pass: 10MB/s, or 500lines/s
