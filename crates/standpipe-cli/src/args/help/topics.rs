@@ -34,10 +34,10 @@ and with --json as a warning `finding`, when the whole run has succeeded:
 
   note: stage 2 `@hash sha256`: sha256 = e3b0c44298fc1c149afbf4c8996fb924...
 
-Memory besides the tanks: 1 MiB or less for @gzip, @lz4 and the rest. @zstd
-takes about 5 MiB, 90 MiB at level 19, and with threads some 10 to 100 MiB for
-each; @xz 5 MiB at level 0, 100 MiB at 6, 680 MiB at 9; @unzstd up to 128 MiB
-and @unxz up to 256 MiB, as the data asks for.
+Memory besides the tanks: less than 1 MiB for @gzip, @lz4 and the rest. @zstd
+takes 4 MiB, 26 MiB at level 10, 90 MiB at 19, 760 MiB at 22, and with threads
+25 to 75 MiB for each; @xz 3 MiB at level 0, 95 MiB at 6, 600 MiB or more at 9;
+@unzstd up to 128 MiB and @unxz up to 256 MiB, as the data asks for.
 
 A program of such a name is ./@gzip. In -c there are no built-ins: that is the
 shell's.
