@@ -161,7 +161,7 @@ fn a_slow_built_in_is_named_as_slow() {
     let done = run(standpipe(&["--", "zero:3M", "::", "@rate", "8MB/s", "::", "wc", "-c"]));
     assert_eq!(done.text().trim(), (3 << 20).to_string(), "{}", done.err);
     assert!(done.err.starts_with("SLOWEST: 2 @rate 8MB/s, busy"), "{}", done.err);
-    let packs = ["--", "random:1M", "::", "@xz", "6", "::", "wc", "-c"];
+    let packs = ["--", "random:8M", "::", "@xz", "6", "::", "wc", "-c"];
     let done = run(standpipe(&packs));
     assert!(done.err.starts_with("SLOWEST: 2 @xz, busy"), "{}", done.err);
     assert!(done.err.contains("  try: a lower level (@xz 1)"), "{}", done.err);
