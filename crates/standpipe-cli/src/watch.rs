@@ -17,12 +17,14 @@ mod process;
 mod sampler;
 mod side;
 mod stages;
+mod table;
 
 pub(crate) use chain::{Chain, Unseen, find, find_below};
 pub(crate) use family::{Family, Member};
-pub(crate) use process::{Doing, Pid, named};
+pub(crate) use process::{Doing, Pid, Stat, holder, named};
 pub(crate) use sampler::{LinkSeen, Sampler, Seen};
 pub(crate) use side::Side;
+pub(crate) use table::Table;
 
 /// Waits, on a thread that has nothing else to do.
 pub(crate) fn nap(time: Duration) {

@@ -34,6 +34,7 @@ use crate::size;
 use crate::transform;
 use crate::view::event::Output;
 use crate::view::{Outcome as Ending, Progress, Report, Severity, View};
+use crate::watch;
 
 /// The loop looks around at least this often.
 const LOOK: Duration = Duration::from_millis(250);
@@ -414,7 +415,7 @@ impl Run<'_> {
             self.told_held = true;
             let (id, label) = (&self.plan.stages[stage].id, report::label(self.plan, stage));
             let holder =
-                holder_of(inode).map_or_else(String::new, |pid| format!(" by process {pid}"));
+                watch::holder(inode).map_or_else(String::new, |pid| format!(" by process {pid}"));
             let what =
                 format!("stage {id} {label} has ended, but its output is still held open{holder}");
             self.screen.remark(Remark::stage("pipe-held", id), &report::note(what));
@@ -616,16 +617,4 @@ impl Run<'_> {
         }
         .map_err(Undone::Failed)
     }
-}
-
-/// The process that holds a pipe, other than us.
-fn holder_of(inode: u64) -> Option<u32> {
-    let name = format!("pipe:[{inode}]");
-    let processes = std::fs::read_dir("/proc").ok()?.flatten();
-    let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    numbers.filter(|pid| *pid != std::process::id()).find(|pid| {
-        let open = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        open.map(|fd| std::fs::read_link(fd.path()))
-            .any(|to| to.is_ok_and(|to| to.as_os_str() == name.as_str()))
-    })
 }

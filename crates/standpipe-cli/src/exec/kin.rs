@@ -11,16 +11,16 @@
 //! # Knows / never knows
 //! Knows processes and who made them. Never knows stages: `exec/line` does.
 
-use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::PollFlags;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, getpgrp, getpid, pidfd_open,
+    PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, getpgrp, getpid, pidfd_open,
     pidfd_send_signal, set_child_subreaper, waitid, waitpid,
 };
 
 use crate::exec::stop::ready;
+use crate::watch::{Pid, Stat, Table};
 
 /// A process that we did not start ourselves.
 #[derive(Debug)]
@@ -55,21 +55,19 @@ pub(crate) fn adopt() {
 
 /// What descends from a process and has stayed in our group, or in its.
 pub(crate) fn below(root: i32) -> Vec<Member> {
-    let all = processes();
-    let groups = [own_group(), all.get(&root).map_or(0, |process| process.group)];
-    hold(&descendants(&all, &[root], &groups))
+    let Ok(root) = u32::try_from(root) else { return Vec::new() };
+    let table = Table::read();
+    let groups = [own_group(), table.get(root).map_or(0, |stat| stat.group)];
+    hold(&within(table.below(&[root]), &groups))
 }
 
 /// Our own children other than `known`, and what descends from them: those we adopted.
 pub(crate) fn adopted(known: &[i32]) -> Vec<Member> {
-    let all = processes();
-    let roots = orphans(&all, known);
-    let mut found: Vec<(i32, i32)> = roots
-        .iter()
-        .filter(|pid| all[*pid].group == own_group())
-        .map(|pid| (*pid, own_pid()))
-        .collect();
-    found.extend(descendants(&all, &roots, &[own_group()]));
+    let table = Table::read();
+    let orphans = orphans(&table, known);
+    let pids: Vec<Pid> = orphans.iter().map(|(pid, _)| *pid).collect();
+    let mut found = within(orphans, &[own_group()]);
+    found.extend(within(table.below(&pids), &[own_group()]));
     hold(&found)
 }
 
@@ -80,69 +78,40 @@ pub(crate) fn bury(known: &[i32]) {
     if !matches!(waitid(WaitId::All, options), Ok(Some(_))) {
         return;
     }
-    for pid in orphans(&processes(), known) {
+    for (pid, _) in orphans(&Table::read(), known) {
         // One that lives on is not waited for.
-        waitpid(Pid::from_raw(pid), WaitOptions::NOHANG).ok();
+        waitpid(raw(pid), WaitOptions::NOHANG).ok();
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Process {
-    parent: i32,
-    group: i32,
+/// The kernel's number for calls that take one.
+fn raw(pid: Pid) -> Option<rustix::process::Pid> {
+    rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)
 }
 
-fn own_pid() -> i32 {
-    getpid().as_raw_nonzero().get()
+fn own_group() -> Pid {
+    getpgrp().as_raw_nonzero().get().unsigned_abs()
 }
 
-fn own_group() -> i32 {
-    getpgrp().as_raw_nonzero().get()
+/// Our children but those we started.
+fn orphans(table: &Table, known: &[i32]) -> Vec<(Pid, Stat)> {
+    let is_known = |pid: Pid| known.iter().any(|known| u32::try_from(*known) == Ok(pid));
+    table.children(std::process::id()).filter(|(pid, _)| !is_known(*pid)).collect()
 }
 
-fn processes() -> HashMap<i32, Process> {
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter_map(|pid| Some((pid, process(pid)?))).collect()
-}
-
-fn process(pid: i32) -> Option<Process> {
-    parse(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
-}
-
-/// Reads `PID (NAME) STATE PARENT GROUP ...`; a name may contain anything, a bracket too.
-fn parse(stat: &str) -> Option<Process> {
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(1);
-    Some(Process { parent: fields.next()?.parse().ok()?, group: fields.next()?.parse().ok()? })
-}
-
-fn orphans(all: &HashMap<i32, Process>, known: &[i32]) -> Vec<i32> {
-    let ours = all.iter().filter(|(_, process)| process.parent == own_pid());
-    ours.map(|(pid, _)| *pid).filter(|pid| !known.contains(pid)).collect()
-}
-
-/// Descendants with their parents, nearest first: a parent that is told first makes no more children.
-fn descendants(all: &HashMap<i32, Process>, roots: &[i32], groups: &[i32]) -> Vec<(i32, i32)> {
-    let mut found: Vec<(i32, i32)> = Vec::new();
-    let mut parents = roots.to_vec();
-    while !parents.is_empty() {
-        let children: Vec<(i32, i32)> = all
-            .iter()
-            .filter(|(_, process)| parents.contains(&process.parent))
-            .map(|(pid, process)| (*pid, process.parent))
-            .collect();
-        parents = children.iter().map(|(pid, _)| *pid).collect();
-        found.extend(children.into_iter().filter(|(pid, _)| groups.contains(&all[pid].group)));
-    }
+/// Leaves out who has left the group.
+fn within(mut found: Vec<(Pid, Stat)>, groups: &[Pid]) -> Vec<(Pid, Stat)> {
+    found.retain(|(_, stat)| groups.contains(&stat.group));
     found
 }
 
 /// Holds on to processes, unless a number has come to name another one meanwhile.
-fn hold(found: &[(i32, i32)]) -> Vec<Member> {
-    let member = |(pid, parent): &(i32, i32)| {
-        let pidfd = pidfd_open(Pid::from_raw(*pid)?, PidfdFlags::empty()).ok()?;
-        let now = process(*pid)?.parent;
-        (now == *parent || now == own_pid()).then_some(Member { pid: *pid, pidfd })
+fn hold(found: &[(Pid, Stat)]) -> Vec<Member> {
+    let member = |(pid, then): &(Pid, Stat)| {
+        let pidfd = pidfd_open(raw(*pid)?, PidfdFlags::empty()).ok()?;
+        let now = Stat::of(*pid)?;
+        (now.begun_ticks == then.begun_ticks)
+            .then(|| Some(Member { pid: i32::try_from(*pid).ok()?, pidfd }))?
     };
     found.iter().filter_map(member).collect()
 }
@@ -152,27 +121,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_may_contain_anything() {
-        let process = parse("12 (a) S (1 2) 3 4) R 7 8 8 0 -1").expect("it is well formed");
-        assert_eq!((process.parent, process.group), (7, 8));
-        assert!(parse("12 (a").is_none() && parse("12 (a) R x").is_none());
+    fn who_left_the_group_is_left_out_and_what_it_started_in_it_is_not() {
+        let table = Table::of(&[
+            (1, 0, 1),
+            (10, 1, 5),
+            (11, 10, 5),
+            (12, 11, 5),
+            (13, 10, 13),
+            (14, 13, 5),
+            (15, 1, 5),
+        ]);
+        let found: Vec<Pid> =
+            within(table.below(&[10]), &[5]).into_iter().map(|(pid, _)| pid).collect();
+        assert_eq!(found[0], 11);
+        assert!(found[1..] == [12, 14] || found[1..] == [14, 12], "{found:?}");
     }
 
     #[test]
-    fn parents_come_before_children_and_who_left_the_group_is_left_out() {
-        let process = |parent, group| Process { parent, group };
-        let all = HashMap::from([
-            (1, process(0, 1)),
-            (10, process(1, 5)),
-            (11, process(10, 5)),
-            (12, process(11, 5)),
-            (13, process(10, 13)),
-            (14, process(13, 5)),
-            (15, process(1, 5)),
-        ]);
-        let mut found = descendants(&all, &[10], &[5]);
-        found[1..].sort_unstable();
-        assert_eq!(found, [(11, 10), (12, 11), (14, 13)]);
-        assert!(descendants(&all, &[15], &[5]).is_empty());
+    fn children_that_we_started_are_no_orphans() {
+        let us = std::process::id();
+        let table = Table::of(&[(1, 0, 1), (10, us, 5), (11, us, 5), (12, 11, 5)]);
+        let orphans = orphans(&table, &[10]);
+        assert_eq!(orphans.iter().map(|(pid, _)| *pid).collect::<Vec<_>>(), [11]);
     }
 }

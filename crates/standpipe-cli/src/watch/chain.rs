@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::process::{self, Pid, Way};
+use super::table::Table;
 
 /// Stages beyond this are not followed: a ring of pipes must end somewhere.
 const LONGEST: usize = 64;
@@ -64,11 +65,9 @@ struct Map {
 impl Map {
     fn look() -> Self {
         let mut map = Self::default();
-        for pid in process::all() {
+        for (pid, stat) in Table::read().iter() {
             let Ok(pipes) = process::pipes(pid) else { continue };
-            if let Some(parent) = process::parent(pid) {
-                map.parents.insert(pid, parent);
-            }
+            map.parents.insert(pid, stat.parent);
             for (fd, (inode, way)) in pipes {
                 let side = match way {
                     Way::Reads => &mut map.readers,

@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 
 use standpipe::diagnose::Times;
 
-use super::process::{self, Doing, Level, Pid, Way};
+use super::process::{self, Doing, Level, Pid, Stat, Way};
 use super::stages::Stages;
+use super::table::Table;
 
 /// Processes that came are noticed this often.
 const CENSUS: Duration = Duration::from_millis(100);
-/// Room of less than a page: a writer of a page has to wait.
-const PAGE_BYTES: u64 = 4096;
 
 /// What is seen of the processes below one.
 #[derive(Debug)]
@@ -78,16 +77,14 @@ impl Family {
         let passed = self.last.map_or(Duration::ZERO, |last| at.saturating_duration_since(last));
         let passed_ns = u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX);
         self.last = Some(at);
-        let mut doings: HashMap<usize, Doing> = HashMap::new();
+        let mut doings: HashMap<usize, Vec<Doing>> = HashMap::new();
         for process in &self.processes {
-            let Some(stage) = self.stages.of(process.pid) else { continue };
-            let doing = process::doing(process.pid);
-            let known = doings.entry(stage).or_insert(doing);
-            if process::order(doing) < process::order(*known) {
-                *known = doing;
+            if let Some(stage) = self.stages.of(process.pid) {
+                doings.entry(stage).or_default().push(process::doing(process.pid));
             }
         }
-        for (stage, doing) in doings {
+        for (stage, doings) in doings {
+            let doing = process::first(doings).unwrap_or(Doing::Gone);
             let doing = if doing == Doing::Waits { self.guess(stage) } else { doing };
             self.stages.add(stage, doing, passed_ns);
         }
@@ -103,18 +100,13 @@ impl Family {
         below(self.root).into_iter().map(|process| process.pid).collect()
     }
 
-    /// A process that waits for many things at once does not say for which: then the pipes tell.
+    /// What a stage does that does not say.
     fn guess(&self, stage: usize) -> Doing {
         let order = self.stages.in_order();
         let Some(at) = order.iter().position(|other| *other == stage) else { return Doing::Waits };
         let before = (at > 0).then(|| self.level_before(stage)).flatten();
         let after = order.get(at + 1).and_then(|next| self.level_before(*next));
-        let full = |pipe: Level| pipe.bytes.saturating_add(PAGE_BYTES) > pipe.high_bytes;
-        match (before, after) {
-            (_, Some(after)) if full(after) => Doing::Paused,
-            (Some(before), _) if before.bytes == 0 => Doing::Starved,
-            _ => Doing::Waits,
-        }
+        process::by_levels(before, after)
     }
 
     /// Reads the level of the pipe a stage reads from.
@@ -126,30 +118,20 @@ impl Family {
 
 /// Finds a process and all that runs below it, parents first.
 fn below(root: Pid) -> Vec<Process> {
-    let mut children: HashMap<Pid, Vec<Pid>> = HashMap::new();
-    for pid in process::all() {
-        if let Some(parent) = process::parent(pid) {
-            children.entry(parent).or_default().push(pid);
-        }
-    }
-    let mut found = Vec::new();
-    let mut next = vec![root];
-    while let Some(pid) = next.pop() {
-        found.extend(find(pid));
-        next.extend(children.remove(&pid).unwrap_or_default());
-    }
-    found
+    let table = Table::read();
+    let all = table.get(root).map(|stat| (root, stat)).into_iter().chain(table.below(&[root]));
+    all.filter_map(|(pid, stat)| find(pid, stat)).collect()
 }
 
-fn find(pid: Pid) -> Option<Process> {
+fn find(pid: Pid, stat: Stat) -> Option<Process> {
     let open = process::pipes(pid).unwrap_or_default();
     let pipe = |fd: i32, wanted: Way| {
         open.get(&fd).filter(|(_, way)| *way == wanted).map(|(inode, _)| *inode)
     };
     Some(Process {
         pid,
-        started: process::begun(pid)?,
-        parent: process::parent(pid)?,
+        started: stat.begun_ticks,
+        parent: stat.parent,
         pipes: [pipe(0, Way::Reads), pipe(1, Way::Writes)],
         label: process::label(pid),
         moved: process::moved_bytes(pid)?.into(),

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsRawFd, OwnedFd};
@@ -14,6 +14,9 @@ use rustix::io::Errno;
 
 /// Threads that are looked at; what a program with more of them does shows in these.
 const THREADS: usize = 128;
+
+/// Room of less than a page: a writer of a page has to wait.
+const PAGE_BYTES: u64 = 4096;
 
 /// The number of a process.
 pub(crate) type Pid = u32;
@@ -42,26 +45,20 @@ fn of(pid: Pid, name: &str) -> PathBuf {
     PathBuf::from(format!("/proc/{pid}/{name}"))
 }
 
-/// What it does now: its threads are asked, the first answer in the order of [`Doing`] counts.
+/// What it does now.
 pub(crate) fn doing(pid: Pid) -> Doing {
-    let Ok(tasks) = fs::read_dir(of(pid, "task")) else { return Doing::Gone };
-    let mut found = Doing::Gone;
-    for task in tasks.flatten().take(THREADS) {
-        let path = task.path();
-        let Ok(stat) = fs::read_to_string(path.join("stat")) else { continue };
-        let place = || fs::read_to_string(path.join("wchan")).unwrap_or_default();
-        let now = match Stat::read(&stat).map(|stat| stat.state) {
-            Some('R') => return Doing::Runs,
-            Some('D') => Doing::Disk,
-            Some('T' | 't') => Doing::Stopped,
-            Some('Z' | 'X') | None => Doing::Gone,
-            Some(_) => waits_at(&place()),
-        };
-        if order(now) < order(found) {
-            found = now;
-        }
+    Stat::of(pid).map_or(Doing::Gone, |stat| stat.doing(pid))
+}
+
+/// What one thread does, which is found in this directory.
+fn thread(path: &Path, state: char) -> Doing {
+    match state {
+        'R' => Doing::Runs,
+        'D' => Doing::Disk,
+        'T' | 't' => Doing::Stopped,
+        'Z' | 'X' => Doing::Gone,
+        _ => waits_at(&fs::read_to_string(path.join("wchan")).unwrap_or_default()),
     }
-    found
 }
 
 /// What the kernel's function says in which a thread sleeps: they are called `pipe_read`, `anon_pipe_write`,
@@ -77,7 +74,7 @@ fn waits_at(place: &str) -> Doing {
 }
 
 /// Of several that share the work the one with the least order tells.
-pub(super) const fn order(doing: Doing) -> u8 {
+const fn order(doing: Doing) -> u8 {
     match doing {
         Doing::Runs => 0,
         Doing::Disk => 1,
@@ -91,62 +88,72 @@ pub(super) const fn order(doing: Doing) -> u8 {
 
 /// The line of `/proc/PID/stat`, as far as it is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stat {
+pub(crate) struct Stat {
     state: char,
-    parent: Pid,
+    /// The one that started it.
+    pub(crate) parent: Pid,
+    pub(crate) group: Pid,
     /// CPU of all its threads, in ticks.
     cpu_ticks: u64,
-    /// When it began, in ticks since the machine did.
-    begun_ticks: u64,
+    threads: u64,
+    /// When it began, in ticks since the machine did: together with its number that is one process and no later one.
+    pub(crate) begun_ticks: u64,
 }
 
 impl Stat {
     /// The name in it may hold anything, so it is read from behind its last parenthesis.
-    fn read(line: &str) -> Option<Self> {
+    pub(super) fn read(line: &str) -> Option<Self> {
         let words: Vec<&str> = line.get(line.rfind(')')? + 1..)?.split_ascii_whitespace().collect();
         let number = |at: usize| words.get(at)?.parse::<u64>().ok();
         Some(Self {
             state: words.first()?.chars().next()?,
             parent: Pid::try_from(number(1)?).ok()?,
+            group: Pid::try_from(number(2)?).ok()?,
             cpu_ticks: number(11)? + number(12)?,
+            threads: number(17)?,
             begun_ticks: number(19)?,
         })
     }
 
-    fn of(pid: Pid) -> Option<Self> {
+    pub(crate) fn of(pid: Pid) -> Option<Self> {
         Self::read(&fs::read_to_string(of(pid, "stat")).ok()?)
+    }
+
+    /// What the process with this number does: its threads are asked, the first answer in the order of [`Doing`]
+    /// counts.
+    pub(super) fn doing(&self, pid: Pid) -> Doing {
+        if self.threads <= 1 {
+            return thread(&of(pid, ""), self.state);
+        }
+        let tasks = fs::read_dir(of(pid, "task")).into_iter().flatten().flatten().take(THREADS);
+        let doings = tasks.filter_map(|task| {
+            let stat = Self::read(&fs::read_to_string(task.path().join("stat")).ok()?)?;
+            Some(thread(&task.path(), stat.state))
+        });
+        first(doings).unwrap_or(Doing::Gone)
+    }
+
+    /// The CPU time it has used, in seconds.
+    pub(super) fn cpu_seconds(&self) -> f64 {
+        let per_second = rustix::param::clock_ticks_per_second().max(1);
+        #[expect(clippy::cast_precision_loss, reason = "shown in percent")]
+        let seconds = self.cpu_ticks as f64 / per_second as f64;
+        seconds
     }
 }
 
-/// The one that started it.
-pub(crate) fn parent(pid: Pid) -> Option<Pid> {
-    Stat::of(pid).map(|stat| stat.parent)
-}
-
-/// The last of those that descend from it in an unbroken line: who works for a shell that waits.
-pub(crate) fn youngest_below(pid: Pid) -> Option<Pid> {
-    let parents: Vec<(Pid, Pid)> = all().filter_map(|pid| Some((pid, parent(pid)?))).collect();
-    let child =
-        |of: Pid| parents.iter().filter(|(_, parent)| *parent == of).map(|(pid, _)| *pid).max();
-    // a parent is never its own descendant, but the numbers were read one after the other
-    (0..parents.len())
-        .try_fold(pid, |at, _| child(at).ok_or(at))
-        .err()
-        .filter(|found| *found != pid)
-}
-
-/// When it began: together with its number that is one process and no later one.
-pub(crate) fn begun(pid: Pid) -> Option<u64> {
-    Stat::of(pid).map(|stat| stat.begun_ticks)
-}
-
-/// The CPU time it has used, in seconds.
-pub(crate) fn cpu_seconds(pid: Pid) -> f64 {
-    let ticks = Stat::of(pid).map_or(0, |stat| stat.cpu_ticks);
-    let per_second = rustix::param::clock_ticks_per_second().max(1);
-    #[expect(clippy::cast_precision_loss, reason = "shown in percent")]
-    let seconds = ticks as f64 / per_second as f64;
-    seconds
+/// Of several that share the work, what the one does that tells most.
+pub(super) fn first(doings: impl IntoIterator<Item = Doing>) -> Option<Doing> {
+    let mut found: Option<Doing> = None;
+    for doing in doings {
+        if found.is_none_or(|found| order(doing) < order(found)) {
+            found = Some(doing);
+        }
+        if found == Some(Doing::Runs) {
+            break; // nothing tells more
+        }
+    }
+    found
 }
 
 /// Bytes it has read and written so far, by any call and any descriptor: about what went through it.
@@ -186,7 +193,7 @@ pub(crate) fn named(wanted: &str) -> Vec<Pid> {
 }
 
 /// All processes but this one.
-pub(crate) fn all() -> impl Iterator<Item = Pid> {
+pub(super) fn all() -> impl Iterator<Item = Pid> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<Pid>().ok());
     pids.filter(|pid| *pid != std::process::id())
@@ -220,6 +227,12 @@ pub(crate) fn pipes(pid: Pid) -> io::Result<BTreeMap<i32, (u64, Way)>> {
     Ok(found)
 }
 
+/// Somebody who has a pipe open, as far as we may see.
+pub(crate) fn holder(inode: u64) -> Option<Pid> {
+    all()
+        .find(|pid| pipes(*pid).is_ok_and(|open| open.values().any(|(opened, _)| *opened == inode)))
+}
+
 fn way(pid: Pid, fd: i32) -> Option<Way> {
     let info = fs::read_to_string(of(pid, &format!("fdinfo/{fd}"))).ok()?;
     let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?.trim();
@@ -235,6 +248,19 @@ fn way(pid: Pid, fd: i32) -> Option<Way> {
 pub(crate) struct Level {
     pub(crate) bytes: u64,
     pub(crate) high_bytes: u64,
+}
+
+/// What a process does that waits for many things at once and does not say for which: the pipes before and after it
+/// tell, where it has some.
+pub(super) fn by_levels(before: Option<Level>, after: Option<Level>) -> Doing {
+    let is_full = |pipe: Level| pipe.bytes.saturating_add(PAGE_BYTES) > pipe.high_bytes;
+    if after.is_some_and(is_full) {
+        Doing::Paused
+    } else if before.is_some_and(|pipe| pipe.bytes == 0) {
+        Doing::Starved
+    } else {
+        Doing::Waits
+    }
 }
 
 /// Reads the level of a pipe. It is open for the moment of the reading only.
@@ -308,7 +334,9 @@ mod tests {
     fn a_name_with_spaces_and_parentheses_does_not_confuse_the_reading() {
         let line = "42 (a) b (c d)) S 7 42 42 0 -1 4194304 1 0 0 0 30 12 0 0 20 0 1 0 9001 1 1";
         let stat = Stat::read(line);
-        assert_eq!(stat, Some(Stat { state: 'S', parent: 7, cpu_ticks: 42, begun_ticks: 9001 }));
+        let expected =
+            Stat { state: 'S', parent: 7, group: 42, cpu_ticks: 42, threads: 1, begun_ticks: 9001 };
+        assert_eq!(stat, Some(expected));
         assert_eq!(Stat::read("42 (cut"), None);
         assert_eq!(Stat::read("42 (cut) S"), None);
     }
@@ -327,6 +355,28 @@ mod tests {
         ] {
             assert_eq!(waits_at(place), doing, "{place}");
         }
+    }
+
+    #[test]
+    fn the_pipes_tell_what_a_process_does_that_does_not() {
+        let level = |bytes| Some(Level { bytes, high_bytes: 65_536 });
+        for (before, after, doing) in [
+            (level(0), level(65_536), Doing::Paused),
+            (level(0), level(61_441), Doing::Paused),
+            (level(0), level(61_440), Doing::Starved),
+            (level(0), None, Doing::Starved),
+            (level(1), level(0), Doing::Waits),
+            (None, None, Doing::Waits),
+        ] {
+            assert_eq!(by_levels(before, after), doing, "{before:?} {after:?}");
+        }
+    }
+
+    #[test]
+    fn of_several_that_share_the_work_the_one_that_runs_tells() {
+        assert_eq!(first([Doing::Waits, Doing::Runs, Doing::Paused]), Some(Doing::Runs));
+        assert_eq!(first([Doing::Gone, Doing::Waits, Doing::Starved]), Some(Doing::Starved));
+        assert_eq!(first([]), None);
     }
 
     #[test]

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use standpipe::diagnose::Times;
 
 use super::chain::{Chain, Input, Link};
-use super::process::{self, Doing, Level, Pid};
+use super::process::{self, Doing, Level, Pid, Stat};
 
-/// Room of less than a page: a writer of a page has to wait.
-const PAGE_BYTES: u64 = 4096;
+/// What processes have moved is read every so many looks: it only grows, and is shown to nobody more often.
+const COUNT_EVERY: u32 = 5;
 
 /// Watches one pipeline.
 #[derive(Debug)]
@@ -26,9 +26,9 @@ pub(crate) struct Sampler {
 #[derive(Debug)]
 struct LinkSampler {
     link: Link,
-    is_labelled: bool,
     /// When each of its processes began: a number may be given to another one.
     begun_ticks: Vec<Option<u64>>,
+    looks: u32,
     times: Times,
     /// What was judged by the levels on both sides, as the process did not tell.
     by_level_ns: u64,
@@ -107,11 +107,12 @@ impl Sampler {
 
 impl LinkSampler {
     fn new(link: Link) -> Self {
-        let begun_ticks = link.pids.iter().map(|pid| process::begun(*pid)).collect();
+        let begun_ticks =
+            link.pids.iter().map(|pid| Stat::of(*pid).map(|stat| stat.begun_ticks)).collect();
         let mut sampler = Self {
             link,
-            is_labelled: true,
             begun_ticks,
+            looks: 0,
             times: Times::default(),
             by_level_ns: 0,
             level_sum: 0.0,
@@ -123,37 +124,35 @@ impl LinkSampler {
             cpu_now: 0.0,
             moved_now: None,
         };
-        sampler.count();
+        let live = sampler.live();
+        sampler.count(&live);
         sampler.cpu_before = sampler.cpu_now;
         sampler.moved_before = sampler.moved_now;
-        sampler.is_labelled = false;
         sampler
     }
 
     /// Reads what only ever grows; what a process had when it was last alive stays.
-    fn count(&mut self) {
-        let live: Vec<Pid> = self.live().collect();
-        let Some(first) = live.first() else { return };
-        if !self.is_labelled {
-            // what a shell had started may have been the shell itself yet
-            self.link.label = process::label(*first);
-            self.is_labelled = true;
+    fn count(&mut self, live: &[(Pid, Stat)]) {
+        if live.is_empty() {
+            return;
         }
-        self.cpu_now = live.iter().map(|pid| process::cpu_seconds(*pid)).sum();
-        let moved: Option<Vec<(u64, u64)>> =
-            live.iter().map(|pid| process::moved_bytes(*pid)).collect();
-        self.moved_now =
-            moved.map(|all| all.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1)));
+        self.cpu_now = live.iter().map(|(_, stat)| stat.cpu_seconds()).sum();
+        if self.looks.is_multiple_of(COUNT_EVERY) {
+            let moved: Option<Vec<(u64, u64)>> =
+                live.iter().map(|(pid, _)| process::moved_bytes(*pid)).collect();
+            self.moved_now =
+                moved.map(|all| all.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1)));
+        }
     }
 
-    fn live(&self) -> impl Iterator<Item = Pid> + '_ {
-        let same = |pid: &Pid, begun: &Option<u64>| process::begun(*pid) == *begun;
-        self.link
-            .pids
-            .iter()
-            .zip(&self.begun_ticks)
-            .filter(move |(pid, begun)| begun.is_some() && same(pid, begun))
-            .map(|(pid, _)| *pid)
+    /// Those of its processes that live, and are not later ones with the same number.
+    fn live(&self) -> Vec<(Pid, Stat)> {
+        let known = self.link.pids.iter().zip(&self.begun_ticks);
+        let live = known.filter_map(|(pid, begun)| {
+            let stat = Stat::of(*pid)?;
+            (*begun == Some(stat.begun_ticks)).then_some((*pid, stat))
+        });
+        live.collect()
     }
 
     fn look_at_level(&mut self) {
@@ -168,30 +167,32 @@ impl LinkSampler {
     }
 
     fn look(&mut self, before: Option<Level>, after: Option<Level>, span_ns: u64) {
-        let doings: Vec<Doing> = self.live().map(process::doing).collect();
-        let tells = doings.into_iter().min_by_key(|doing| process::order(*doing));
-        self.doing = tells.unwrap_or(Doing::Gone);
-        let is_full =
-            after.is_some_and(|pipe| pipe.bytes.saturating_add(PAGE_BYTES) > pipe.high_bytes);
-        let is_empty = before.is_some_and(|pipe| pipe.bytes == 0);
-        let state = match self.doing {
-            Doing::Gone => return,
-            Doing::Runs | Doing::Disk | Doing::Stopped => &mut self.times.busy_ns,
-            Doing::Paused => &mut self.times.paused_ns,
-            Doing::Starved => &mut self.times.starved_ns,
+        let live = self.live();
+        if self.looks == 0
+            && let Some((first, _)) = live.first()
+        {
+            // what a shell had started may have been the shell itself yet
+            self.link.label = process::label(*first);
+        }
+        self.looks = self.looks.wrapping_add(1);
+        self.doing =
+            process::first(live.iter().map(|(pid, stat)| stat.doing(*pid))).unwrap_or(Doing::Gone);
+        let told = match self.doing {
             Doing::Waits => {
                 self.by_level_ns += span_ns;
-                if is_full {
-                    &mut self.times.paused_ns
-                } else if is_empty {
-                    &mut self.times.starved_ns
-                } else {
-                    &mut self.times.busy_ns
-                }
+                process::by_levels(before, after)
             }
+            told => told,
         };
-        *state += span_ns;
-        self.count();
+        match told {
+            Doing::Gone => return,
+            Doing::Runs | Doing::Disk | Doing::Stopped | Doing::Waits => {
+                self.times.busy_ns += span_ns;
+            }
+            Doing::Paused => self.times.paused_ns += span_ns,
+            Doing::Starved => self.times.starved_ns += span_ns,
+        }
+        self.count(&live);
     }
 
     fn seen(&self, watched: Duration) -> LinkSeen {

@@ -5,18 +5,25 @@
 
 use std::time::{Duration, Instant};
 
-use super::process::{self, Doing, Pid, Way};
+use super::process::{self, Doing, Pid, Stat, Way};
+use super::table::Table;
 
 /// A shell that waits is asked this often for whom.
 const CENSUS: Duration = Duration::from_millis(250);
+
+/// What one does, unless it has ended.
+fn at_work((pid, begun_ticks): (Pid, u64)) -> Option<(Pid, Doing)> {
+    let stat = Stat::of(pid).filter(|stat| stat.begun_ticks == begun_ticks)?;
+    Some((pid, stat.doing(pid))).filter(|(_, doing)| *doing != Doing::Gone)
+}
 
 /// One command at a stream of somebody else's.
 #[derive(Debug)]
 pub(crate) struct Side {
     pid: Pid,
     way: Way,
-    /// Whom the command has started, if it waits for somebody.
-    worker: Option<Pid>,
+    /// Whom the command has started, if it waits for somebody, and when that one began.
+    worker: Option<(Pid, u64)>,
     census: Option<Instant>,
     last: Instant,
     waited_ns: u64,
@@ -53,19 +60,19 @@ impl Side {
 
     /// The command, or if that is a shell which waits, the one it waits for; and what that one does.
     fn who_works(&mut self, now: Instant) -> (Pid, Doing) {
-        let doing = process::doing(self.pid);
-        if doing != Doing::Waits {
-            return (self.pid, doing);
-        }
-        let worker = self.worker.map(|pid| (pid, process::doing(pid)));
-        if let Some(found) = worker.filter(|(_, doing)| *doing != Doing::Gone) {
+        // while it works nobody else does, and the shell need not be asked
+        if let Some(found) = self.worker.and_then(at_work) {
             return found;
         }
-        if self.census.is_none_or(|last| now.saturating_duration_since(last) >= CENSUS) {
+        self.worker = None;
+        let doing = process::doing(self.pid);
+        let is_due = self.census.is_none_or(|last| now.saturating_duration_since(last) >= CENSUS);
+        if doing == Doing::Waits && is_due {
             self.census = Some(now);
-            self.worker = process::youngest_below(self.pid);
+            let youngest = Table::read().youngest_below(self.pid);
+            self.worker = youngest.and_then(|pid| Some((pid, Stat::of(pid)?.begun_ticks)));
         }
-        self.worker.map_or((self.pid, doing), |pid| (pid, process::doing(pid)))
+        self.worker.and_then(at_work).unwrap_or((self.pid, doing))
     }
 
     /// Whether it is what the command reads.

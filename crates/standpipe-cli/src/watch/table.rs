@@ -1,0 +1,91 @@
+//! Who is there at this moment, and who started whom?
+
+use std::collections::BTreeMap;
+
+use super::process::{self, Pid, Stat};
+
+/// All processes but this one, as they were found.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    stats: BTreeMap<Pid, Stat>,
+}
+
+impl Table {
+    /// Reads it. What ends meanwhile may be in it or not.
+    pub(crate) fn read() -> Self {
+        Self { stats: process::all().filter_map(|pid| Some((pid, Stat::of(pid)?))).collect() }
+    }
+
+    pub(crate) fn get(&self, pid: Pid) -> Option<Stat> {
+        self.stats.get(&pid).copied()
+    }
+
+    /// All of it, by number.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Pid, Stat)> + '_ {
+        self.stats.iter().map(|(pid, stat)| (*pid, *stat))
+    }
+
+    /// What a process has started itself.
+    pub(crate) fn children(&self, pid: Pid) -> impl Iterator<Item = (Pid, Stat)> + '_ {
+        self.iter().filter(move |(_, stat)| stat.parent == pid)
+    }
+
+    /// All that descends from some processes, nearest first: a parent that is told first makes no more children.
+    pub(crate) fn below(&self, roots: &[Pid]) -> Vec<(Pid, Stat)> {
+        let mut found = Vec::new();
+        let mut parents = roots.to_vec();
+        // nobody is its own descendant, but the lines were read one after the other
+        while !parents.is_empty() && found.len() <= self.stats.len() {
+            let start = found.len();
+            found.extend(self.iter().filter(|(_, stat)| parents.contains(&stat.parent)));
+            parents = found[start..].iter().map(|(pid, _)| *pid).collect();
+        }
+        found
+    }
+
+    /// The last of those that descend from one in an unbroken line: who works for a shell that waits.
+    pub(crate) fn youngest_below(&self, pid: Pid) -> Option<Pid> {
+        let child = |of: Pid| self.children(of).map(|(pid, _)| pid).max();
+        (0..self.stats.len())
+            .try_fold(pid, |at, _| child(at).ok_or(at))
+            .err()
+            .filter(|found| *found != pid)
+    }
+}
+
+#[cfg(test)]
+impl Table {
+    /// One with such processes: number, parent, group.
+    pub(crate) fn of(processes: &[(Pid, Pid, Pid)]) -> Self {
+        let line = |pid, parent, group| {
+            format!("{pid} (x) S {parent} {group} 0 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {pid} 0 0")
+        };
+        let stat = |(pid, parent, group): &(Pid, Pid, Pid)| {
+            (*pid, Stat::read(&line(*pid, *parent, *group)).expect("it is well formed"))
+        };
+        Self { stats: processes.iter().map(stat).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parents_come_before_children() {
+        let table = Table::of(&[(1, 0, 1), (9, 11, 5), (10, 1, 5), (11, 10, 5), (15, 1, 5)]);
+        let below: Vec<Pid> = table.below(&[10]).into_iter().map(|(pid, _)| pid).collect();
+        assert_eq!(below, [11, 9]);
+        assert!(table.below(&[15]).is_empty());
+        assert_eq!(table.youngest_below(1), Some(15));
+        assert_eq!(table.youngest_below(10), Some(9));
+        assert_eq!(table.youngest_below(15), None);
+    }
+
+    #[test]
+    fn a_circle_that_was_read_as_one_ends() {
+        let table = Table::of(&[(2, 3, 1), (3, 2, 1)]);
+        assert!(table.below(&[2]).len() <= 4);
+        assert!(table.youngest_below(2).is_none_or(|pid| pid < 4));
+    }
+}
