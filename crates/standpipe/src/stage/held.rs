@@ -41,44 +41,27 @@ pub(crate) struct Held<S> {
     finished: bool,
 }
 
-impl<S: Source> Held<S> {
-    pub(crate) const fn source(stage: S, post: Post) -> Self {
-        let close: fn(Last<S>) -> Leaving = |mut last| {
-            Box::pin(async move {
-                let (stage, why) = last.parts();
-                let closed = stage.close(why).await.map_err(Into::into);
-                last.closed(closed);
-            })
-        };
-        Self::with(stage, Ways { destroy: S::destroy, close: Some(close) }, post)
-    }
+/// One whose trait closes it. The three traits have no common one, and each closes in its own words.
+macro_rules! held {
+    ($name:ident, $of:ident) => {
+        impl<S: $of> Held<S> {
+            pub(crate) const fn $name(stage: S, post: Post) -> Self {
+                let close: fn(Last<S>) -> Leaving = |mut last| {
+                    Box::pin(async move {
+                        let (stage, why) = last.parts();
+                        let closed = stage.close(why).await.map_err(Into::into);
+                        last.closed(closed);
+                    })
+                };
+                Self::with(stage, Ways { destroy: S::destroy, close: Some(close) }, post)
+            }
+        }
+    };
 }
 
-impl<S: Transform> Held<S> {
-    pub(crate) const fn transform(stage: S, post: Post) -> Self {
-        let close: fn(Last<S>) -> Leaving = |mut last| {
-            Box::pin(async move {
-                let (stage, why) = last.parts();
-                let closed = stage.close(why).await.map_err(Into::into);
-                last.closed(closed);
-            })
-        };
-        Self::with(stage, Ways { destroy: S::destroy, close: Some(close) }, post)
-    }
-}
-
-impl<S: Sink> Held<S> {
-    pub(crate) const fn sink(stage: S, post: Post) -> Self {
-        let close: fn(Last<S>) -> Leaving = |mut last| {
-            Box::pin(async move {
-                let (stage, why) = last.parts();
-                let closed = stage.close(why).await.map_err(Into::into);
-                last.closed(closed);
-            })
-        };
-        Self::with(stage, Ways { destroy: S::destroy, close: Some(close) }, post)
-    }
-}
+held!(source, Source);
+held!(transform, Transform);
+held!(sink, Sink);
 
 impl<S> Held<S> {
     /// One that has nothing to wait for at its end.
