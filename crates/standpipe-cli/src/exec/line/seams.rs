@@ -1,0 +1,145 @@
+//! Which two sides does each tank get, and how large are the pipes there?
+//!
+//! Stages are given in order, and each closes the tank before it and opens the one behind it: by a pipe if it is a
+//! command or a built-in, by the port of an end otherwise. Pipes get their share of the tank's mark, within what one
+//! run may take of the user's pipe memory.
+//!
+//! # Knows / never knows
+//! Knows ports and marks. Never knows what is started at the far ends, nor who pumps.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use super::Setup;
+use crate::exec::child::{Streams, Words};
+use crate::exec::copy::Feed;
+use crate::exec::port::{Port, pipe};
+
+/// The most pipe memory one run takes: an unprivileged user has 64 MiB in all, and past it every new pipe of that
+/// user shrinks to 8 KiB.
+const PIPE_BUDGET: usize = 16 << 20;
+/// The most one pipe may hold.
+pub(super) const PIPE_MOST: u64 = 1 << 20;
+/// What a pipe has by itself.
+const PIPE_PLAIN: usize = 64 << 10;
+
+/// What stands behind a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Nothing,
+    Command,
+    End,
+}
+
+/// The two sides of a tank that is not pumped yet.
+pub(super) struct Joint {
+    pub(super) from: Feed,
+    pub(super) limit: Option<u64>,
+    pub(super) to: Port,
+}
+
+/// The tanks of a line while it is joined, upstream first.
+pub(super) struct Seams<'run> {
+    setup: &'run Setup<'run>,
+    /// The upper side of the tank whose lower side comes next.
+    upper: Option<(Feed, Option<u64>)>,
+    pub(super) joints: Vec<Joint>,
+    /// Pipe memory taken so far.
+    spent: usize,
+    /// Some pipe stayed smaller than planned.
+    pub(super) cramped: bool,
+}
+
+impl<'run> Seams<'run> {
+    pub(super) fn new(setup: &'run Setup<'run>) -> Self {
+        Self { setup, upper: None, joints: Vec::new(), spent: 0, cramped: false }
+    }
+
+    pub(super) fn source(&mut self, feed: Feed, limit: Option<u64>) {
+        if let Some(port) = feed.port() {
+            self.grow(port, 0, true);
+        }
+        self.upper = Some((feed, limit));
+    }
+
+    pub(super) fn sink(&mut self, stage: usize, port: Port) {
+        let above = self.upper.as_ref().and_then(|(from, _)| from.port());
+        let two = above.is_some_and(|above| above.capacity() > 0);
+        self.grow(&port, stage - 1, two);
+        self.joints.extend(self.upper.take().map(|(from, limit)| Joint { from, limit, to: port }));
+    }
+
+    /// Makes the pipes on both sides of a command, where there are tanks.
+    pub(super) fn command(
+        &mut self,
+        stage: usize,
+        next: Next,
+        stderr: Words,
+    ) -> io::Result<Streams> {
+        let (stdin, stdout) = self.pipes(stage, next)?;
+        Ok(Streams { stdin, stdout, stderr })
+    }
+
+    /// Makes the pipes on both sides of a built-in.
+    pub(super) fn between(&mut self, stage: usize, next: Next) -> io::Result<(OwnedFd, OwnedFd)> {
+        let (input, output) = self.pipes(stage, next)?;
+        // The plan gives each an end at least.
+        input.zip(output).ok_or_else(|| io::Error::other("it has no tank on one side"))
+    }
+
+    fn pipes(
+        &mut self,
+        stage: usize,
+        next: Next,
+    ) -> io::Result<(Option<OwnedFd>, Option<OwnedFd>)> {
+        let (mut input, mut output) = (None, None);
+        if let Some((from, limit)) = self.upper.take() {
+            let (read, write) = pipe()?;
+            let to = Port::own(write)?;
+            let two = from.port().is_some_and(|port| port.capacity() > 0);
+            self.size(&to, stage - 1, two);
+            input = Some(read);
+            self.joints.push(Joint { from, limit, to });
+        }
+        if next != Next::Nothing {
+            let (read, write) = pipe()?;
+            let from = Port::own(read)?;
+            self.size(&from, stage, next == Next::Command);
+            output = Some(write);
+            self.upper = Some((Feed::Port(from), None));
+        }
+        Ok((input, output))
+    }
+
+    /// Gives a pipe of ours its share of the tank, within the budget.
+    fn size(&mut self, port: &Port, tank: usize, two: bool) {
+        let want = self.share(tank, two);
+        self.cramped |= !(self.spend(want) && port.resize(want));
+    }
+
+    /// Gives a pipe of others at least its share: it is theirs, so it is never made smaller.
+    fn grow(&mut self, port: &Port, tank: usize, two: bool) {
+        let has = port.capacity();
+        if has > 0 && has < self.share(tank, two) as u64 {
+            self.size(port, tank, two);
+        }
+    }
+
+    fn share(&self, tank: usize, two: bool) -> usize {
+        let mark = self.setup.tanks[tank].high_bytes;
+        let share = match (self.setup.kernel(tank), two) {
+            (true, true) => (mark / 2).min(PIPE_MOST),
+            (true, false) => mark.min(PIPE_MOST),
+            // The rest of the mark is in user memory.
+            (false, _) => (mark / 4).min(PIPE_PLAIN as u64),
+        };
+        let share = share.max(4096);
+        usize::try_from(share).map_or(PIPE_PLAIN, |share| 1 << share.ilog2())
+    }
+
+    fn spend(&mut self, want: usize) -> bool {
+        let fits = want <= PIPE_PLAIN || self.spent + want <= PIPE_BUDGET;
+        self.spent += if fits { want } else { 0 };
+        fits
+    }
+}
