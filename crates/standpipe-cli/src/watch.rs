@@ -18,6 +18,7 @@ mod sampler;
 mod side;
 mod stages;
 mod table;
+mod wire;
 
 pub(crate) use chain::{Chain, Unseen, find, find_below};
 pub(crate) use family::{Family, Member};
@@ -25,6 +26,7 @@ pub(crate) use process::{Doing, Pid, Stat, holder, named};
 pub(crate) use sampler::{LinkSeen, Sampler, Seen};
 pub(crate) use side::Side;
 pub(crate) use table::Table;
+pub(crate) use wire::{Limit, Wire, wires};
 
 /// Waits, on a thread that has nothing else to do.
 pub(crate) fn nap(time: Duration) {

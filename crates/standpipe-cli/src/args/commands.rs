@@ -92,6 +92,10 @@ that --allow does not name, 125 it could not look. Findings:
   failed         the run on record failed, or has no end
   pipe-held      a stage has ended and something it started keeps its pipe open
   pipe-budget    the user has no pipes to spare, so tanks are small
+and of the TCP connection of a slow stage (the kernel counts what held it up):
+  remote-slow        the peer does not read as fast
+  send-buffer-small  the send buffer holds less than is on the way
+  network-slow       neither: the way itself
 ",
     },
     Command {

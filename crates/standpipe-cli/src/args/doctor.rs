@@ -11,8 +11,16 @@ use crate::size::{self, Zero};
 const WATCH: Duration = Duration::from_secs(10);
 
 /// The findings `doctor` knows, by their names.
-pub(crate) const FINDINGS: [&str; 5] =
-    ["stalled", "stopped-early", "failed", "pipe-held", "pipe-budget"];
+pub(crate) const FINDINGS: [&str; 8] = [
+    "stalled",
+    "stopped-early",
+    "failed",
+    "pipe-held",
+    "pipe-budget",
+    "remote-slow",
+    "send-buffer-small",
+    "network-slow",
+];
 
 /// What `doctor` is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]

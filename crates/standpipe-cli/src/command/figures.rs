@@ -112,6 +112,11 @@ impl Past {
         slowest(plan, &window, &line.readings())
     }
 
+    /// Who has been the slowest of all the run.
+    pub(crate) fn verdict(plan: &Plan, line: &Line, at: Instant) -> Option<Ruling> {
+        slowest(plan, &line.times(at), &line.readings())
+    }
+
     /// The past that a ruling rests on.
     pub(crate) fn window(&self, at: Instant) -> Duration {
         self.moments.front().map_or(Duration::ZERO, |first| at.saturating_duration_since(first.at))
@@ -142,7 +147,7 @@ impl Past {
         (seconds > 0.1).then(|| float(now.saturating_sub(then(earlier))) / seconds)
     }
 
-    /// What the whole run was like.
+    /// What the whole run was like, but for the verdict.
     pub(crate) fn summary(&self, plan: &Plan, line: &Line, at: Instant, ran: Duration) -> Summary {
         let readings = line.readings();
         let (bytes_in, bytes_out) = totals(&readings);
@@ -161,7 +166,7 @@ impl Past {
             memory_bytes: plan.memory_bytes,
             is_filter: plan.filter,
             stages: times.iter().enumerate().map(row).collect(),
-            slowest: slowest(plan, &times, &readings).map(|ruling| ruling.slowest),
+            slowest: None,
             about: false,
         }
     }

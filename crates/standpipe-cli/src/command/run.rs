@@ -32,6 +32,7 @@ use crate::view::{Progress, Report, Severity};
 use crate::watch;
 
 mod settle;
+mod verdict;
 
 /// The loop looks around at least this often.
 const LOOK: Duration = Duration::from_millis(250);

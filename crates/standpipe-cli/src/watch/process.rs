@@ -211,20 +211,25 @@ pub(crate) enum Way {
 /// # Errors
 /// If they may not be seen, or it is gone.
 pub(crate) fn pipes(pid: Pid) -> io::Result<BTreeMap<i32, (u64, Way)>> {
-    let mut found = BTreeMap::new();
-    for entry in fs::read_dir(of(pid, "fd"))?.flatten() {
-        let Some(fd) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
-            continue;
-        };
-        let Ok(target) = fs::read_link(entry.path()) else { continue };
-        let inode = target.to_str().and_then(|target| {
-            target.strip_prefix("pipe:[")?.strip_suffix(']')?.parse::<u64>().ok()
-        });
-        if let (Some(inode), Some(way)) = (inode, way(pid, fd)) {
-            found.insert(fd, (inode, way));
-        }
-    }
-    Ok(found)
+    let open = open_as(pid, "pipe:[")?;
+    Ok(open.filter_map(|(fd, inode)| Some((fd, (inode, way(pid, fd)?)))).collect())
+}
+
+/// The inodes of the sockets a process has open.
+pub(super) fn sockets(pid: Pid) -> Vec<u64> {
+    let open = open_as(pid, "socket:[").into_iter().flatten();
+    open.map(|(_, inode)| inode).collect()
+}
+
+/// The descriptors of a process whose name begins so, and their inodes.
+fn open_as(pid: Pid, kind: &str) -> io::Result<impl Iterator<Item = (i32, u64)>> {
+    let entries = fs::read_dir(of(pid, "fd"))?.flatten();
+    Ok(entries.filter_map(move |entry| {
+        let fd = entry.file_name().to_str()?.parse::<i32>().ok()?;
+        let target = fs::read_link(entry.path()).ok()?;
+        let inode = target.to_str()?.strip_prefix(kind)?.strip_suffix(']')?;
+        Some((fd, inode.parse::<u64>().ok()?))
+    }))
 }
 
 /// Somebody who has a pipe open, as far as we may see.

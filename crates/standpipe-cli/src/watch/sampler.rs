@@ -3,12 +3,14 @@
 //! Looked at a hundred times a second. Between two looks a stage is taken to have done what the later one finds, so
 //! the times add up to what was watched.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use standpipe::diagnose::Times;
 
 use super::chain::{Chain, Input, Link};
 use super::process::{self, Doing, Level, Pid, Stat};
+use super::wire::{Wire, wires};
 
 /// What processes have moved is read every so many looks: it only grows, and is shown to nobody more often.
 const COUNT_EVERY: u32 = 5;
@@ -18,6 +20,8 @@ const COUNT_EVERY: u32 = 5;
 pub(crate) struct Sampler {
     links: Vec<LinkSampler>,
     unread: bool,
+    /// The connections of all stages, as they were at the beginning.
+    wires: BTreeMap<u64, Wire>,
     begun: Instant,
     last: Instant,
     looks: u32,
@@ -28,6 +32,7 @@ struct LinkSampler {
     link: Link,
     /// When each of its processes began: a number may be given to another one.
     begun_ticks: Vec<Option<u64>>,
+    sockets: Vec<u64>,
     looks: u32,
     times: Times,
     /// What was judged by the levels on both sides, as the process did not tell.
@@ -69,12 +74,17 @@ pub(crate) struct LinkSeen {
     pub(crate) moved_bytes: Option<(u64, u64)>,
     /// How full the pipe before it was on average, 0 to 1.
     pub(crate) level: Option<f64>,
+    /// The TCP connection of it that was busiest.
+    pub(crate) wire: Option<Wire>,
 }
 
 impl Sampler {
     pub(crate) fn new(chain: Chain, now: Instant) -> Self {
-        let links = chain.links.into_iter().map(LinkSampler::new).collect();
-        Self { links, unread: chain.unread, begun: now, last: now, looks: 0 }
+        let links: Vec<LinkSampler> = chain.links.into_iter().map(LinkSampler::new).collect();
+        let sockets: Vec<u64> =
+            links.iter().flat_map(|link| link.sockets.iter().copied()).collect();
+        let wires = wires(&sockets);
+        Self { links, unread: chain.unread, wires, begun: now, last: now, looks: 0 }
     }
 
     /// Looks once. Whether there is still something to watch: at least two stages live.
@@ -96,8 +106,21 @@ impl Sampler {
 
     pub(crate) fn seen(&self) -> Seen {
         let watched = self.last.saturating_duration_since(self.begun);
+        let sockets: Vec<Vec<u64>> = self.links.iter().map(LinkSampler::sockets).collect();
+        let now = wires(&sockets.concat());
+        // one that has come up meanwhile has counted nothing before
+        let earlier = |inode: &u64| self.wires.get(inode).copied().unwrap_or_default();
+        let wire = |sockets: &[u64]| {
+            let grown = sockets.iter().filter_map(|at| Some(now.get(at)?.since(&earlier(at))));
+            grown.max_by_key(|wire| wire.busy)
+        };
         Seen {
-            links: self.links.iter().map(|link| link.seen(watched)).collect(),
+            links: self
+                .links
+                .iter()
+                .zip(&sockets)
+                .map(|(link, sockets)| LinkSeen { wire: wire(sockets), ..link.seen(watched) })
+                .collect(),
             unread: self.unread,
             watched,
             looks: Some(self.looks),
@@ -109,8 +132,10 @@ impl LinkSampler {
     fn new(link: Link) -> Self {
         let begun_ticks =
             link.pids.iter().map(|pid| Stat::of(*pid).map(|stat| stat.begun_ticks)).collect();
+        let sockets = link.pids.iter().flat_map(|pid| process::sockets(*pid)).collect();
         let mut sampler = Self {
             link,
+            sockets,
             begun_ticks,
             looks: 0,
             times: Times::default(),
@@ -153,6 +178,15 @@ impl LinkSampler {
             (*begun == Some(stat.begun_ticks)).then_some((*pid, stat))
         });
         live.collect()
+    }
+
+    /// The sockets it has had at the beginning, and those it has now.
+    fn sockets(&self) -> Vec<u64> {
+        let now = self.live().into_iter().flat_map(|(pid, _)| process::sockets(pid));
+        let mut all: Vec<u64> = now.chain(self.sockets.iter().copied()).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 
     fn look_at_level(&mut self) {
@@ -210,6 +244,7 @@ impl LinkSampler {
             cpu_seconds: Some((self.cpu_now - self.cpu_before).max(0.0)),
             moved_bytes: moved,
             level: (self.levels > 0).then(|| self.level_sum / f64::from(self.levels)),
+            wire: None,
         }
     }
 }

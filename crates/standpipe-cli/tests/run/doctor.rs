@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, geteuid, kill_process, kill_process_group};
 
-use crate::rig::{BIN, Scratch, run, standpipe};
+use crate::rig::{BIN, Scratch, read_slowly, run, standpipe};
 
 /// A shell pipeline of somebody else's, in a process group of its own. It ends with the test.
 struct Foreign {
@@ -289,4 +289,25 @@ fn the_stages_of_a_run_of_standpipe_are_looked_at_and_not_its_tanks() {
     let (said, code) = if named(&said) { (said, code) } else { foreign.seen("1s") };
     assert!(named(&said), "{said}");
     assert_eq!(code, 0, "{said}");
+}
+
+#[test]
+fn a_stage_whose_peer_reads_slowly_is_told_from_a_slow_stage() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = listener.local_addr().expect("it is bound").port();
+    let peer = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("it is connected");
+        read_slowly(&mut stream, 2_000_000);
+    });
+    let send = format!(
+        "perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(\"127.0.0.1:{port}\") or die; \
+         print STDERR 1; while (sysread STDIN, $b, 65536) {{ $s->print($b) or exit }}'"
+    );
+    let foreign = Foreign::start(&format!("{} | {send}", up("cat /dev/zero")), 2);
+    let (said, code) = foreign.seen("1s");
+    assert!(said.contains("remote-slow: the peer of 2 perl"), "{said}");
+    assert!(said.contains("kept its window shut"), "{said}");
+    assert_eq!(code, 1);
+    drop(foreign);
+    peer.join().expect("it ends with the connection");
 }

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixListener;
 
 use rustix::process::Signal;
 
-use crate::rig::{Live, Scratch, feed, noise, run, shell, standpipe};
+use crate::rig::{Live, Scratch, feed, noise, read_slowly, run, shell, standpipe};
 
 #[test]
 fn a_source_that_cannot_be_read_is_named_and_nothing_is_started() {
@@ -272,6 +272,56 @@ fn a_connection_is_made_and_half_closed() {
     assert!(peer.join().expect("it does not panic") == expected);
     run(standpipe(&["--from", &uri]))
         .failed(125, &["cannot connect to `tcp://127", "connection refused"]);
+}
+
+#[test]
+fn a_peer_that_has_sent_all_may_still_listen() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let uri = format!("tcp://{}", listener.local_addr().expect("it is bound"));
+    let live = Live::start(standpipe(&["--from", &uri, "--", "cat"]));
+    let (mut stream, _) = listener.accept().expect("the command connects");
+    stream.write_all(b"all there is").expect("it is taken");
+    stream.shutdown(std::net::Shutdown::Write).expect("it is connected");
+    // it does not wait for the other half, which is open until it ends
+    let done = live.end();
+    assert_eq!((done.code(), done.text().as_str()), (0, "all there is"), "{}", done.err);
+    assert_eq!(stream.read(&mut [0; 1]).expect("it ended well"), 0);
+}
+
+#[test]
+fn a_peer_may_answer_when_it_has_all() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let uri = format!("tcp://{}", listener.local_addr().expect("it is bound"));
+    let peer = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("the command connects");
+        let mut got = String::new();
+        stream.read_to_string(&mut got).expect("it ends well");
+        stream.write_all(b"thanks").map(|()| got).expect("nobody has reset it")
+    });
+    let done = run(standpipe(&["-c", "seq 3", "--to", &uri]));
+    assert_eq!(done.code(), 0, "{}", done.err);
+    assert_eq!(peer.join().expect("it does not panic"), "1\n2\n3\n");
+}
+
+#[test]
+fn of_a_slow_output_the_connection_says_that_the_peer_is_slow() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let uri = format!("tcp://{}", listener.local_addr().expect("it is bound"));
+    let peer = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("the command connects");
+        read_slowly(&mut stream, 1_000_000);
+    });
+    let scratch = Scratch::new();
+    let json = format!("--json={}", scratch.arg("record"));
+    let args = [&json, "--summary", "always", "--from", "zero:20M", "--to", &uri, "--", "cat"];
+    let done = run(standpipe(&args));
+    assert_eq!(done.code(), 0, "{}", done.err);
+    assert!(done.err.contains("SLOWEST: 3 tcp://"), "{}", done.err);
+    assert!(done.err.contains("kept its window shut"), "{}", done.err);
+    assert!(done.err.contains("try: the slow one is on the other machine"), "{}", done.err);
+    let record = std::fs::read_to_string(scratch.path("record")).expect("it is written");
+    assert!(record.contains("\"code\":\"remote-slow\""), "{record}");
+    peer.join().expect("it ends with the connection");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
+use rustix::event::{Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -293,4 +294,13 @@ pub(crate) fn noise(len: usize) -> Vec<u8> {
     }
     bytes.truncate(len);
     bytes
+}
+
+/// Reads a little of a stream at a time, with a pause after each: a peer that is slow.
+pub(crate) fn read_slowly(stream: &mut impl Read, pause_ns: i64) {
+    let pause = Timespec { tv_sec: 0, tv_nsec: pause_ns };
+    let mut some = vec![0; 16 * 1024];
+    while stream.read(&mut some).is_ok_and(|read| read > 0) {
+        poll(&mut [], Some(&pause)).expect("nothing is polled");
+    }
 }

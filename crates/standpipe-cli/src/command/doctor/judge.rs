@@ -9,6 +9,7 @@ use standpipe::diagnose::Times;
 
 use super::is_silent;
 use crate::command::figures::advice_for;
+use crate::command::peer::held_up;
 use crate::exec::times::{self, share};
 use crate::size::{percent, size, time};
 use crate::view::{Diagnosis, Finding, Slowest, Who};
@@ -28,7 +29,7 @@ pub(super) const RECORDED: [&str; 3] = ["stopped-early", "pipe-held", "pipe-budg
 
 /// Judges what was seen; `findings` are those that are known already.
 pub(super) fn judge(seen: &Seen, mut findings: Vec<Finding>, allowed: &[String]) -> Diagnosis {
-    findings.extend([stalled(seen), stopped_early(seen)].into_iter().flatten());
+    findings.extend([stalled(seen), stopped_early(seen), connection(seen)].into_iter().flatten());
     for finding in &mut findings {
         finding.allowed = allowed.iter().any(|name| name == finding.name);
     }
@@ -196,6 +197,20 @@ fn stopped_early(seen: &Seen) -> Option<Finding> {
     })
 }
 
+/// The slow stage writes to a peer, and the connection tells who of the two is slow.
+fn connection(seen: &Seen) -> Option<Finding> {
+    let line: Vec<Times> = seen.links.iter().map(|link| link.times).collect();
+    let stage = times::slowest(&line)?.stage;
+    let wire = seen.links[stage].wire?;
+    let held = held_up(&label(seen, stage), &wire, seen.watched)?;
+    Some(Finding {
+        name: held.name,
+        says: held.says,
+        advice: Some(held.advice.to_owned()),
+        allowed: false,
+    })
+}
+
 /// What went through a stage, about: a program also reads its own files.
 fn moved(link: &LinkSeen) -> u64 {
     link.moved_bytes.map_or(0, |(read, written)| read.max(written))
@@ -221,6 +236,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::watch::Wire;
 
     fn link(label: &str, times: (u64, u64, u64)) -> LinkSeen {
         let (busy, paused, starved) = times;
@@ -233,6 +249,7 @@ mod tests {
             cpu_seconds: Some(1.0),
             moved_bytes: Some((1 << 20, 1 << 20)),
             level: Some(0.98),
+            wire: None,
         }
     }
 
@@ -321,6 +338,35 @@ mod tests {
                 .says
                 .starts_with("nobody reads what 1 sh writes")
         );
+    }
+
+    #[test]
+    fn of_a_slow_stage_with_a_peer_the_connection_says_who_is_slow() {
+        let seconds = Duration::from_secs;
+        let wire = Wire { busy: seconds(10), unsent_bytes: 1, ..Wire::default() };
+        for (wire, name, says) in [
+            (
+                Wire { window: seconds(9), ..wire },
+                "remote-slow",
+                "2 nc h 1 kept its window shut 90%",
+            ),
+            (
+                Wire { buffer: seconds(8), ..wire },
+                "send-buffer-small",
+                "2 nc h 1 was too small 80%",
+            ),
+            (Wire { resent: 7, ..wire }, "network-slow", "7 segments sent again"),
+        ] {
+            let mut line = vec![link("cat", (4, 96, 0)), link("nc h 1", (98, 1, 1))];
+            line[1].wire = Some(wire);
+            let findings = judge(&seen(line.clone()), Vec::new(), &[]).findings;
+            assert_eq!(findings[0].name, name);
+            assert!(findings[0].says.contains(says), "{findings:?}");
+            // a stage that is not the slow one may have a slow peer
+            line[1].times = Times { busy_ns: 1, paused_ns: 0, starved_ns: 99 };
+            line[0].times = Times { busy_ns: 99, paused_ns: 1, starved_ns: 0 };
+            assert!(judge(&seen(line), Vec::new(), &[]).findings.is_empty());
+        }
     }
 
     #[test]

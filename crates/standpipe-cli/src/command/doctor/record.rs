@@ -145,6 +145,7 @@ impl Record {
                 cpu_seconds: None,
                 moved_bytes: Some(stage.moved_bytes),
                 level: None,
+                wire: None,
             }
         });
         let watched = Duration::from_millis(self.watched_ms);

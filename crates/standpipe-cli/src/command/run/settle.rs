@@ -38,6 +38,7 @@ impl Run<'_> {
         let early = if self.plan.strict { EarlyStop::Fails } else { EarlyStop::Noted };
         let judged = judge(self.line.ends(), early);
         let output = finish.as_ref().and_then(Finish::path).map(Path::to_owned);
+        let verdict = self.verdict(at, ran);
         let exit = match self.cut {
             Some(cut) => self.settle_cut(cut, &judged, finish),
             None if self.reader_left(&judged) => {
@@ -56,7 +57,8 @@ impl Run<'_> {
         }
         if exit != Exit::Signal(SIGPIPE) {
             let ending = if exit == Exit::Success { Ending::Succeeded } else { Ending::Failed };
-            let summary = self.past.summary(self.plan, &self.line, at, ran);
+            let mut summary = self.past.summary(self.plan, &self.line, at, ran);
+            summary.slowest = verdict.map(|ruling| ruling.slowest);
             self.screen.show(|view| view.summary(&summary, &self.plan.display, ending));
         }
         exit
