@@ -17,6 +17,7 @@ use std::cmp::Reverse;
 
 use crate::snapshot::{Confidence, ratio};
 
+mod cost;
 mod findings;
 mod stall;
 mod stretch;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use crate::error::StageId;
 use crate::gate::Gate;
 use crate::snapshot::{
-    BusyAs, Drops, PastMark, StageSnapshot, StageState, Tally, TankSnapshot, Unit,
+    BusyAs, Costs, Drops, PastMark, StageSnapshot, StageState, Tally, TankSnapshot, Unit,
 };
 use crate::sync::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 
@@ -282,6 +282,13 @@ pub(crate) struct StageMeter {
     busy_as_since_ns: AtomicU64,
     polls: AtomicU64,
     poll_longest_ns: AtomicU64,
+    /// Whether it is a source: what it waits for is then no cost of an item.
+    brings: AtomicU8,
+    kept_items: AtomicU64,
+    /// What had been spent when the last batch was done.
+    spent_ns: AtomicU64,
+    /// Bits of [`Costs`].
+    costs: [AtomicU64; Costs::SUMS],
     taken_items: AtomicU64,
     taken_weight: AtomicU64,
     given_items: AtomicU64,
@@ -303,6 +310,8 @@ struct StageTimes {
     starved_longest_ns: u64,
     polls: u64,
     poll_longest_ns: u64,
+    kept_items: u64,
+    costs: Costs,
     taken: Tally,
     given: Tally,
 }
@@ -345,6 +354,10 @@ impl StageMeter {
             busy_as_since_ns: zero(),
             polls: zero(),
             poll_longest_ns: zero(),
+            brings: AtomicU8::new(0),
+            kept_items: zero(),
+            spent_ns: zero(),
+            costs: std::array::from_fn(|_| zero()),
             taken_items: zero(),
             taken_weight: zero(),
             given_items: zero(),
@@ -421,6 +434,42 @@ impl StageMeter {
         raise(&self.poll_longest_ns, span_ns);
     }
 
+    /// It is a source.
+    pub(crate) fn brings(&self) {
+        self.brings.store(1, Ordering::Relaxed);
+    }
+
+    /// Whether it is one.
+    pub(crate) fn is_source(&self) -> bool {
+        self.brings.load(Ordering::Relaxed) != 0
+    }
+
+    /// It was told that its input idles, and has given nothing for so many.
+    pub(crate) fn keeps(&self, items: u64) {
+        self.kept_items.store(items, Ordering::Relaxed);
+    }
+
+    /// A batch is done with: what was spent since the last one is its cost.
+    pub(crate) fn done_with(&self, batch: Tally, now_ns: u64) {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let open_ns = match self.state.load(Ordering::Relaxed) {
+            BUSY => now_ns.saturating_sub(get(&self.since_ns)),
+            _ => 0,
+        };
+        let idle_ns = if self.is_source() { get(&self.own_wait_ns) } else { 0 };
+        let spent_ns = get(&self.busy_ns)
+            .saturating_add(open_ns)
+            .saturating_sub(get(&self.not_running_ns))
+            .saturating_sub(idle_ns);
+        let batch_ns = spent_ns.saturating_sub(get(&self.spent_ns));
+        self.spent_ns.store(spent_ns, Ordering::Relaxed);
+        let Some(sums) = Costs::of_batch(batch, batch_ns) else { return };
+        for (counter, more) in self.costs.iter().zip(sums) {
+            let sum = f64::from_bits(get(counter)) + more;
+            counter.store(sum.to_bits(), Ordering::Relaxed);
+        }
+    }
+
     /// Counts what was taken in since the last exchange.
     pub(crate) fn took(&self, tally: Tally) {
         add(&self.taken_items, tally.items);
@@ -477,6 +526,8 @@ impl StageMeter {
             starved_longest_ns: times.starved_longest_ns,
             polls: times.polls,
             poll_longest_ns: times.poll_longest_ns,
+            kept_items: times.kept_items,
+            costs: times.costs,
             taken: times.taken,
             given: times.given,
         }
@@ -513,6 +564,8 @@ impl StageMeter {
             starved_longest_ns: get(&self.starved_longest_ns),
             polls: get(&self.polls),
             poll_longest_ns: get(&self.poll_longest_ns),
+            kept_items: get(&self.kept_items),
+            costs: Costs::from_bits(std::array::from_fn(|at| self.costs.get(at).map_or(0, get))),
             taken: Tally { items: get(&self.taken_items), weight: get(&self.taken_weight) },
             given: Tally { items: get(&self.given_items), weight: get(&self.given_weight) },
         };

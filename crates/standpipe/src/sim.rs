@@ -117,6 +117,8 @@ pub struct Stage {
     weights: Weights,
     left: f64,
     batch_ns: u64,
+    weight_ns: u64,
+    keeps: u64,
     fate: Option<(u64, Fate)>,
     limit: Option<u64>,
 }
@@ -136,6 +138,8 @@ impl Stage {
             weights: Weights::Same(1),
             left: 1.0,
             batch_ns: 0,
+            weight_ns: 0,
+            keeps: 1,
             fate: None,
             limit: None,
         }
@@ -194,6 +198,20 @@ impl Stage {
     #[must_use]
     pub const fn per_batch(mut self, span_ns: u64) -> Self {
         self.batch_ns = span_ns;
+        self
+    }
+
+    /// More time for each unit of an item's weight.
+    #[must_use]
+    pub const fn per_weight(mut self, span_ns: u64) -> Self {
+        self.weight_ns = span_ns;
+        self
+    }
+
+    /// Keeps what it takes until it has so many, and gives one for them.
+    #[must_use]
+    pub fn keeps(mut self, items: u64) -> Self {
+        self.keeps = items.max(1);
         self
     }
 

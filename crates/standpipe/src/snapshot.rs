@@ -232,6 +232,11 @@ pub struct StageSnapshot {
     pub polls: u64,
     /// Longest single poll, one that goes on included.
     pub poll_longest_ns: u64,
+    /// Items it had taken and given nothing for when its input last idled,
+    /// though it was told: what a transform of yours keeps, or has dropped.
+    pub kept_items: u64,
+    /// What its items cost, and what their weight has to do with it.
+    pub costs: Costs,
     /// Taken in; a source takes in nothing.
     pub taken: Tally,
     /// Given out; a sink gives out nothing.
@@ -261,6 +266,48 @@ impl StageSnapshot {
     #[must_use]
     pub fn starved(&self) -> f64 {
         ratio(self.starved_ns, self.wall_ns())
+    }
+}
+
+/// Sums over the batches of a stage, from which the cost of an item follows as
+/// a fixed part and one for its weight, and how sure that is.
+///
+/// With n items of weight w that took y ns: of 1, n, w, y, w²/n, wy/n, y²/n.
+/// They only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Costs {
+    bits: [u64; Self::SUMS],
+}
+
+impl Costs {
+    /// How many sums there are.
+    pub(crate) const SUMS: usize = 7;
+
+    /// From the bits of each sum.
+    pub(crate) const fn from_bits(bits: [u64; Self::SUMS]) -> Self {
+        Self { bits }
+    }
+
+    /// The sums of one batch.
+    pub(crate) fn of_batch(batch: Tally, spent_ns: u64) -> Option<[f64; Self::SUMS]> {
+        #[expect(clippy::cast_precision_loss, reason = "an estimate needs three digits")]
+        let [n, w, y] = [batch.items as f64, batch.weight as f64, spent_ns as f64];
+        (batch.items > 0).then(|| [1.0, n, w, y, w * w / n, w * y / n, y * y / n])
+    }
+
+    /// The sums.
+    pub(crate) fn sums(&self) -> [f64; Self::SUMS] {
+        self.bits.map(f64::from_bits)
+    }
+
+    /// Both together.
+    #[must_use]
+    pub(crate) fn plus(self, other: Self) -> Self {
+        let mut sums = self.sums();
+        for (sum, more) in sums.iter_mut().zip(other.sums()) {
+            *sum += more;
+        }
+        Self { bits: sums.map(f64::to_bits) }
     }
 }
 

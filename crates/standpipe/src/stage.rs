@@ -339,6 +339,15 @@ pub trait Transform: Send + 'static {
         async { Ok(()) }
     }
 
+    /// Whether it may keep items back, which it does unless it says no.
+    ///
+    /// Decides nothing: where items were taken and nothing given, and the input
+    /// idles, [`findings`](crate::diagnose::findings) says so (`unflushed`). A
+    /// transform that drops items and never keeps any says `false` here.
+    fn keeps(&self) -> bool {
+        true
+    }
+
     /// The input has ended: give on what is left. Called once, after the last
     /// item.
     ///

@@ -172,3 +172,75 @@ fn a_stage_that_blocks_its_thread() {
     drop(release);
     assert_eq!(running.wait().unwrap().done, 1_000);
 }
+
+/// Gives one item for each 32, and keeps the rest; or counts them and drops
+/// all.
+struct ThirtySecond {
+    seen: u64,
+    drops: bool,
+}
+
+impl Transform for ThirtySecond {
+    type In = u64;
+    type Out = u64;
+    type Error = Infallible;
+
+    async fn transform(&mut self, n: u64, out: &mut impl Emit<u64>) -> Result<(), Infallible> {
+        self.seen += 1;
+        if self.seen.is_multiple_of(32) {
+            out.send(n).await;
+        }
+        Ok(())
+    }
+
+    fn keeps(&self) -> bool {
+        !self.drops
+    }
+}
+
+/// Brings 70 items, and then nothing for long.
+struct ThenIdle(u64);
+
+impl Source for ThenIdle {
+    type Item = u64;
+    type Error = Infallible;
+
+    async fn read(&mut self, out: &mut impl Emit<u64>) -> Result<More, Infallible> {
+        if self.0 == 70 {
+            pending::<()>().await;
+        }
+        out.send(self.0).await;
+        self.0 += 1;
+        Ok(More::Yes)
+    }
+}
+
+/// What is found two seconds after the input went idle.
+async fn found_when_idle(drops: bool) -> Vec<String> {
+    let ready = Pipeline::from_with_clock("tail", ThenIdle(0), paused_clock())
+        .tank(Tank::items(8))
+        .transform("pack", ThirtySecond { seen: 0, drops })
+        .tank(Tank::items(8))
+        .to("count", count());
+    let monitor = ready.monitor();
+    let look = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let older = monitor.report();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let found = findings(Some(&older), &monitor.report());
+        monitor.cancel();
+        found.iter().map(ToString::to_string).collect()
+    };
+    let (ended, found) = tokio::join!(ready.run(), look);
+    assert!(ended.is_err(), "it was cancelled");
+    found
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transform_that_keeps_items_while_its_input_idles() {
+    let found = found_when_idle(false).await;
+    let text = "unflushed: `pack` has given nothing for the last 6 items, and its input idles for \
+                2.0 s; give on in `idle` what it keeps; if it drops them, say so (`keeps`)";
+    assert_eq!(found, [text]);
+    assert_eq!(found_when_idle(true).await, [] as [&str; 0], "one that drops has said so");
+}

@@ -6,10 +6,11 @@
 
 use std::fmt;
 
+use super::cost::fixed_cost;
 use super::stall::stall;
 use super::stretch::Stretch;
-use super::verdict::{Verdict, diagnose};
-use crate::snapshot::{Join, Report, TankSnapshot, Unit};
+use super::verdict::{Kind, Verdict, diagnose};
+use crate::snapshot::{Join, Report, StageState, TankSnapshot, Unit};
 
 /// Nothing has to move for so long before it is a stall.
 const STALL_NS: u64 = 500_000_000;
@@ -17,6 +18,11 @@ const STALL_NS: u64 = 500_000_000;
 const LONG_POLL_NS: u64 = 10_000_000;
 /// So much time in a tank that is never empty is pure latency.
 const STANDING_NS: f64 = 1e9;
+/// A stage that keeps items gives them on before its input has idled for so
+/// long.
+const UNFLUSHED_NS: u64 = 1_000_000_000;
+/// So much of an item's cost may be the same for all.
+const FIXED: f64 = 0.05;
 /// A stage that waits for items for less than this is well supplied.
 const STARVED: f64 = 0.05;
 
@@ -26,6 +32,8 @@ const STARVED: f64 = 0.05;
 pub enum FindingKind {
     /// Nothing moves.
     Stalled,
+    /// A stage keeps items while its input idles.
+    Unflushed,
     /// A poll keeps its thread from other tasks.
     BlocksExecutor,
     /// A writer goes on past the mark of a tank that grows.
@@ -40,12 +48,16 @@ pub enum FindingKind {
     TankTooSmall,
     /// A reader runs dry before its writer is back.
     LowMarkTooLow,
+    /// The slowest stage spends a part of its time on items as such, whatever
+    /// they weigh.
+    SmallItems,
 }
 
 impl fmt::Display for FindingKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Stalled => "stalled",
+            Self::Unflushed => "unflushed",
             Self::BlocksExecutor => "blocks-executor",
             Self::NeverDrained => "never-drained",
             Self::OversizeItems => "oversize-items",
@@ -53,6 +65,7 @@ impl fmt::Display for FindingKind {
             Self::Dropping => "dropping",
             Self::TankTooSmall => "tank-too-small",
             Self::LowMarkTooLow => "low-mark-too-low",
+            Self::SmallItems => "small-items",
         })
     }
 }
@@ -115,6 +128,7 @@ pub fn findings(older: Option<&Report>, newer: &Report) -> Vec<Finding> {
     if stretch.span_ns >= STALL_NS {
         found.extend(older.and_then(|older| stalled(older, newer)));
     }
+    found.extend((0..newer.stages.len()).filter_map(|stage| unflushed(newer, stage)));
     found.extend(blocks_executor(&stretch));
     for (index, tank) in newer.tanks.iter().enumerate() {
         found.extend(never_drained(&stretch, index, tank));
@@ -128,6 +142,7 @@ pub fn findings(older: Option<&Report>, newer: &Report) -> Vec<Finding> {
     let blamed = |small: &Finding| low.iter().any(|low| low.place == small.place);
     found.extend(tank_too_small(&stretch, &verdict).into_iter().filter(|small| !blamed(small)));
     found.extend(low);
+    found.extend(small_items(&stretch, &verdict));
     found
 }
 
@@ -144,6 +159,30 @@ fn stalled(older: &Report, newer: &Report) -> Option<Finding> {
         numbers: vec![("since_ns", number(stall.since_ns))],
         text: stall.to_string(),
         advice: "look at that stage: all others wait for it",
+    })
+}
+
+/// A transform has taken items, was told that nothing more comes, and has
+/// given nothing for them since. A sink has nobody to give to.
+fn unflushed(newer: &Report, index: usize) -> Option<Finding> {
+    let stage = newer.stages.get(index).filter(|stage| stage.kept_items > 0)?;
+    let idles = stage.state == StageState::Starved && stage.in_state_ns >= UNFLUSHED_NS;
+    let gives = newer.joins.iter().any(|join| join.from == index);
+    let tenths = stage.in_state_ns.checked_div(100_000_000).unwrap_or(0);
+    (idles && gives).then(|| Finding {
+        kind: FindingKind::Unflushed,
+        place: Place::Stage(index),
+        numbers: vec![
+            ("kept_items", number(stage.kept_items)),
+            ("idle_ns", number(stage.in_state_ns)),
+        ],
+        text: format!(
+            "`{}` has given nothing for the last {} items, and its input idles for {:.1} s",
+            stage.name,
+            stage.kept_items,
+            number(tenths) / 10.0
+        ),
+        advice: "give on in `idle` what it keeps; if it drops them, say so (`keeps`)",
     })
 }
 
@@ -281,5 +320,26 @@ fn low_mark_too_low(
         numbers: vec![("low", number(tank.low as u64)), ("needed", needed)],
         text: format!("the reader of tank `{}` runs dry before its writer is back", tank.name),
         advice: "raise the low-water mark, not the high one",
+    })
+}
+
+/// Part of what the slowest stage does is done once an item, and not for its
+/// weight: fewer and heavier items would need less of it.
+fn small_items(stretch: &Stretch<'_>, verdict: &Verdict) -> Option<Finding> {
+    if !matches!(verdict.kind, Kind::Bottleneck | Kind::Balanced) {
+        return None;
+    }
+    let stage = verdict.slowest.as_ref()?.position;
+    let fixed = fixed_cost(&stretch.costs(stage)?).filter(|fixed| fixed.at_least > FIXED)?;
+    let name = stretch.newer.stages.get(stage).map_or("?", |stage| &stage.name);
+    Some(Finding {
+        kind: FindingKind::SmallItems,
+        place: Place::Stage(stage),
+        numbers: vec![("fixed", fixed.share), ("fixed_ns", fixed.item_ns)],
+        text: format!(
+            "{:.0}% of what an item costs `{name}` is the same whatever it weighs",
+            fixed.share * 100.0
+        ),
+        advice: "larger items, or several at a time",
     })
 }

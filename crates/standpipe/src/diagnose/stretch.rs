@@ -2,7 +2,7 @@
 
 use crate::critical::Window;
 use crate::diagnose::Times;
-use crate::snapshot::{Report, StageSnapshot, TankSnapshot, ratio};
+use crate::snapshot::{Costs, Report, StageSnapshot, TankSnapshot, ratio};
 
 /// The time from one report to a later one of the same pipeline, or from its
 /// start.
@@ -39,6 +39,18 @@ impl<'a> Stretch<'a> {
         let cell = newer.iter().zip(&older).position(|(new, old)| new > old).unwrap_or(0);
         let eighths = (cell as u64).saturating_sub(1);
         (now.high as u64).saturating_mul(eighths).checked_div(8).unwrap_or(0)
+    }
+
+    /// What the items of a stage cost in it: sums as of
+    /// [`Costs`](crate::snapshot::Costs).
+    pub(super) fn costs(&self, stage: usize) -> Option<[f64; Costs::SUMS]> {
+        let mut sums = self.newer.stages.get(stage)?.costs.sums();
+        if let Some(older) = self.older.and_then(|older| older.stages.get(stage)) {
+            for (sum, less) in sums.iter_mut().zip(older.costs.sums()) {
+                *sum -= less;
+            }
+        }
+        Some(sums)
     }
 
     /// How each stage spent it.

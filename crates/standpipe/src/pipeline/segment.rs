@@ -156,6 +156,7 @@ impl<S: Source> Head for SourceHead<S> {
     type Item = S::Item;
 
     async fn drive<O: Outlet<S::Item>>(mut self, mut out: O, watch: Watch) {
+        watch.meter.brings();
         let opened = open_source(&mut self.0).await;
         out.open().await;
         if opened {
@@ -277,6 +278,7 @@ impl<T: Send + 'static> Head for TankHead<T> {
                         told = true;
                         done_ns = None;
                         out.idle().await;
+                        watch.meter.keeps(out.kept_items());
                     }
                     Next::Due => {
                         watch.resume();
@@ -293,16 +295,19 @@ impl<T: Send + 'static> Head for TankHead<T> {
             match more {
                 Ok(true) => {
                     worked = worked.saturating_add(batch.len());
-                    watch.meter.took(batch.tally());
+                    let taken = batch.tally();
+                    watch.meter.took(taken);
                     out.accept(&mut batch).await;
+                    let now_ns = watch.now_ns();
+                    watch.meter.done_with(taken, now_ns);
                     if worked >= ITEMS_PER_TURN {
                         worked = 0;
-                        batch.settle(Some(watch.now_ns()));
+                        batch.settle(Some(now_ns));
                         out.flush().await;
                         yield_now(&watch).await;
                         done_ns = None;
                     } else {
-                        done_ns = Some(watch.now_ns());
+                        done_ns = Some(now_ns);
                     }
                 }
                 Ok(false) => break,
@@ -441,6 +446,11 @@ impl<T: Send + 'static> TankTail<T> {
         let core = &**writable.core();
         let before = self.staged.len();
         let now_ns = (before > 0 && self.ticket.is_none()).then(|| self.watch.now_ns());
+        if let Some(now_ns) = now_ns.filter(|_| self.watch.meter.is_source()) {
+            let mut made = Tally::default();
+            made.add_many(before, if self.way == Way::Weigh { self.staged_weight } else { before });
+            self.watch.meter.done_with(made, now_ns);
+        }
         let polled = core.poll_publish(cx, &mut self.staged, &mut self.ticket, now_ns);
         let gone = before.saturating_sub(self.staged.len());
         if gone > 0 {

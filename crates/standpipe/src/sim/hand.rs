@@ -49,11 +49,16 @@ pub(super) struct Hand {
     pub(super) only: Option<usize>,
     /// How long its present service takes.
     pub(super) service_ns: u64,
+    /// Whether what its present item cost has been counted.
+    pub(super) measured: bool,
 }
 
 impl Hand {
     pub(super) fn new(stage: usize, path: &Path, at_first: StageState) -> Self {
         let meter = StageMeter::new();
+        if at_first == StageState::Busy {
+            meter.brings();
+        }
         meter.enter(at_first, 0);
         Self {
             stage,
@@ -66,6 +71,7 @@ impl Hand {
             at: 0,
             only: None,
             service_ns: 0,
+            measured: true,
         }
     }
 

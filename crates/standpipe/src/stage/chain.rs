@@ -51,6 +51,10 @@ pub trait Outlet<T: Send>: Emit<T> + 'static {
     /// that it has to be told when the input idles.
     fn holds_back(&self) -> bool;
 
+    /// Items that transforms downstream in this segment have taken since they
+    /// last gave anything.
+    fn kept_items(&self) -> u64;
+
     /// Takes all items of a batch that came from a tank. Each stays charged
     /// until what was made of it has found room.
     fn accept(&mut self, batch: &mut Batch<T>) -> impl Future<Output = ()> + Send {
@@ -121,6 +125,13 @@ macro_rules! hands_on {
         fn holds_back(&self) -> bool {
             self.down.holds_back()
         }
+
+        hands_on!(@ kept_items);
+    };
+    (@ kept_items) => {
+        fn kept_items(&self) -> u64 {
+            self.down.kept_items()
+        }
     };
     (@ idle) => {
         fn idle(&mut self) -> impl std::future::Future<Output = ()> + Send {
@@ -167,6 +178,10 @@ macro_rules! ends_here {
 
         fn in_hand(&self) -> bool {
             false
+        }
+
+        fn kept_items(&self) -> u64 {
+            0
         }
     };
 }
@@ -235,7 +250,7 @@ impl<T: Transform> Link for Transforming<T> {
     type On<D: Outlet<T::Out>> = TransformOn<T, D>;
 
     fn on<D: Outlet<T::Out>>(self, down: D) -> TransformOn<T, D> {
-        TransformOn { held: self.0, down }
+        TransformOn { held: self.0, down, kept_items: 0 }
     }
 }
 
@@ -264,6 +279,30 @@ impl<T: Send, D: Outlet<T>> Emit<T> for InTransform<'_, D> {
 pub struct TransformOn<T, D> {
     held: Held<T>,
     down: D,
+    /// Taken since it last gave anything.
+    kept_items: u64,
+}
+
+/// What a call emits into, with a note that it did.
+struct Noted<'a, E> {
+    out: &'a mut E,
+    gave: &'a mut bool,
+}
+
+impl<T: Send, E: Emit<T>> Emit<T> for Noted<'_, E> {
+    fn send(&mut self, item: T) -> impl Future<Output = ()> + Send {
+        *self.gave = true;
+        self.out.send(item)
+    }
+
+    fn feed(&mut self, item: T) -> impl Future<Output = ()> + Send {
+        *self.gave = true;
+        self.out.feed(item)
+    }
+
+    fn flush(&mut self) -> impl Future<Output = ()> + Send {
+        self.out.flush()
+    }
 }
 
 impl<T: Transform, D: Outlet<T::Out>> Emit<T::In> for TransformOn<T, D> {
@@ -271,9 +310,11 @@ impl<T: Transform, D: Outlet<T::Out>> Emit<T::In> for TransformOn<T, D> {
         let (transform, post) = self.held.parts();
         post.shift().set_handing(true);
         let guard = post.guard();
+        let mut gave = false;
         let done = if D::ACTIVE {
             let hatch = Hatch::new();
-            let mut out = hatch.emit();
+            let mut emit = hatch.emit();
+            let mut out = Noted { out: &mut emit, gave: &mut gave };
             let mut call = pin!(transform.transform(item, &mut out));
             let call = |cx: &mut Context<'_>| {
                 post.shift().set_handing(true);
@@ -281,12 +322,15 @@ impl<T: Transform, D: Outlet<T::Out>> Emit<T::In> for TransformOn<T, D> {
             };
             beside(&hatch, &mut self.down, call).await
         } else {
-            transform.transform(item, &mut InTransform(&mut self.down, post)).await
+            let out = &mut InTransform(&mut self.down, post);
+            transform.transform(item, &mut Noted { out, gave: &mut gave }).await
         };
         if let Err(error) = done {
             post.fail(error).await;
         }
         guard.disarm();
+        let nothing_left = gave || !transform.keeps();
+        self.kept_items = if nothing_left { 0 } else { self.kept_items.saturating_add(1) };
         // the next call may wait for anything: nothing fed may be left unseen
         self.down.flush().await;
         post.shift().set_handing(false);
@@ -321,21 +365,30 @@ impl<T: Transform, D: Outlet<T::Out>> Outlet<T::In> for TransformOn<T, D> {
         true
     }
 
+    fn kept_items(&self) -> u64 {
+        self.kept_items.saturating_add(self.down.kept_items())
+    }
+
     async fn idle(&mut self) {
         let (transform, post) = self.held.parts();
         let guard = post.guard();
+        let mut gave = false;
         let done = if D::ACTIVE {
             let hatch = Hatch::new();
-            let mut out = hatch.emit();
+            let mut emit = hatch.emit();
+            let mut out = Noted { out: &mut emit, gave: &mut gave };
             let mut call = pin!(transform.idle(&mut out));
             beside(&hatch, &mut self.down, |cx| call.as_mut().poll(cx)).await
         } else {
-            transform.idle(&mut self.down).await
+            transform.idle(&mut Noted { out: &mut self.down, gave: &mut gave }).await
         };
         if let Err(error) = done {
             post.fail(error).await;
         }
         guard.disarm();
+        if gave {
+            self.kept_items = 0;
+        }
         self.down.idle().await;
     }
 

@@ -104,6 +104,10 @@ where
         unless_failed(self.first.transform(item, &mut into), &failed).await
     }
 
+    fn keeps(&self) -> bool {
+        self.first.keeps() || self.second.keeps()
+    }
+
     async fn idle(&mut self, out: &mut impl Emit<B::Out>) -> Result<(), BoxError> {
         let failed = Mutex::new(None);
         let mut into = IntoSecond { second: &mut self.second, out, failed: &failed };

@@ -168,6 +168,8 @@ where
         if self.over { Flow::Wait } else { flow } // the flush ends it
     }
 
+    hands_on!(kept_items);
+
     fn holds_back(&self) -> bool {
         self.over || self.down.holds_back()
     }

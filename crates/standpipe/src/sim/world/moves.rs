@@ -237,7 +237,10 @@ impl Trial {
         }
         let fresh = crew.inputs.iter_mut().any(|input| mem::take(&mut input.fresh));
         let more_ns = if fresh { crew.plan.batch_ns } else { 0 };
-        hand.service_ns = crew.services.next(now_ns).saturating_add(more_ns);
+        let weight_ns = crew.plan.weight_ns.saturating_mul(hand.item.weight as u64);
+        hand.service_ns =
+            crew.services.next(now_ns).saturating_add(more_ns).saturating_add(weight_ns);
+        hand.measured = false;
         hand.step = Step::Worked;
         if crew.plan.burden == Burden::Waits {
             hand.meter.busy_as(BusyAs::OwnWait, now_ns);
@@ -254,11 +257,15 @@ impl Trial {
     }
 
     fn worked(&mut self, index: usize) -> Then {
+        let now_ns = self.now_ns;
         let Some(hand) = self.hands.get_mut(index) else { return Then::Waits };
         let Some(crew) = self.crews.get_mut(hand.stage) else { return Then::Waits };
         let service_ns = mem::take(&mut hand.service_ns); // told once
         if crew.plan.burden == Burden::Waits {
             hand.meter.own_wait(service_ns);
+        }
+        if !mem::replace(&mut hand.measured, true) {
+            hand.meter.done_with(tally(hand.item.weight), now_ns);
         }
         if crew.orderly && hand.ticket != crew.turn {
             crew.in_line.push((hand.ticket, index));
@@ -271,7 +278,9 @@ impl Trial {
             }
             _ => None,
         };
-        hand.step = Step::Emit;
+        let kept = hand.ticket.saturating_add(1).checked_rem(crew.plan.keeps).unwrap_or(0);
+        hand.meter.keeps(kept);
+        hand.step = if kept > 0 { Step::Drain } else { Step::Emit };
         Then::GoesOn
     }
 

@@ -90,6 +90,8 @@ impl Trial {
             sum.starved_longest_ns = sum.starved_longest_ns.max(row.starved_longest_ns);
             sum.polls = sum.polls.saturating_add(row.polls);
             sum.poll_longest_ns = sum.poll_longest_ns.max(row.poll_longest_ns);
+            sum.kept_items = sum.kept_items.saturating_add(row.kept_items);
+            sum.costs = sum.costs.plus(row.costs);
             sum.taken = sum.taken.plus(row.taken);
             sum.given = sum.given.plus(row.given);
         }
