@@ -22,6 +22,7 @@ mod environment;
 mod flag;
 mod help;
 mod manual;
+mod outward;
 mod saved;
 mod split;
 mod word;
@@ -32,6 +33,7 @@ pub(crate) use doctor::{Doctor, Target};
 pub(crate) use environment::Environment;
 use flag::{Flag, Id};
 pub(crate) use help::short_help;
+pub(crate) use outward::{Full, Outward};
 pub(crate) use saved::{SavedStage, Stderr, Work};
 pub(crate) use word::{nearest, shown};
 
@@ -127,8 +129,8 @@ pub(crate) struct Typed {
     pub(crate) form: Form,
     /// `--from`.
     pub(crate) from: Option<OsString>,
-    /// `--to`.
-    pub(crate) to: Option<OsString>,
+    /// Each `--to`.
+    pub(crate) to: Vec<Outward>,
     /// `--overwrite`.
     pub(crate) overwrite: bool,
     /// `--append`.
@@ -291,7 +293,7 @@ impl Reader {
             *pieces = split::split(&text)?;
         }
         let typed = Box::new(self.typed);
-        let given = typed.form != Form::Filter || typed.from.is_some() || typed.to.is_some();
+        let given = typed.form != Form::Filter || typed.from.is_some() || !typed.to.is_empty();
         match self.task {
             Some(Task::Check) if given => Ok(Request::Check(typed)),
             Some(Task::Check) => Err(UsageError::new(
@@ -516,7 +518,8 @@ impl Reader {
                 self.form(Form::File(value))?;
             }
             Id::From => once(flag, &mut typed.from, value)?,
-            Id::To => once(flag, &mut typed.to, value)?,
+            Id::To => typed.to.push(Outward { word: value, full: None }),
+            Id::Full => outward::read_full(flag, &mut typed.to, &value)?,
             Id::Total => typed.total = Some(amount(flag, &value, Zero::Refused)?),
             Id::Memory => typed.memory = Some(amount(flag, &value, Zero::Refused)?),
             Id::Tank if value == "auto" => typed.tank = Some(Mark::Auto),
@@ -627,7 +630,7 @@ fn once(flag: &Flag, field: &mut Option<OsString>, value: OsString) -> Result<()
     if let Some(first) = field {
         let what =
             format!("`{}` is given twice, `{}` and `{}`", flag.name(), shown(first), shown(&value));
-        return Err(UsageError::new(what, "a pipeline has one end on each side"));
+        return Err(UsageError::new(what, "a pipeline reads from one end"));
     }
     *field = Some(value);
     Ok(())

@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use crate::args::Full;
 use crate::end::file::Publication;
 use crate::exec::copy::Feed;
 use crate::exec::port::Port;
@@ -88,6 +89,17 @@ pub(crate) enum Finish {
     },
 }
 
+/// An output of which something remains to be done.
+#[derive(Debug)]
+pub(crate) struct Unfinished {
+    /// The index of the stage that writes it.
+    pub(crate) stage: usize,
+    /// What remains to be done.
+    pub(crate) finish: Finish,
+    /// What is written, if the stage is no end: that of an end comes back from the line.
+    pub(crate) port: Option<Port>,
+}
+
 impl Finish {
     /// What is written, if it gets its name by success.
     pub(crate) fn path(&self) -> Option<&Path> {
@@ -104,12 +116,41 @@ impl Finish {
 /// Refuses what can be refused before anything is opened or waited for.
 ///
 /// # Errors
-/// The file exists and is not to be replaced; it is a directory; its directory is missing.
-pub(crate) fn check_sink(end: &EndPlan, publish: Publish) -> Result<(), EndError> {
-    match end {
-        EndPlan::File(path) => file::check(path, publish),
-        _ => Ok(()),
+/// The file exists and is not to be replaced; it is a directory; its directory is missing; it is kept, and bytes may
+/// be left out.
+pub(crate) fn check_sink(end: &EndPlan, publish: Publish, full: Full) -> Result<(), EndError> {
+    let is_kept = match end {
+        EndPlan::File(path) => {
+            file::check(path, publish)?;
+            file::is_kept(path)
+        }
+        #[cfg(feature = "http")]
+        EndPlan::Http { .. } => true,
+        _ => false,
+    };
+    if is_kept && full.drops() {
+        let (name, full) = (end.label(), full.name());
+        let what = format!("`{name}` would look complete with holes in it: `full` is `{full}`");
+        let hint = "`drop-*` is for who reads along, as a connection does; write `wait` or `fail`";
+        return Err(EndError::new(what).hint(hint));
     }
+    Ok(())
+}
+
+/// Refuses a file that is written already by one of the ends that have these places, by whatever name; notes its
+/// place.
+///
+/// # Errors
+/// It is.
+pub(crate) fn check_place(end: &EndPlan, places: &mut Vec<PathBuf>) -> Result<(), EndError> {
+    let EndPlan::File(path) = end else { return Ok(()) };
+    let Some(place) = file::is_kept(path).then(|| file::place(path)) else { return Ok(()) };
+    if places.contains(&place) {
+        let what = format!("{} is written twice", shown(path));
+        return Err(EndError::new(what).hint("leave out one of them"));
+    }
+    places.push(place);
+    Ok(())
 }
 
 /// Refuses a file that cannot be read, without waiting for anybody: nothing is asked of a FIFO, a

@@ -18,9 +18,11 @@ pub(crate) mod resolve;
 pub(crate) mod child;
 pub(crate) mod worker;
 pub(crate) mod kin;
+pub(crate) mod fan;
 pub(crate) mod relay;
 pub(crate) mod rest;
 pub(crate) mod store;
+pub(crate) mod sides;
 #[cfg(feature = "http")]
 pub(crate) mod errand;
 pub(crate) mod copy;

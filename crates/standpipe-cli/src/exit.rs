@@ -5,7 +5,7 @@
 //! events can be written down as a test.
 //!
 //! # Knows / never knows
-//! Knows stages by their position, 0 the most upstream. Never knows their names, nor time: the
+//! Knows stages by their position, 0 the most upstream, and which one each reads from. Never knows their names, nor time: the
 //! order of the list is the order of events.
 
 /// How the command ends.
@@ -146,14 +146,19 @@ pub(crate) struct Judgement {
     pub(crate) stopped_early: Vec<StoppedEarly>,
 }
 
-/// Finds the first cause in `ends`, given in the order they happened.
+/// Finds the first cause in `ends`, given in the order they happened; `above` holds the stage that each stage reads
+/// from.
 ///
 /// A failure whose own downstream was already gone is a consequence of that downstream's end, and
 /// so is what failed above it in turn. A later failure below the first cause is a consequence of
 /// the cause. If the downstream ended well, the consequence is not a failure but an early stop. A
 /// downstream whose end is not in the list excuses nobody: better a failure too many than a 0 on
 /// an incomplete copy.
-pub(crate) fn judge(ends: &[StageEnd], early_stop: EarlyStop) -> Judgement {
+pub(crate) fn judge(
+    ends: &[StageEnd],
+    above: &[Option<usize>],
+    early_stop: EarlyStop,
+) -> Judgement {
     let mut causes: Vec<Cause> = Vec::with_capacity(ends.len());
     let mut failed: Option<StageEnd> = None;
     let mut stopped_early: Vec<StoppedEarly> = Vec::new();
@@ -162,7 +167,9 @@ pub(crate) fn judge(ends: &[StageEnd], early_stop: EarlyStop) -> Judgement {
         let cause = match (below, failed) {
             _ if end.status.is_success() => Cause::Own,
             (Some(below), _) => Cause::Downstream(below.stage),
-            (None, Some(first)) if first.stage < end.stage => Cause::Upstream(first.stage),
+            (None, Some(first)) if is_below(above, end.stage, first.stage) => {
+                Cause::Upstream(first.stage)
+            }
             (None, _) => Cause::Own,
         };
         if cause == Cause::Own && !end.status.is_success() {
@@ -181,6 +188,12 @@ pub(crate) fn judge(ends: &[StageEnd], early_stop: EarlyStop) -> Judgement {
         None => Exit::Success,
     };
     Judgement { exit, failed: failed.map(|end| end.stage), causes, stopped_early }
+}
+
+/// Tells whether the bytes of `stage` have passed `other`. Two that read from the same stage are strangers.
+fn is_below(above: &[Option<usize>], stage: usize, other: usize) -> bool {
+    let next = |at: &usize| above.get(*at).copied().flatten().filter(|next| next < at);
+    std::iter::successors(next(&stage), next).any(|at| at == other)
 }
 
 /// Follows missing readers down to the stage that began them. The list may hold its end later: a

@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! stages[0] -> tanks[0] -> stages[1] -> tanks[1] -> stages[2]
+//!                                    -> tanks[2] -> stages[3]
 //! ```
 //!
 //! # Knows / never knows
@@ -15,7 +16,7 @@
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 use crate::{
-    args::{Display, Fast, Stderr},
+    args::{Display, Fast, Full, Stderr},
     size::Rate,
 };
 
@@ -36,7 +37,7 @@ pub(crate) struct Plan {
     /// command that is first inherits stdin, a command that is last inherits stdout. A built-in
     /// stands between two tanks.
     pub(crate) stages: Vec<StagePlan>,
-    /// `tanks[i]` stands between `stages[i]` and `stages[i + 1]`.
+    /// `tanks[i]` stands before `stages[i + 1]`, and behind the stage it names: several may stand behind one.
     pub(crate) tanks: Vec<TankPlan>,
     /// Limit for all tanks together.
     pub(crate) memory_bytes: u64,
@@ -58,6 +59,25 @@ pub(crate) struct Plan {
     pub(crate) display: Display,
     /// Whether this is a filter: no stage but the two ends.
     pub(crate) filter: bool,
+}
+
+impl Plan {
+    /// The tanks behind a stage, by their index.
+    pub(crate) fn behind(&self, stage: usize) -> impl Iterator<Item = usize> {
+        self.tanks.iter().enumerate().filter(move |(_, tank)| tank.from == stage).map(|(at, _)| at)
+    }
+
+    /// The tanks before the ends that bytes go to, by their index: several if the run fans out.
+    pub(crate) fn branches(&self) -> impl Iterator<Item = usize> {
+        let from = self.tanks.last().map(|tank| tank.from);
+        from.into_iter().flat_map(|from| self.behind(from))
+    }
+
+    /// The stage that each stage reads from.
+    pub(crate) fn above(&self) -> Vec<Option<usize>> {
+        let from = self.tanks.iter().map(|tank| Some(tank.from));
+        std::iter::once(None).chain(from).collect()
+    }
 }
 
 /// One stage of a plan.
@@ -242,16 +262,22 @@ impl std::fmt::Debug for Secret {
 pub(crate) struct TankPlan {
     /// `1>2`.
     pub(crate) id: String,
+    /// The stage it stands behind, by its index.
+    pub(crate) from: usize,
     /// High-water mark, kernel pipes included.
     pub(crate) high_bytes: u64,
     /// Low-water mark; `None` when none was asked for.
     pub(crate) low_bytes: Option<u64>,
+    /// What becomes of bytes that come while it is full.
+    pub(crate) full: Full,
 }
 
 /// What is wanted of a tank, before it is known whether it fits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Wanted {
     id: String,
+    from: usize,
+    full: Full,
     size: TankSize,
     low: Option<LowMark>,
 }

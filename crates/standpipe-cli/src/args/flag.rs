@@ -10,6 +10,7 @@ pub(super) enum Id {
     File,
     From,
     To,
+    Full,
     Overwrite,
     Append,
     Total,
@@ -155,7 +156,7 @@ impl Flag {
 }
 
 /// All flags, in the order of the long help.
-pub(super) const FLAGS: [Flag; 27] = [
+pub(super) const FLAGS: [Flag; 28] = [
     Flag {
         id: Id::Command,
         group: Group::Usage,
@@ -180,9 +181,17 @@ pub(super) const FLAGS: [Flag; 27] = [
         .value("END")
         .files()
         .default("[see: standpipe help uris]"),
-    Flag::new(Id::To, Group::Ends, (Some('o'), "to"), "File, - or URI to write")
+    Flag::new(Id::To, Group::Ends, (Some('o'), "to"), "File, - or URI to write; repeat to fan out")
         .value("END")
         .files(),
+    Flag::new(
+        Id::Full,
+        Group::Ends,
+        (None, "full"),
+        "If the --to before it is slow: wait, fail, drop-*",
+    )
+    .value("WHAT")
+    .words(&["wait", "fail", "drop-newest", "drop-oldest"]),
     Flag::new(Id::Overwrite, Group::Ends, (None, "overwrite"), "Let --to replace an existing file"),
     Flag::new(Id::Append, Group::Ends, (None, "append"), "Let --to add to an existing file"),
     Flag::new(

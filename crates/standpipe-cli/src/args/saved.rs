@@ -18,7 +18,7 @@ use std::{
 
 use crate::size::Amount;
 
-use super::{Form, Limit, Typed, UsageError, shown};
+use super::{Form, Full, Limit, Typed, UsageError, shown};
 
 mod page;
 mod read;
@@ -70,6 +70,8 @@ pub(crate) struct SavedStage {
     pub(crate) overwrite: bool,
     /// `append`.
     pub(crate) append: bool,
+    /// `full`.
+    pub(crate) full: Option<Full>,
 }
 
 /// What a stage of a file does.

@@ -73,7 +73,7 @@ fn stages_after_dashes_are_kept_byte_for_byte() {
     let mut glued = OsString::from("--to=");
     glued.push(&bytes);
     let Ok(Request::Run(run)) = parse([glued], &TERMINAL) else { panic!("a run") };
-    assert_eq!(run.to, Some(bytes));
+    assert_eq!(run.to, [Outward { word: bytes, full: None }]);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_shell_pipeline_is_cut() {
     assert_eq!(typed(&["-c", "a | b"]).form, Form::Shell(words(&["a", "b"])));
     assert_eq!(typed(&["-ca|b"]).form, Form::Shell(words(&["a", "b"])));
     assert_eq!(typed(&["run", "-qc", "a"]).form, Form::Shell(words(&["a"])));
-    assert_eq!(typed(&["-c", "a", "-o", "f"]).to, Some("f".into()));
+    assert_eq!(typed(&["-c", "a", "-o", "f"]).to, [Outward { word: "f".into(), full: None }]);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn options_are_read() {
         Typed {
             form: Form::Filter,
             from: Some("-".into()),
-            to: Some("=x".into()),
+            to: vec![Outward { word: "=x".into(), full: None }],
             overwrite: true,
             append: true,
             total: Some(Amount::Bytes(2 << 30)),
@@ -272,6 +272,15 @@ fn stages_given_wrongly_are_refused() {
 }
 
 #[test]
+fn each_end_has_what_follows_it() {
+    let to = typed(&["-o", "a", "-o", "b", "--full=drop-oldest", "-o", "c", "--full", "fail"]).to;
+    let to: Vec<_> = to.iter().map(|to| (to.word.to_str(), to.full)).collect();
+    let expected =
+        [(Some("a"), None), (Some("b"), Some(Full::DropOldest)), (Some("c"), Some(Full::Fail))];
+    assert_eq!(to, expected);
+}
+
+#[test]
 fn options_given_wrongly_are_refused() {
     refused(&["--form", "x"], "unknown option `--form`", "did you mean `--from`?");
     refused(&["--xyzzy"], "unknown option `--xyzzy`", "`standpipe --help`");
@@ -281,9 +290,24 @@ fn options_given_wrongly_are_refused() {
     refused(&["--from"], "`--from` needs a value", "write `--from END`");
     refused(&["-i", "--to", "x"], "`--from` needs a value, not `--to`", "`--from=--to`");
     refused(
-        &["-o", "a", "-o", "b"],
-        "`--to` is given twice, `a` and `b`",
-        "a pipeline has one end on each side",
+        &["-i", "a", "-i", "b"],
+        "`--from` is given twice, `a` and `b`",
+        "a pipeline reads from one end",
+    );
+    refused(
+        &["-o", "a", "--full", "drop"],
+        "invalid value `drop` for `--full`",
+        "write one of `wait`, `fail`, `drop-newest`, `drop-oldest`",
+    );
+    refused(
+        &["--full", "fail", "-o", "a"],
+        "`--full fail` follows no `--to`",
+        "write `--to END --full fail`",
+    );
+    refused(
+        &["-o", "a", "--full", "fail", "--full", "wait"],
+        "`--full` is given twice for `--to a`",
+        "leave out one of them",
     );
     refused(
         &["-t", "64kb"],

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use crate::args::Display;
+use crate::args::{Display, Full};
 use crate::command::run::vet;
 use crate::command::screen::Screen;
 use crate::end;
@@ -51,7 +51,11 @@ fn describe(plan: &Plan) -> String {
         let padding = " ".repeat(ids - tank.id.chars().count());
         let low = tank.low_bytes.map(|low| format!(", opens again at {}", mark(low)));
         let low = low.unwrap_or_default();
-        line(format!("tank  {}{padding}  {}{low}", tank.id, mark(tank.high_bytes)));
+        let full = match tank.full {
+            Full::Wait => String::new(),
+            full => format!(", when full: {}", full.name()),
+        };
+        line(format!("tank  {}{padding}  {}{low}{full}", tank.id, mark(tank.high_bytes)));
     }
     let most = plan.tanks.iter().fold(0_u64, |sum, tank| sum.saturating_add(tank.high_bytes));
     line(format!(

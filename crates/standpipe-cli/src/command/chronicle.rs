@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use standpipe::diagnose::Times;
 
-use crate::command::figures::{Past, Ruling};
+use crate::args::Full;
+use crate::command::figures::{Past, Ruling, totals};
 use crate::command::record::{Figures, Record};
 use crate::exec::gauge::{Path, Reading};
 use crate::exec::line::Line;
@@ -73,7 +74,7 @@ impl<'plan> Chronicle<'plan> {
         });
         let tank = |(index, reading): (usize, &Reading)| StartTank {
             id: plan.tanks[index].id.clone(),
-            from: plan.stages[index].id.clone(),
+            from: plan.stages[plan.tanks[index].from].id.clone(),
             to: plan.stages[index + 1].id.clone(),
             unit: "bytes",
             high: reading.high,
@@ -83,6 +84,7 @@ impl<'plan> Chronicle<'plan> {
                 _ => None,
             },
             path: reading.path.name(),
+            full: Some(plan.tanks[index].full).filter(|full| *full != Full::Wait).map(Full::name),
         };
         record.keep(&Event::Start(Start {
             name: plan.name.as_deref().map(Into::into),
@@ -133,13 +135,14 @@ impl<'plan> Chronicle<'plan> {
         let readings = line.readings();
         let times = line.times(at);
         let ruling = past.ruling(self.plan, line, at);
+        let (bytes_in, bytes_out) = totals(self.plan, &readings);
         let sample = Sample {
             seq: self.seq,
             elapsed_ms: millis(ran),
             interval_ms: millis(interval),
-            bytes_in: readings.first().map_or(0, |tank| tank.bytes_in),
-            bytes_out: readings.last().map_or(0, |tank| tank.bytes_out),
-            eta_ms: past.eta(&readings, at).map(millis),
+            bytes_in,
+            bytes_out,
+            eta_ms: past.eta(bytes_in, at).map(millis),
             memory: Memory {
                 used: readings.iter().map(|tank| tank.level).sum(),
                 kernel: readings.iter().map(|tank| tank.pipes).sum(),
@@ -202,7 +205,7 @@ impl<'plan> Chronicle<'plan> {
             SampleStage {
                 id: self.id(index),
                 in_bytes: before.map_or(0, |tank| tank.bytes_out),
-                out_bytes: readings.get(index).map_or(0, |tank| tank.bytes_in),
+                out_bytes: self.plan.behind(index).next().map_or(0, |tank| readings[tank].bytes_in),
                 busy: of(window.busy_ns),
                 paused,
                 starved,
@@ -251,7 +254,7 @@ impl<'plan> Chronicle<'plan> {
     /// Tells of ends, in their order, up to the first of which it is not certain yet what it means.
     fn ends(&mut self, line: &Line, at: Instant, over: bool) {
         let ends = line.ends();
-        let causes = judge(ends, EarlyStop::Noted).causes;
+        let causes = judge(ends, &self.plan.above(), EarlyStop::Noted).causes;
         for (end, cause) in ends.iter().zip(&causes).skip(self.exits) {
             let child = line.child(end.stage);
             let spoken = child.is_none_or(crate::exec::child::Child::is_silent);
@@ -345,5 +348,6 @@ fn tank(id: String, reading: &Reading) -> SampleTank {
         full_ms: millis(reading.full_ns),
         empty_ms: millis(reading.empty_ns),
         path: reading.path.name(),
+        dropped_bytes: (reading.dropped > 0).then_some(reading.dropped),
     }
 }

@@ -50,13 +50,13 @@ impl Past {
     }
 
     /// Takes note of how things are.
-    pub(crate) fn note(&mut self, line: &Line, at: Instant) {
+    pub(crate) fn note(&mut self, plan: &Plan, line: &Line, at: Instant) {
         let readings = line.readings();
         self.peak_bytes = self.peak_bytes.max(readings.iter().map(|tank| tank.level).sum());
         if self.moments.back().is_some_and(|last| at.saturating_duration_since(last.at) < STEP) {
             return;
         }
-        let (bytes_in, bytes_out) = totals(&readings);
+        let (bytes_in, bytes_out) = totals(plan, &readings);
         self.moments.push_back(Moment { at, bytes_in, bytes_out, times: line.times(at) });
         while self.moments.len() > 1 && at.saturating_duration_since(self.moments[0].at) > VERDICT {
             self.moments.pop_front();
@@ -79,7 +79,7 @@ impl Past {
         ran: Duration,
     ) -> Progress {
         let readings = line.readings();
-        let (bytes_in, bytes_out) = totals(&readings);
+        let (bytes_in, bytes_out) = totals(plan, &readings);
         let level = |(tank, reading): (&crate::plan::TankPlan, &Reading)| TankLevel {
             id: tank.id.clone(),
             level_bytes: reading.level,
@@ -128,8 +128,7 @@ impl Past {
     }
 
     /// How long the rest will take at the rate of late, if that can be known.
-    pub(crate) fn eta(&self, readings: &[Reading], at: Instant) -> Option<Duration> {
-        let (bytes_in, _) = totals(readings);
+    pub(crate) fn eta(&self, bytes_in: u64, at: Instant) -> Option<Duration> {
         let left = self.total_bytes?.checked_sub(bytes_in)?;
         let rate = self.rate(at, bytes_in, |moment| moment.bytes_in).filter(|rate| *rate >= 1.0)?;
         Duration::try_from_secs_f64(float(left) / rate).ok()
@@ -150,7 +149,7 @@ impl Past {
     /// What the whole run was like, but for the verdict.
     pub(crate) fn summary(&self, plan: &Plan, line: &Line, at: Instant, ran: Duration) -> Summary {
         let readings = line.readings();
-        let (bytes_in, bytes_out) = totals(&readings);
+        let (bytes_in, bytes_out) = totals(plan, &readings);
         let times = line.times(at);
         let row = |(index, times): (usize, &Times)| StageShares {
             label: label(plan, index),
@@ -189,31 +188,35 @@ fn slowest(plan: &Plan, times: &[Times], readings: &[Reading]) -> Option<Ruling>
     if times.len() < 2 || u128::from(ran) < LEAST.as_nanos() {
         return None;
     }
-    let Some(found) = times::slowest(times) else { return Some(none(nobody())) };
-    let stage = found.stage;
+    let route = route(plan, times);
+    let line: Vec<Times> = route.iter().map(|stage| times[*stage]).collect();
+    let Some(found) = times::slowest(&line) else { return Some(none(nobody())) };
+    let (place, stage) = (found.stage, route[found.stage]);
     let at = &times[stage];
     let (held, full) = readings.first().map_or((0, 0), |tank| (tank.held_ns, tank.full_ns));
-    if plan.rate.is_some() && stage <= 1 && held > full.max(at.busy_ns) {
+    if plan.rate.is_some() && place <= 1 && held > full.max(at.busy_ns) {
         return Some(none(Slowest {
             who: Who::Stage("the limit of `--rate`".to_owned()),
             why: Some(format!("it holds {} back", label(plan, 0))),
             ..nobody()
         }));
     }
+    let is_single = route.len() == times.len();
     let who = match &plan.stages[stage].kind {
         StageKind::Source(_) if plan.filter => Who::Input,
-        StageKind::Sink { .. } if plan.filter => Who::Output,
+        StageKind::Sink { .. } if plan.filter && is_single => Who::Output,
         _ => Who::Stage(label(plan, stage)),
     };
-    let above = stage.checked_sub(1);
     let mut why = Vec::new();
+    let above = place.checked_sub(1).map(|above| route[above]);
     if let Some(above) = above.filter(|above| times[*above].paused_ns > 0) {
         let paused = percent(times[above].paused_ns, &times[above]);
         why.push(format!("{} is paused {paused}", label(plan, above)));
     }
-    if let Some(below) = times.get(stage + 1).filter(|below| below.starved_ns > 0) {
-        let starved = percent(below.starved_ns, below);
-        why.push(format!("{} is starved {starved}", label(plan, stage + 1)));
+    let below = route.get(place + 1).copied();
+    if let Some(below) = below.filter(|below| times[*below].starved_ns > 0) {
+        let starved = percent(times[below].starved_ns, &times[below]);
+        why.push(format!("{} is starved {starved}", label(plan, below)));
     }
     // a command at a stream of somebody else's that waits for it is not to blame
     let is_command = matches!(plan.stages[stage].kind, StageKind::Command(_));
@@ -222,7 +225,7 @@ fn slowest(plan: &Plan, times: &[Times], readings: &[Reading]) -> Option<Ruling>
             Who::Input,
             format!("{} is starved {}", label(plan, stage), percent(at.starved_ns, at)),
         ))
-    } else if is_command && stage + 1 == times.len() && at.paused_ns > at.busy_ns {
+    } else if is_command && below.is_none() && at.paused_ns > at.busy_ns {
         Some((
             Who::Output,
             format!("{} is paused {}", label(plan, stage), percent(at.paused_ns, at)),
@@ -285,11 +288,27 @@ fn percent(part_ns: u64, times: &Times) -> String {
     crate::size::percent(share(part_ns, times))
 }
 
-/// What the first stage has put out and the last has taken.
-fn totals(readings: &[Reading]) -> (u64, u64) {
+/// What the first stage has put out and the last has taken. Of several last ones it is what each has, unless it may
+/// leave something out.
+pub(crate) fn totals(plan: &Plan, readings: &[Reading]) -> (u64, u64) {
     let first = readings.first().map_or(0, |tank| tank.bytes_in);
-    let last = readings.last().map_or(0, |tank| tank.bytes_out);
-    (first, last)
+    let branches =
+        || plan.branches().filter_map(|tank| Some((plan.tanks[tank].full, readings.get(tank)?)));
+    let whole = branches().filter(|(full, _)| !full.drops()).map(|(_, tank)| tank.bytes_out).min();
+    let last = whole.or_else(|| branches().map(|(_, tank)| tank.bytes_out).min());
+    (first, last.unwrap_or(0))
+}
+
+/// The stages that bytes pass on the way to the end that holds them up: of several branches the one that was starved
+/// the least. One that drops or fails holds nobody up.
+fn route(plan: &Plan, times: &[Times]) -> Vec<usize> {
+    let mut branches: Vec<usize> = plan.branches().collect();
+    if branches.iter().any(|tank| !plan.tanks[*tank].full.drops()) {
+        branches.retain(|tank| !plan.tanks[*tank].full.drops());
+    }
+    let limit = branches.into_iter().min_by_key(|tank| times[tank + 1].starved_ns);
+    let trunk = limit.map_or(times.len(), |tank| plan.tanks[tank].from + 1);
+    (0..trunk).chain(limit.map(|tank| tank + 1)).collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate is shown in three digits")]

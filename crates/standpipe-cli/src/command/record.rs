@@ -66,6 +66,8 @@ struct Known {
     outputs: Vec<Output>,
     /// Some stage left bytes unread although it ended well.
     stopped_early: bool,
+    /// A branch left bytes out on purpose.
+    left_out: bool,
 }
 
 impl Record {
@@ -147,6 +149,11 @@ impl Record {
     }
 
     /// Says that the end is not to be waited for.
+    /// Notes that a branch left bytes out on purpose.
+    pub(super) fn left_out(&self) {
+        self.known().left_out = true;
+    }
+
     pub(super) fn hurry(&self) {
         self.hurried.store(true, Ordering::Relaxed);
     }
@@ -172,7 +179,7 @@ impl Record {
                 bytes_in: known.figures.bytes_in,
                 bytes_out: known.figures.bytes_out,
                 memory_peak: known.figures.peak_bytes,
-                complete: exit == Exit::Success && !known.stopped_early,
+                complete: exit == Exit::Success && !known.stopped_early && !known.left_out,
                 outputs: known.outputs,
                 slowest: known.figures.slowest,
                 dropped_samples: lost.samples,

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::end::{EndError, Finish, reason, shown};
+use crate::end::{EndError, Finish, Unfinished, reason, shown};
 use crate::exec::gauge::Reading;
 use crate::exec::line::Line;
 use crate::exec::relay::Outcome;
@@ -76,8 +76,9 @@ pub(crate) fn stage_failed(
     line: &Line,
     judged: &Judgement,
     stage: usize,
-    finish: Option<&Finish>,
+    unfinished: &[Unfinished],
 ) -> Report {
+    let finish = unfinished.iter().find(|one| one.stage == stage).map(|one| &one.finish);
     let mut details = Vec::new();
     let before = stage.checked_sub(1).and_then(|tank| line.outcome(tank));
     let what = match &plan.stages[stage].kind {
@@ -91,10 +92,7 @@ pub(crate) fn stage_failed(
             builtin_failed(plan, line, stage)
         }
         StageKind::Source(end) => {
-            let why = match line.outcome(stage) {
-                Some(Outcome::Unreadable(error)) => reason(error),
-                _ => "it ended".to_owned(),
-            };
+            let why = line.unreadable().map_or_else(|| "it ended".to_owned(), reason);
             details.push(place(plan, line, stage));
             format!("cannot read {}: {why}", end_name(end, "stdin"))
         }
@@ -111,7 +109,7 @@ pub(crate) fn stage_failed(
                 details.extend(error.details);
                 details.push(place(plan, line, stage));
                 details.extend(consequences(plan, line, judged));
-                details.extend(published(finish, line));
+                details.extend(published(unfinished, line));
                 let (what, hint) = (error.what, error.hint);
                 return Report { severity: Severity::Error, what, details, hint };
             }
@@ -127,7 +125,7 @@ pub(crate) fn stage_failed(
         }
     };
     details.extend(consequences(plan, line, judged));
-    details.extend(published(finish, line));
+    details.extend(published(unfinished, line));
     Report { severity: Severity::Error, what, details, hint: None }
 }
 
@@ -145,7 +143,7 @@ fn command_failed(plan: &Plan, line: &Line, stage: usize) -> String {
         _ => text.push_str(" failed"),
     }
     let readings = line.readings();
-    let after = readings.get(stage).map(|tank| tank.bytes_in);
+    let after = plan.behind(stage).next().map(|tank| readings[tank].bytes_in);
     let before =
         stage.checked_sub(1).and_then(|tank| readings.get(tank)).map(|tank| tank.bytes_out);
     if let Some(moved) = after.or(before) {
@@ -194,9 +192,13 @@ fn consequences(plan: &Plan, line: &Line, judged: &Judgement) -> Option<String> 
     })
 }
 
-/// What became of the output of a run that failed.
-pub(crate) fn published(finish: Option<&Finish>, line: &Line) -> Option<String> {
-    match finish? {
+/// What became of the outputs of a run that failed.
+pub(crate) fn published(unfinished: &[Unfinished], line: &Line) -> Vec<String> {
+    unfinished.iter().filter_map(|one| became(one, line)).collect()
+}
+
+fn became(one: &Unfinished, line: &Line) -> Option<String> {
+    match &one.finish {
         Finish::Tell => None,
         Finish::Publish(publication) if publication.previous_exists() => {
             Some(format!("nothing was published; the previous {} is untouched", publication.name()))
@@ -206,10 +208,12 @@ pub(crate) fn published(finish: Option<&Finish>, line: &Line) -> Option<String> 
         Finish::Upload(upload) => {
             Some(format!("`{}` was not written: its end was not sent", upload.name()))
         }
-        Finish::Appended { before, .. } => {
-            let moved = line.readings().last().map_or(0, |tank| tank.bytes_out);
-            let (moved, before) = (size::count(moved), size::count(*before));
-            Some(format!("{moved} bytes were added in place; the file had {before} before"))
+        Finish::Appended { path, before } => {
+            let tank = one.stage.checked_sub(1);
+            let moved = tank.and_then(|tank| Some(line.readings().get(tank)?.bytes_out));
+            let (moved, before) = (size::count(moved.unwrap_or(0)), size::count(*before));
+            let name = shown(path);
+            Some(format!("{moved} bytes were added in place; {name} had {before} before"))
         }
     }
 }

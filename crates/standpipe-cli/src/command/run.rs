@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1};
 
-use crate::args::{Fast, Stderr};
+use crate::args::{Fast, Full, Stderr};
 use crate::command::chronicle::Chronicle;
-use crate::command::figures::Past;
+use crate::command::figures::{Past, totals};
 use crate::command::patience::{Undone, attend};
 use crate::command::report;
 use crate::command::screen::{Failure, Remark, Screen};
 use crate::command::signals::{Inbox, suspend};
-use crate::end::{self, EndError, Finish, Sink, Source};
+use crate::end::{self, EndError, Sink, Source, Unfinished};
 use crate::exec::child::Words;
 use crate::exec::line::{Line, Part, Setup};
 use crate::exec::now;
@@ -127,13 +127,14 @@ pub(crate) fn run(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Exit {
         chronicle,
     };
     run.watch();
-    run.settle(ready.finish)
+    run.settle(ready.unfinished)
 }
 
 /// What a line is started from.
 struct Ready {
     parts: Vec<Part>,
-    finish: Option<Finish>,
+    /// The outputs, of which something remains to be done.
+    unfinished: Vec<Unfinished>,
     total: Option<u64>,
     /// What was said while it was opened.
     remarks: Vec<(Remark, Report)>,
@@ -144,10 +145,13 @@ struct Ready {
 /// # Errors
 /// The exit of a run that cannot start. What is wrong has been told.
 pub(crate) fn vet(plan: &Plan, screen: &Screen) -> Result<(), Exit> {
+    let mut places = Vec::new();
     for (index, stage) in plan.stages.iter().enumerate() {
         match &stage.kind {
             StageKind::Sink { end, publish } => {
-                end::check_sink(end, *publish)
+                let full = index.checked_sub(1).map_or(Full::Wait, |tank| plan.tanks[tank].full);
+                end::check_sink(end, *publish, full)
+                    .and_then(|()| end::check_place(end, &mut places))
                     .map_err(|error| screen.refuse(Some(&stage.id), error))?;
             }
             StageKind::Command(line) => resolve(line).map_err(|missing| {
@@ -173,10 +177,14 @@ pub(crate) fn vet(plan: &Plan, screen: &Screen) -> Result<(), Exit> {
 /// Checks and opens all that the line needs, before any of it is started.
 fn prepare(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Result<Ready, Exit> {
     vet(plan, screen)?;
-    let mut ready =
-        Ready { parts: Vec::new(), finish: None, total: plan.total_bytes, remarks: Vec::new() };
+    let mut ready = Ready {
+        parts: Vec::new(),
+        unfinished: Vec::new(),
+        total: plan.total_bytes,
+        remarks: Vec::new(),
+    };
     let mut length = None;
-    for stage in &plan.stages {
+    for (index, stage) in plan.stages.iter().enumerate() {
         ready.parts.push(match &stage.kind {
             StageKind::Command(line) => {
                 let wanted = match &stage.stderr {
@@ -203,7 +211,7 @@ fn prepare(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Result<Ready, Exit> {
                 let open = move |end: &EndPlan| end::open_sink(end, publish, length);
                 let sink: Sink = patiently(plan, end, open, inbox)
                     .map_err(|undone| undone.exit(&stage.id, screen))?;
-                ready.finish = Some(sink.finish);
+                ready.unfinished.push(Unfinished { stage: index, finish: sink.finish, port: None });
                 Part::Sink(sink.port)
             }
         });
@@ -308,7 +316,7 @@ impl Run<'_> {
                 self.progress = (moved, at);
                 self.told_stalled = false;
             }
-            self.past.note(&self.line, at);
+            self.past.note(self.plan, &self.line, at);
             let ran = self.ran(at);
             if let Some(chronicle) = &mut self.chronicle {
                 chronicle.look(&self.line, &self.past, at, ran);
@@ -425,7 +433,7 @@ impl Run<'_> {
     }
 
     fn delivered(&self) -> u64 {
-        self.line.readings().last().map_or(0, |tank| tank.bytes_out)
+        totals(self.plan, &self.line.readings()).1
     }
 
     fn progress(&self, at: Instant) -> Progress {

@@ -49,6 +49,19 @@ pub(crate) fn is_fifo(path: &Path) -> bool {
     path.metadata().is_ok_and(|meta| meta.file_type().is_fifo())
 }
 
+/// Says whether what is written stays there: it does in no device and no FIFO.
+pub(crate) fn is_kept(path: &Path) -> bool {
+    path.metadata().map_or(true, |meta| meta.is_file())
+}
+
+/// The one name of a file that has several.
+pub(crate) fn place(path: &Path) -> PathBuf {
+    let target = target(path);
+    let directory = directory(&target);
+    let whole = directory.canonicalize().unwrap_or(directory);
+    target.file_name().map_or_else(|| whole.clone(), |name| whole.join(name))
+}
+
 /// Refuses a file that cannot be written, before anything is started.
 pub(crate) fn check(path: &Path, publish: Publish) -> Result<(), EndError> {
     let name = shown(path);
@@ -79,6 +92,12 @@ pub(crate) fn check(path: &Path, publish: Publish) -> Result<(), EndError> {
 fn exists(name: &str) -> EndError {
     EndError::new(format!("cannot write {name}: it already exists"))
         .hint("`--overwrite` replaces it once all data is there, `--append` adds to it")
+}
+
+fn came_up(name: &str) -> EndError {
+    let mut error = EndError::new(format!("cannot write {name}: it was created during the run"));
+    error.details.push("that file is untouched".to_owned());
+    error.hint("`--overwrite` replaces it")
 }
 
 /// Opens a file to write: hidden, in place, or to add to.
@@ -120,26 +139,34 @@ pub(crate) struct Publication {
 }
 
 impl Publication {
-    /// Syncs the bytes and gives them their name.
+    /// Syncs the bytes, and looks whether they may have their name: after it little can go wrong.
     ///
     /// # Errors
-    /// The disk failed, or a file of that name has come up meanwhile; the hidden file is removed then.
-    pub(crate) fn publish(mut self, port: &Port) -> Result<(), EndError> {
-        let name = self.name.clone();
+    /// The disk failed, or a file of that name has come up meanwhile.
+    pub(crate) fn make_sure(&self, port: &Port) -> Result<(), EndError> {
+        let name = &self.name;
         let fail =
             |error: io::Error| EndError::new(format!("cannot write {name}: {}", reason(&error)));
         sync(port).map_err(fail)?;
+        match self.publish {
+            Publish::Refuse if self.target.symlink_metadata().is_ok() => Err(came_up(name)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives the bytes their name; they have been synced.
+    ///
+    /// # Errors
+    /// The disk failed, or a file of that name has come up meanwhile; the hidden file is removed then.
+    pub(crate) fn publish(mut self) -> Result<(), EndError> {
+        let name = self.name.clone();
+        let fail =
+            |error: io::Error| EndError::new(format!("cannot write {name}: {}", reason(&error)));
         let Some(temporary) = &self.temporary else { return Ok(()) };
         match self.publish {
             Publish::Overwrite => std::fs::rename(temporary, &self.target).map_err(fail)?,
             _ => move_to_free(temporary, &self.target).map_err(|error| match error.kind() {
-                io::ErrorKind::AlreadyExists => {
-                    let mut error = EndError::new(format!(
-                        "cannot write {name}: it was created during the run"
-                    ));
-                    error.details.push("that file is untouched; nothing was published".to_owned());
-                    error.hint("`--overwrite` replaces it")
-                }
+                io::ErrorKind::AlreadyExists => came_up(&name),
                 _ => fail(error),
             })?,
         }

@@ -54,6 +54,7 @@ pub(crate) struct Gauge {
     ended_ns: AtomicU64,
     reader_gone_ns: AtomicU64,
     unread: AtomicU64,
+    dropped: AtomicU64,
 }
 
 /// A reading of a [`Gauge`].
@@ -87,6 +88,8 @@ pub(crate) struct Reading {
     pub(crate) reader_gone_ns: Option<u64>,
     /// Bytes that a reader who left did not take.
     pub(crate) unread: Option<u64>,
+    /// Bytes that were dropped on purpose, because the tank was full.
+    pub(crate) dropped: u64,
 }
 
 impl Gauge {
@@ -121,6 +124,7 @@ impl Gauge {
             ended_ns: when(&self.ended_ns),
             reader_gone_ns: when(&self.reader_gone_ns),
             unread: when(&self.unread),
+            dropped: get(&self.dropped),
         }
     }
 
@@ -166,6 +170,11 @@ impl Gauge {
         if let Some(turns) = &self.turns {
             turns.ring();
         }
+    }
+
+    /// Notes how many bytes were dropped on purpose.
+    pub(crate) fn set_dropped(&self, bytes: u64) {
+        self.dropped.store(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn set_high(&self, high: u64) {

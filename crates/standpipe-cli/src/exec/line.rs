@@ -22,9 +22,11 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::process::Signal;
 use standpipe::diagnose::Times;
 
+use crate::args::Full;
 use crate::exec::bucket::{Bucket, Ration};
 use crate::exec::child::{Child, Hear, Words};
 use crate::exec::copy::Feed;
+use crate::exec::fan::{Branch, Fan};
 use crate::exec::gauge::{Gauge, Reading};
 use crate::exec::kin::{self, Member};
 use crate::exec::port::{Port, inode};
@@ -82,10 +84,21 @@ pub(crate) struct Setup<'run> {
 }
 
 impl Setup<'_> {
-    /// Says whether the kernel may hold what is in a tank: it has no low-water mark, and two pipes hold so much.
+    /// Says whether a tank is one of several behind a stage, or may do something else than wait.
+    fn fans(&self, tank: usize) -> bool {
+        let from = self.tanks[tank].from;
+        let all = || self.tanks.iter().filter(|other| other.from == from);
+        all().count() > 1 || all().any(|tank| tank.full != Full::Wait)
+    }
+
+    /// Says whether the kernel may hold what is in a tank: it has no low-water mark, leads to one place, and two pipes
+    /// hold so much.
     fn kernel(&self, tank: usize) -> bool {
         let marks = &self.tanks[tank];
-        self.fast && marks.low_bytes.is_none() && marks.high_bytes <= 2 * PIPE_MOST
+        self.fast
+            && !self.fans(tank)
+            && marks.low_bytes.is_none()
+            && marks.high_bytes <= 2 * PIPE_MOST
     }
 }
 
@@ -122,6 +135,8 @@ struct Stage {
 
 #[derive(Debug)]
 struct Pump {
+    /// The stage it stands behind.
+    from: usize,
     gauge: Arc<Gauge>,
     stop: Stop,
     thread: Option<JoinHandle<Pumped>>,
@@ -207,9 +222,10 @@ impl Line {
         }
         line.cramped = seams.cramped;
         line.look_aside();
-        for (tank, joint) in seams.joints.into_iter().enumerate() {
-            let pump = line.pump(tank, joint, setup);
-            line.tanks.push(pump.map_err(|error| StartError { stage: tank, error })?);
+        for joint in seams.joints {
+            let tank = line.tanks.len();
+            let pumps = line.pumps(tank, joint, setup);
+            line.tanks.extend(pumps.map_err(|error| StartError { stage: tank, error })?);
         }
         Ok(line)
     }
@@ -223,34 +239,62 @@ impl Line {
         self.sides = input.into_iter().chain(output).collect();
     }
 
-    fn pump(&self, tank: usize, joint: Joint, setup: &Setup<'_>) -> io::Result<Pump> {
-        let Joint { from, limit, to } = joint;
-        let gauge = Arc::new(Gauge::ringing(setup.turns.clone()));
+    /// Starts the pumps between the two sides of a joint, the first of which is that of `tank`.
+    fn pumps(&self, tank: usize, joint: Joint, setup: &Setup<'_>) -> io::Result<Vec<Pump>> {
+        let Joint { from, limit, mut to } = joint;
         let stop = Stop::new()?;
         let inode = from.port().map_or(0, |port| inode(port.as_fd()));
-        let rate = setup.rate.filter(|_| tank == 0).map(|rate| Bucket::new(rate, now()));
-        let tank = Tank {
-            from,
-            to,
-            gauge: Arc::clone(&gauge),
-            stop: stop.clone(),
-            start: self.start,
-            ration: Ration { rate, left: limit },
-            kernel: setup.kernel(tank),
-            marks: setup.tanks[tank].clone(),
-            keep: self.stages.get(tank + 1).is_some_and(Stage::is_end),
-        };
-        tank.introduce();
-        let bell = Arc::clone(&self.bell);
-        let thread = std::thread::Builder::new()
-            .name("pump".to_owned())
-            .stack_size(256 << 10)
-            .spawn(move || {
+        let behind = setup.tanks[tank].from;
+        let rate = setup.rate.filter(|_| behind == 0).map(|rate| Bucket::new(rate, now()));
+        let ration = Ration { rate, left: limit };
+        let gauge = || Arc::new(Gauge::ringing(setup.turns.clone()));
+        let gauges: Vec<Arc<Gauge>> = to.iter().map(|_| gauge()).collect();
+        let threads = if setup.fans(tank) {
+            let branch = |((to, gauge), marks): ((Port, &Arc<Gauge>), &TankPlan)| Branch {
+                to,
+                gauge: Arc::clone(gauge),
+                marks: marks.clone(),
+            };
+            let branches = to.into_iter().zip(&gauges).zip(&setup.tanks[tank..]).map(branch);
+            let fan = Fan { from, ration, stop: stop.clone(), start: self.start };
+            fan.start(branches.collect(), &self.bell)?
+        } else {
+            let to = to.pop().ok_or_else(|| io::Error::other("a tank leads nowhere"))?;
+            let tank = Tank {
+                from,
+                to,
+                gauge: Arc::clone(&gauges[0]),
+                stop: stop.clone(),
+                start: self.start,
+                ration,
+                kernel: setup.kernel(tank),
+                marks: setup.tanks[tank].clone(),
+                keep: self.stages.get(tank + 1).is_some_and(Stage::is_end),
+            };
+            tank.introduce();
+            let bell = Arc::clone(&self.bell);
+            let builder = std::thread::Builder::new().name("pump".to_owned());
+            let thread = builder.stack_size(256 << 10).spawn(move || {
                 let done = tank.pump();
                 bell.ring();
                 done
             })?;
-        Ok(Pump { gauge, stop, thread: Some(thread), done: None, inode })
+            vec![thread]
+        };
+        let pump = |(gauge, thread)| Pump {
+            from: behind,
+            gauge,
+            stop: stop.clone(),
+            thread: Some(thread),
+            done: None,
+            inode,
+        };
+        Ok(gauges.into_iter().zip(threads).map(pump).collect())
+    }
+
+    /// The tanks behind a stage.
+    fn behind(&self, stage: usize) -> impl Iterator<Item = usize> {
+        self.tanks.iter().enumerate().filter(move |(_, tank)| tank.from == stage).map(|(at, _)| at)
     }
 
     /// Waits until something may have ended, the bell rings, or the time is up.
@@ -344,7 +388,8 @@ impl Line {
         };
         if !status.is_success() {
             for above in 0..stage {
-                let reading = self.tanks[above].gauge.read();
+                let Some(tank) = self.behind(above).next() else { continue };
+                let reading = self.tanks[tank].gauge.read();
                 let due = self.stages[above].ended.is_none()
                     && reading.ended_ns.is_some()
                     && reading.reader_gone_ns.is_none();
@@ -358,7 +403,7 @@ impl Line {
                     self.reap(above);
                 } else if self.stages[above].is_end() {
                     // Its pump has nothing left to do but to say how it ended.
-                    self.conclude(above);
+                    self.conclude(tank);
                 } else if let Some(worker) = &mut self.stages[above].worker {
                     // It has closed its output, and says why at once.
                     worker.join();
@@ -389,17 +434,20 @@ impl Line {
             rest: None,
         };
         let done = joined.and_then(Result::ok).unwrap_or_else(broken);
-        let (source, sink) = match &done.outcome {
-            Outcome::Unreadable(_) => (Status::EndFailed, Status::EndDone),
-            Outcome::Unwritable(_) | Outcome::ReaderGone => (Status::EndDone, Status::EndFailed),
-            Outcome::Ended | Outcome::Aborted => (Status::EndDone, Status::EndDone),
+        let unreadable = matches!(done.outcome, Outcome::Unreadable(_));
+        let sink = match &done.outcome {
+            Outcome::Unwritable(_) | Outcome::ReaderGone => Status::EndFailed,
+            Outcome::Unreadable(_) | Outcome::Ended | Outcome::Aborted => Status::EndDone,
         };
+        let from = pump.from;
         pump.done = Some(done);
         if self.stages[tank + 1].is_end() {
             self.end(tank + 1, sink);
         }
-        if self.stages[tank].is_end() {
-            self.end(tank, source);
+        // Of several tanks behind a source one says why it could not be read.
+        let all_done = self.behind(from).all(|tank| self.tanks[tank].done.is_some());
+        if self.stages[from].is_end() && (unreadable || all_done) {
+            self.end(from, if unreadable { Status::EndFailed } else { Status::EndDone });
         }
     }
 
@@ -426,14 +474,10 @@ impl Line {
         }
         let at = now();
         self.stages[stage].ended = Some(at);
-        let gone = self.tanks.get(stage).and_then(|tank| tank.gauge.read().reader_gone_ns);
+        let gone = |tank: usize| Some((self.tanks[tank].gauge.read().reader_gone_ns?, tank + 1));
+        let gone = self.behind(stage).filter_map(gone).min().map(|(_, below)| below);
         let unread = stage.checked_sub(1).and_then(|tank| self.tanks[tank].gauge.read().unread);
-        let end = StageEnd {
-            stage,
-            status,
-            downstream_gone_before: gone.map(|_| stage + 1),
-            unread_bytes: unread,
-        };
+        let end = StageEnd { stage, status, downstream_gone_before: gone, unread_bytes: unread };
         self.ends.push(end);
         if !status.is_success() && gone.is_none() {
             self.stop_above(stage, at);
@@ -443,9 +487,12 @@ impl Line {
     /// A failure leaves all above it without purpose.
     fn stop_above(&mut self, stage: usize, at: Instant) {
         let since = nanos(at.saturating_duration_since(self.start));
-        for (stage, tank) in self.stages[..stage].iter_mut().zip(&self.tanks) {
+        let mut below = stage;
+        while let Some(tank) = below.checked_sub(1).map(|tank| &self.tanks[tank]) {
             tank.gauge.set_reader_gone(since);
             tank.stop.raise(Order::Abort);
+            below = tank.from;
+            let stage = &mut self.stages[below];
             if stage.ended.is_none() {
                 stage.term_at.get_or_insert(at + NOTICE);
             }
@@ -456,6 +503,7 @@ impl Line {
     pub(crate) fn drain(&mut self) {
         match &self.stages[0].child {
             Some(_) => self.stages[0].signal(Signal::TERM),
+            // Several behind it have one stop.
             None => self.tanks[0].stop.raise(Order::Drain),
         }
     }
@@ -508,7 +556,7 @@ impl Line {
             let until = stage.ended.unwrap_or(at);
             let before = index.checked_sub(1).and_then(|tank| readings.get(tank));
             let ran_ns = nanos(until.saturating_duration_since(self.start));
-            between(ran_ns, before, readings.get(index))
+            between(ran_ns, before, self.behind(index).map(|tank| &readings[tank]))
         };
         let mut all: Vec<Times> = self.stages.iter().enumerate().map(times).collect();
         for (stage, side) in &self.sides {
@@ -559,9 +607,17 @@ impl Line {
         self.tanks.get(tank)?.done.as_ref().map(|done| &done.outcome)
     }
 
-    /// The port of the sink, once the line is over.
-    pub(crate) fn sink(&self) -> Option<&Port> {
-        self.tanks.last()?.done.as_ref()?.port.as_ref()
+    /// Why the source could not be read, if it could not.
+    pub(crate) fn unreadable(&self) -> Option<&io::Error> {
+        self.tanks.iter().find_map(|tank| match &tank.done.as_ref()?.outcome {
+            Outcome::Unreadable(error) => Some(error),
+            _ => None,
+        })
+    }
+
+    /// The port of the sink at `stage`, once the line is over.
+    pub(crate) fn sink(&self, stage: usize) -> Option<&Port> {
+        self.tanks.get(stage.checked_sub(1)?)?.done.as_ref()?.port.as_ref()
     }
 
     /// Says whether every tank was emptied to its last byte, with nobody gone and nothing let go.
@@ -573,11 +629,12 @@ impl Line {
 
     /// Commands that ended although their output has not: each with the inode of the pipe and since when.
     pub(crate) fn held(&self) -> Vec<(usize, u64, Instant)> {
-        let held = |(index, (stage, tank)): (usize, (&Stage, &Pump))| {
+        let held = |(index, stage): (usize, &Stage)| {
+            let tank = &self.tanks[self.behind(index).next()?];
             let since = stage.ended.filter(|_| stage.child.is_some() && tank.done.is_none())?;
             tank.gauge.read().ended_ns.is_none().then_some((index, tank.inode, since))
         };
-        self.stages.iter().zip(&self.tanks).enumerate().filter_map(held).collect()
+        self.stages.iter().enumerate().filter_map(held).collect()
     }
 }
 

@@ -12,9 +12,15 @@ use standpipe::snapshot::Confidence;
 
 use crate::exec::gauge::Reading;
 
-/// The time of a stage that ran for `ran_ns` between these tanks; `None` where it has none.
-pub(crate) fn between(ran_ns: u64, before: Option<&Reading>, after: Option<&Reading>) -> Times {
-    let paused_ns = after.map_or(0, |tank| tank.full_ns.saturating_add(tank.held_ns)).min(ran_ns);
+/// The time of a stage that ran for `ran_ns` between these tanks, of which there may be none. It waits for several
+/// behind it one after the other.
+pub(crate) fn between<'tanks>(
+    ran_ns: u64,
+    before: Option<&Reading>,
+    after: impl IntoIterator<Item = &'tanks Reading>,
+) -> Times {
+    let waited = |tank: &Reading| tank.full_ns.saturating_add(tank.held_ns);
+    let paused_ns = after.into_iter().map(waited).fold(0, u64::saturating_add).min(ran_ns);
     let starved_ns = before.map_or(0, |tank| tank.empty_ns).min(ran_ns - paused_ns);
     Times { busy_ns: ran_ns - paused_ns - starved_ns, paused_ns, starved_ns }
 }

@@ -29,6 +29,11 @@ fn end(word: &str) -> StageEnd {
     }
 }
 
+/// A line: each stage reads from the one before it.
+fn line() -> Vec<Option<usize>> {
+    (0..8_usize).map(|stage| stage.checked_sub(1)).collect()
+}
+
 /// Writes a judgement as `"code [cause] causes.. ; notes.."`.
 fn told(judgement: &Judgement) -> String {
     let mut text = judgement.exit.code().to_string();
@@ -52,12 +57,12 @@ fn told(judgement: &Judgement) -> String {
 
 #[track_caller]
 fn check(script: &str, expected: &str) {
-    assert_eq!(told(&judge(&ends(script), EarlyStop::Noted)), expected, "{script}");
+    assert_eq!(told(&judge(&ends(script), &line(), EarlyStop::Noted)), expected, "{script}");
 }
 
 #[track_caller]
 fn check_strict(script: &str, expected: &str) {
-    assert_eq!(told(&judge(&ends(script), EarlyStop::Fails)), expected, "{script}");
+    assert_eq!(told(&judge(&ends(script), &line(), EarlyStop::Fails)), expected, "{script}");
 }
 
 #[test]
@@ -108,7 +113,7 @@ fn a_killed_stage_gives_128_and_the_signal() {
     check("2!9 1!13>2", "137 by 2: own downstream:2");
     // A stage that gets SIGTERM from a stranger; we do not raise that again.
     check("1!15", "143 by 1: own");
-    assert_eq!(judge(&ends("1!15"), EarlyStop::Noted).exit.raise(), None);
+    assert_eq!(judge(&ends("1!15"), &line(), EarlyStop::Noted).exit.raise(), None);
     // SIGPIPE without a reader gone is nobody's consequence: `sh -c 'kill -PIPE $$'`.
     check("1!13 2=0", "141 by 1: own own");
 }
@@ -125,6 +130,22 @@ fn a_reader_that_shuts_its_input_may_end_later() {
     check("1!13>2 2=0", "0: downstream:2 own early:2~-");
     check("1!13>2 2=5", "5 by 2: downstream:2 own");
     check("1!13>2 2!13>3 3=0", "0: downstream:3 downstream:3 own early:3~-");
+}
+
+#[test]
+fn branches_are_not_to_blame_for_each_other() {
+    // 2, 3 and 4 read from 1.
+    let above = [None, Some(0), Some(1), Some(1), Some(1)];
+    #[track_caller]
+    fn check(above: &[Option<usize>], script: &str, expected: &str) {
+        assert_eq!(told(&judge(&ends(script), above, EarlyStop::Noted)), expected, "{script}");
+    }
+    check(&above, "3=F 2=D 4=D 1!13>3", "125 by 3: own own own downstream:3");
+    check(&above, "2=F 3=F 4=D 1!13>2", "125 by 2: own own own downstream:2");
+    check(&above, "1=5 2=F 4=F", "5 by 1: own upstream:1 upstream:1");
+    check(&above, "0=3 1=4 3=F", "3 by 0: own upstream:0 upstream:0");
+    // An early stop of one excuses the stage above, and no sibling.
+    check(&above, "3=D~9 1!13>3 4=F", "125 by 4: own downstream:3 own early:3~9");
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::{ffi::OsString, os::unix::ffi::OsStrExt, time::Duration};
 
 use crate::{
     args::{
-        Environment, EventsTo, Form, Limit, Mark, SavedStage, Stderr, Typed, UsageError, Work,
-        shown,
+        Environment, EventsTo, Form, Full, Limit, Mark, Outward, SavedStage, Stderr, Typed,
+        UsageError, Work, shown,
     },
     size::Amount,
 };
@@ -22,13 +22,12 @@ const DRAIN: Duration = Duration::from_secs(10);
 impl Plan {
     /// Says whether data goes to our own stdout.
     pub(crate) fn writes_stdout(&self) -> bool {
-        let last = self.stages.last().map(|stage| &stage.kind);
-        let stdout = EndPlan::Fd(1);
-        match last {
-            Some(StageKind::Command(_)) => true,
-            Some(StageKind::Sink { end, .. }) => *end == EndPlan::Stdio || *end == stdout,
+        let is_stdout = |stage: &StagePlan| match &stage.kind {
+            StageKind::Sink { end, .. } => is_stdout(end),
             _ => false,
-        }
+        };
+        let last = self.stages.last().map(|stage| &stage.kind);
+        matches!(last, Some(StageKind::Command(_))) || self.stages.iter().any(is_stdout)
     }
 
     /// Refuses events that would get into the data.
@@ -36,16 +35,18 @@ impl Plan {
     /// # Errors
     /// They go to the file that is written, or to stdout with it.
     pub(crate) fn check_events(&self, to: &EventsTo) -> Result<(), UsageError> {
-        let last = self.stages.last().map(|stage| &stage.kind);
+        let goes_to = |wanted: &EndPlan| {
+            let is_it = |stage: &StagePlan| match &stage.kind {
+                StageKind::Sink { end, .. } => end == wanted,
+                _ => false,
+            };
+            self.stages.iter().any(is_it)
+        };
         let clash = match to {
             EventsTo::Stderr => false,
             EventsTo::Fd(1) => self.writes_stdout(),
-            EventsTo::Fd(number) => {
-                matches!(last, Some(StageKind::Sink { end: EndPlan::Fd(sink), .. }) if sink == number)
-            }
-            EventsTo::File(path) => {
-                matches!(last, Some(StageKind::Sink { end: EndPlan::File(sink), .. }) if sink == path)
-            }
+            EventsTo::Fd(number) => goes_to(&EndPlan::Fd(*number)),
+            EventsTo::File(path) => goes_to(&EndPlan::File(path.clone())),
         };
         if clash {
             return Err(UsageError::new(
@@ -74,6 +75,7 @@ impl Plan {
         };
         let stages: Vec<StagePlan> =
             drafts.iter().enumerate().map(|(at, draft)| draft.stage(at)).collect();
+        let trunk = drafts.iter().filter(|draft| !is_sink(draft)).count().max(1);
         let wanted = |(at, draft): (usize, &Draft)| {
             let size = match (typed.tank, draft.tank) {
                 (Some(Mark::Auto), _) | (None, None) => TankSize::Auto,
@@ -84,7 +86,10 @@ impl Plan {
                 Amount::Percent(percent) => LowMark::Percent(percent),
                 Amount::Bytes(bytes) | Amount::Items(bytes) => LowMark::Bytes(bytes),
             });
-            Ok(Wanted { id: format!("{}>{}", stages[at - 1].id, stages[at].id), size, low })
+            // All ends that bytes go to read from the last stage that is none.
+            let from = (at - 1).min(trunk - 1);
+            let id = format!("{}>{}", stages[from].id, stages[at].id);
+            Ok(Wanted { id, from, full: draft.full.unwrap_or_default(), size, low })
         };
         let wanted: Result<Vec<Wanted>, UsageError> =
             drafts.iter().enumerate().skip(1).map(wanted).collect();
@@ -122,11 +127,13 @@ struct Draft {
     tank: Option<Amount>,
     low: Option<Amount>,
     stderr: Stderr,
+    /// What becomes of bytes that come to that tank while it is full.
+    full: Option<Full>,
 }
 
 impl Draft {
     fn new(kind: StageKind) -> Self {
-        Self { id: None, kind, tank: None, low: None, stderr: Stderr::default() }
+        Self { id: None, kind, tank: None, low: None, stderr: Stderr::default(), full: None }
     }
 
     fn stage(&self, at: usize) -> StagePlan {
@@ -167,20 +174,22 @@ fn bytes(amount: Amount, flag: &str, environment: &Environment) -> Result<u64, U
 fn drafts(
     form: Form,
     from: Option<OsString>,
-    to: Option<OsString>,
+    to: Vec<Outward>,
     publish: Publish,
 ) -> Result<Vec<Draft>, UsageError> {
-    match form {
+    let drafts = match form {
         Form::Saved(stages) => saved(stages, from, to, publish),
-        form => Ok(kinds(form, from, to, publish)?.into_iter().map(Draft::new).collect()),
-    }
+        form => typed(form, from, to, publish),
+    }?;
+    check_sinks(&drafts)?;
+    Ok(drafts)
 }
 
 /// Puts the stages of a file in order; the command line beats its ends.
 fn saved(
     stages: Vec<SavedStage>,
     from: Option<OsString>,
-    to: Option<OsString>,
+    to: Vec<Outward>,
     publish: Publish,
 ) -> Result<Vec<Draft>, UsageError> {
     let mut drafts = Vec::with_capacity(stages.len() + 2);
@@ -202,7 +211,6 @@ fn saved(
         Draft { id, ..Draft::new(kind) }
     };
     let is_source = |draft: &Draft| matches!(draft.kind, StageKind::Source(_));
-    let is_sink = |draft: &Draft| matches!(draft.kind, StageKind::Sink { .. });
     let is_builtin = |draft: &Draft| matches!(draft.kind, StageKind::Builtin(_));
     if let Some(word) = from {
         let kind = StageKind::Source(ends::read(&word, Side::From)?);
@@ -211,11 +219,18 @@ fn saved(
             None => drafts.insert(0, end(kind, "from")),
         }
     }
-    if let Some(word) = to {
-        let kind = StageKind::Sink { end: ends::read(&word, Side::To)?, publish };
-        match drafts.last_mut().filter(|last| is_sink(last)) {
-            Some(last) => last.kind = kind,
-            None => drafts.push(end(kind, "to")),
+    if let [Outward { word, full }] = to.as_slice()
+        && drafts.iter().filter(|draft| is_sink(draft)).count() == 1
+        && let Some(last) = drafts.last_mut()
+    {
+        last.kind = StageKind::Sink { end: ends::read(word, Side::To)?, publish };
+        last.full = full.or(last.full);
+    } else if !to.is_empty() {
+        drafts.retain(|draft| !is_sink(draft));
+        for (at, Outward { word, full }) in to.into_iter().enumerate() {
+            let kind = StageKind::Sink { end: ends::read(&word, Side::To)?, publish };
+            let name = if at == 0 { "to".to_owned() } else { format!("to{}", at + 1) };
+            drafts.push(Draft { full, ..end(kind, &name) });
         }
     }
     let only_ends = drafts.iter().all(|draft| is_source(draft) || is_sink(draft));
@@ -238,14 +253,7 @@ fn saved(
             hint: Some(format!("write `{key}` in the stage behind that tank")),
         });
     }
-    let source = drafts.first().and_then(|draft| match &draft.kind {
-        StageKind::Source(end) => Some(end),
-        _ => None,
-    });
-    match drafts.last().map(|draft| &draft.kind) {
-        Some(StageKind::Sink { end, publish }) => check_publish(source, Some(end), *publish)?,
-        _ => check_publish(source, None, publish)?,
-    }
+    check_saved(&drafts, publish)?;
     Ok(drafts)
 }
 
@@ -258,18 +266,28 @@ fn draft(at: usize, stage: SavedStage, publish: Publish) -> Result<Draft, UsageE
         Work::From(word) => StageKind::Source(ends::read(&word, Side::From)?),
         Work::To(word) => StageKind::Sink { end: ends::read(&word, Side::To)?, publish },
     };
-    Ok(Draft { id: Some(stage.id), kind, tank: stage.tank, low: stage.low, stderr: stage.stderr })
+    Ok(Draft {
+        id: Some(stage.id),
+        kind,
+        tank: stage.tank,
+        low: stage.low,
+        stderr: stage.stderr,
+        full: stage.full,
+    })
 }
 
-fn kinds(
+fn typed(
     form: Form,
     from: Option<OsString>,
-    to: Option<OsString>,
+    to: Vec<Outward>,
     publish: Publish,
-) -> Result<Vec<StageKind>, UsageError> {
-    let given = (from.is_some(), to.is_some());
+) -> Result<Vec<Draft>, UsageError> {
+    let given = (from.is_some(), !to.is_empty());
     let mut source = from.map(|word| ends::read(&word, Side::From)).transpose()?;
-    let mut sink = to.map(|word| ends::read(&word, Side::To)).transpose()?;
+    let sink = |Outward { word, full }| Ok((ends::read(&word, Side::To)?, full));
+    let sinks: Result<Vec<(EndPlan, Option<Full>)>, UsageError> =
+        to.into_iter().map(sink).collect();
+    let mut sinks = sinks?;
     let mut stages = Vec::new();
     match form {
         Form::Filter | Form::File(_) | Form::Saved(_) => {}
@@ -291,7 +309,7 @@ fn kinds(
                     source = Some(ends::read(word, Side::From)?);
                 } else if at == last {
                     refuse_second(given.1, at, word, "--to")?;
-                    sink = Some(ends::read(word, Side::To)?);
+                    sinks = vec![(ends::read(word, Side::To)?, None)];
                 } else {
                     let what =
                         format!("stage {} `{}` is an end in the middle", at + 1, shown_uri(word));
@@ -305,13 +323,40 @@ fn kinds(
     if bare(stages.first()) {
         source = source.or(Some(EndPlan::Stdio));
     }
-    if bare(stages.last()) {
-        sink = sink.or(Some(EndPlan::Stdio));
+    if bare(stages.last()) && sinks.is_empty() {
+        sinks.push((EndPlan::Stdio, None));
     }
-    check_publish(source.as_ref(), sink.as_ref(), publish)?;
+    let ends: Vec<&EndPlan> = sinks.iter().map(|(end, _)| end).collect();
+    check_publish(source.as_ref(), &ends, publish)?;
     let source = source.map(StageKind::Source);
-    let sink = sink.map(|end| StageKind::Sink { end, publish });
-    Ok(source.into_iter().chain(stages).chain(sink).collect())
+    let stages = source.into_iter().chain(stages).map(Draft::new);
+    let sinks = sinks
+        .into_iter()
+        .map(|(end, full)| Draft { full, ..Draft::new(StageKind::Sink { end, publish }) });
+    Ok(stages.chain(sinks).collect())
+}
+
+/// Refuses switches that do not fit the ends: those of the command line are for any of them, those of the file each
+/// for its own.
+fn check_saved(drafts: &[Draft], publish: Publish) -> Result<(), UsageError> {
+    let source = drafts.first().and_then(|draft| match &draft.kind {
+        StageKind::Source(end) => Some(end),
+        _ => None,
+    });
+    let sinks = drafts.iter().filter_map(|draft| match &draft.kind {
+        StageKind::Sink { end, publish } => Some((end, *publish)),
+        _ => None,
+    });
+    let sinks: Vec<(&EndPlan, Publish)> = sinks.collect();
+    if publish == Publish::Refuse {
+        for (end, own) in &sinks {
+            check_publish(source, &[end], *own)?;
+        }
+    } else {
+        let ends: Vec<&EndPlan> = sinks.iter().map(|(end, _)| *end).collect();
+        check_publish(source, &ends, publish)?;
+    }
+    Ok(())
 }
 
 /// Reads the words of a stage that is no end.
@@ -337,7 +382,7 @@ fn refuse_second(given: bool, at: usize, word: &OsString, flag: &str) -> Result<
 
 fn check_publish(
     source: Option<&EndPlan>,
-    sink: Option<&EndPlan>,
+    sinks: &[&EndPlan],
     publish: Publish,
 ) -> Result<(), UsageError> {
     let flag = match publish {
@@ -345,26 +390,59 @@ fn check_publish(
         Publish::Overwrite => "--overwrite",
         Publish::Append => "--append",
     };
-    match sink {
-        Some(EndPlan::File(path)) => {
-            let same = matches!(source, Some(EndPlan::File(read)) if read == path);
-            if same && publish == Publish::Append {
-                let what = format!("`{}` is read and appended to at once", shown(path));
-                return Err(UsageError::new(what, "write to another file"));
-            }
-            Ok(())
-        }
+    let fits = |end: &&EndPlan| match end {
+        EndPlan::File(_) => true,
         #[cfg(feature = "http")]
-        Some(EndPlan::Http { .. }) if publish == Publish::Overwrite => Ok(()),
-        Some(end) => Err(UsageError::new(
-            format!("`{flag}` is for a file, not for `{}`", end.label()),
-            format!("leave out `{flag}`"),
-        )),
-        None => Err(UsageError::new(
-            format!("`{flag}` needs `--to`"),
-            "write `--to FILE`; what a command writes itself is its own affair",
-        )),
+        EndPlan::Http { .. } => publish == Publish::Overwrite,
+        _ => false,
+    };
+    // Of several ends it is for those that it fits.
+    match (sinks.iter().copied().any(|end| fits(&end)), sinks.first()) {
+        (true, _) => {}
+        (false, Some(end)) => {
+            return Err(UsageError::new(
+                format!("`{flag}` is for a file, not for `{}`", end.label()),
+                format!("leave out `{flag}`"),
+            ));
+        }
+        (false, None) => {
+            return Err(UsageError::new(
+                format!("`{flag}` needs `--to`"),
+                "write `--to FILE`; what a command writes itself is its own affair",
+            ));
+        }
     }
+    if publish == Publish::Append
+        && let Some(read @ EndPlan::File(path)) = source
+        && sinks.contains(&read)
+    {
+        let what = format!("`{}` is read and appended to at once", shown(path));
+        return Err(UsageError::new(what, "write to another file"));
+    }
+    Ok(())
+}
+
+/// Refuses two ends that are one: their bytes would be mixed, or one would replace the other.
+fn check_sinks(drafts: &[Draft]) -> Result<(), UsageError> {
+    let mut seen: Vec<&EndPlan> = Vec::new();
+    for draft in drafts {
+        let StageKind::Sink { end, .. } = &draft.kind else { continue };
+        let is_same = |other: &&EndPlan| *other == end || (is_stdout(other) && is_stdout(end));
+        if *end != EndPlan::Null && seen.iter().any(is_same) {
+            let what = format!("`{}` is written twice", end.label());
+            return Err(UsageError::new(what, "leave out one of them"));
+        }
+        seen.push(end);
+    }
+    Ok(())
+}
+
+fn is_stdout(end: &EndPlan) -> bool {
+    *end == EndPlan::Stdio || *end == EndPlan::Fd(1)
+}
+
+fn is_sink(draft: &Draft) -> bool {
+    matches!(draft.kind, StageKind::Sink { .. })
 }
 
 fn label(kind: &StageKind) -> String {

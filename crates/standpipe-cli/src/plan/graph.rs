@@ -1,7 +1,8 @@
 //! In which order do the stages of a pipeline file follow each other?
 //!
 //! A stage reads from the one above it, or from the one its `input` names; so a file may list its
-//! stages in any order. What comes out is the order in which the bytes pass them.
+//! stages in any order. What comes out is the order in which the bytes pass them; several ends
+//! that read from the same stage are the last.
 
 use std::collections::HashMap;
 
@@ -14,15 +15,18 @@ use crate::args::{SavedStage, UsageError, Work, nearest};
 /// more than one source, or if two read from one.
 pub(super) fn order(stages: Vec<SavedStage>) -> Result<Vec<SavedStage>, UsageError> {
     let inputs = inputs(&stages)?;
-    let mut readers: Vec<Option<usize>> = vec![None; stages.len()];
+    let mut readers: Vec<Vec<usize>> = vec![Vec::new(); stages.len()];
     for (at, input) in inputs.iter().enumerate() {
         let Some(input) = *input else { continue };
-        if let Some(first) = readers[input].replace(at) {
+        readers[input].push(at);
+        if let [first, .., _] = readers[input][..]
+            && let Some(other) = [first, at].into_iter().find(|at| !is_last(&stages[*at]))
+        {
             let names = [first, at].map(|stage| format!("`{}`", stages[stage].id));
             return Err(refused(
-                &stages[at],
+                &stages[other],
                 format!(
-                    "{} read from `{}`, and one stage can",
+                    "{} read from `{}`, and several can if each has `to`",
                     names.join(" and "),
                     stages[input].id
                 ),
@@ -42,11 +46,18 @@ pub(super) fn order(stages: Vec<SavedStage>) -> Result<Vec<SavedStage>, UsageErr
     let mut order = Vec::with_capacity(stages.len());
     let mut reached = vec![false; stages.len()];
     let mut at = first;
-    // no circle can be entered from outside: each stage reads from one and is read by one
+    // no circle can be entered from outside: each stage reads from one
     while let Some(stage) = at {
         order.push(stage);
         reached[stage] = true;
-        at = readers[stage];
+        at = match readers[stage][..] {
+            [next] => Some(next),
+            _ => None,
+        };
+    }
+    for end in order.last().map_or(&[][..], |last| &readers[*last]) {
+        order.push(*end);
+        reached[*end] = true;
     }
     if let Some(lost) = reached.iter().position(|reached| !reached) {
         let stage = &stages[lost];
@@ -78,6 +89,10 @@ fn inputs(stages: &[SavedStage]) -> Result<Vec<Option<usize>>, UsageError> {
         Ok(Some(input))
     };
     stages.iter().enumerate().map(input).collect()
+}
+
+fn is_last(stage: &SavedStage) -> bool {
+    matches!(stage.work, Work::To(_))
 }
 
 fn unknown(stage: &SavedStage, id: &str, stages: &[SavedStage]) -> UsageError {
@@ -122,6 +137,7 @@ mod tests {
                 stderr: Stderr::Prefix,
                 overwrite: false,
                 append: false,
+                full: None,
             }
         };
         text.split(' ').map(stage).collect()
@@ -150,6 +166,8 @@ mod tests {
         check("a b<a c<b", "a b c");
         check("c<b a:f b<a", "a b c");
         check("a d<c b<a c", "a b c d");
+        check("a:f b c:t d<b:t e<b:t", "a b c d e");
+        check("d<b:t c<b:t a:f b<a", "a b d c");
     }
 
     #[test]
@@ -160,7 +178,8 @@ mod tests {
         refused("a c<b b<c", "`c` reads from itself, through its `input`", "c");
         refused("a:f b:f", "`b` is a second source", "b");
         refused("a b:t c", "`c` reads from `b`, which gives nothing", "c");
-        refused("a b c<a", "`b` and `c` read from `a`, and one stage can", "c");
+        refused("a b c<a", "`b` and `c` read from `a`, and several can if each has `to`", "b");
+        refused("a b:t c<a:x", "`b` and `c` read from `a`, and several can if each has `to`", "c");
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub(super) fn tanks(wanted: Vec<Wanted>, memory_bytes: u64) -> Result<Vec<TankPl
         let high_bytes = high(&tank);
         let room = memory_bytes - sum;
         let low_bytes = tank.low.map(|mark| low(mark, high_bytes, room)).transpose()?;
-        Ok(TankPlan { id: tank.id, high_bytes, low_bytes })
+        Ok(TankPlan { id: tank.id, from: tank.from, high_bytes, low_bytes, full: tank.full })
     };
     wanted.into_iter().map(plan).collect()
 }
@@ -91,6 +91,7 @@ fn low(wanted: LowMark, high_bytes: u64, room: u64) -> Result<u64, UsageError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::Full;
 
     const MIB: u64 = 1 << 20;
 
@@ -105,7 +106,9 @@ mod tests {
         size: TankSize,
         low: Option<LowMark>,
     ) -> Result<Vec<TankPlan>, UsageError> {
-        let wanted = (0..count).map(|at| Wanted { id: id(at), size, low }).collect();
+        let wanted = (0..count)
+            .map(|at| Wanted { id: id(at), from: at, full: Full::Wait, size, low })
+            .collect();
         super::tanks(wanted, memory_bytes)
     }
 
@@ -144,8 +147,13 @@ mod tests {
     #[test]
     fn auto_tanks_share_what_the_others_leave() {
         let high = |sizes: &[TankSize], memory_bytes| {
-            let wanted =
-                |(at, size): (usize, &TankSize)| Wanted { id: id(at), size: *size, low: None };
+            let wanted = |(at, size): (usize, &TankSize)| Wanted {
+                id: id(at),
+                from: at,
+                full: Full::Wait,
+                size: *size,
+                low: None,
+            };
             let planned =
                 super::tanks(sizes.iter().enumerate().map(wanted).collect(), memory_bytes);
             planned.expect("they fit").iter().map(|tank| tank.high_bytes).collect::<Vec<_>>()

@@ -122,6 +122,9 @@ pub(crate) struct StartTank {
     pub(crate) unit: &'static str,
     pub(crate) high: u64,
     pub(crate) low: Option<u64>,
+    /// What becomes of bytes that come while it is full, if they do not wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) full: Option<&'static str>,
     pub(crate) path: &'static str,
 }
 
@@ -171,6 +174,9 @@ pub(crate) struct SampleTank {
     pub(crate) pauses: u64,
     pub(crate) full_ms: u64,
     pub(crate) empty_ms: u64,
+    /// Bytes left out on purpose, because the tank was full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dropped_bytes: Option<u64>,
     pub(crate) path: &'static str,
 }
 

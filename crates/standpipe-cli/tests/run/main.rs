@@ -11,6 +11,7 @@ mod causes;
 mod doctor;
 mod ends;
 mod events;
+mod fanout;
 mod file;
 mod forms;
 mod jobs;

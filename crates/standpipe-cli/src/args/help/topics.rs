@@ -92,6 +92,17 @@ may be an end with a scheme. The user and password of a URI are shown as ***.
 
 An existing file is refused. --overwrite replaces it on success, --append adds
 to it in place.
+
+Several --to get the same bytes, each through a tank of its own, and the slowest
+paces all. Files get their names when all of them are on disk, or none does. If
+the --to before it is slow, --full says what becomes of its bytes:
+
+  --full wait              They wait, and so do the others; the default
+  --full fail              The run fails
+  --full drop-newest       They are left out, whole lines of them, and counted
+  --full drop-oldest       Those that wait are left out instead: the end sees
+                           what is new. drop-* is refused for a file and for
+                           http, which would look complete.
 "
 );
 
@@ -163,6 +174,11 @@ a name that is not UTF-8 can only be given on the command line.
   input = \"pack\"           # default: the stage above
   to = \"shop.zst\"          # an end, see: standpipe help uris
   overwrite = true         # or append = true
+
+  [[stage]]
+  input = \"pack\"           # several may read from one stage if each has `to`
+  to = \"tcp://mirror:9000\"
+  full = \"wait\"            # if it is slow: wait, fail, drop-newest, drop-oldest
 
 Options on the command line beat the file. `standpipe check FILE` prints what
 would be built.

@@ -12,7 +12,7 @@ use toml::{
 };
 
 use super::{
-    super::{Limit, UsageError, shown},
+    super::{Full, Limit, UsageError, shown},
     Saved, SavedStage, Stderr, Work,
     page::{Field, Keys, Page},
 };
@@ -22,8 +22,20 @@ use crate::size::{Amount, Zero, read_rate};
 const OPTIONS: [&str; 10] =
     ["version", "name", "memory", "total", "rate", "stall", "timeout", "drain", "strict", "stage"];
 /// The keys of a stage.
-const STAGE: [&str; 11] =
-    ["id", "exec", "shell", "from", "to", "input", "tank", "low", "stderr", "overwrite", "append"];
+const STAGE: [&str; 12] = [
+    "id",
+    "exec",
+    "shell",
+    "from",
+    "to",
+    "input",
+    "tank",
+    "low",
+    "stderr",
+    "overwrite",
+    "append",
+    "full",
+];
 /// The longest id: it stands in every line of a display.
 const ID_COLUMNS: usize = 40;
 
@@ -145,6 +157,7 @@ fn stage<'page>(
         stderr: keys.get("stderr").map(|field| stderr(&field)).transpose()?.unwrap_or_default(),
         overwrite: switch(&keys, "overwrite")?,
         append: switch(&keys, "append")?,
+        full: keys.get("full").map(|field| full(&field)).transpose()?,
         work,
     };
     fitting(&keys, &stage)?;
@@ -154,9 +167,11 @@ fn stage<'page>(
 /// Refuses keys that say nothing about such a stage.
 fn fitting(keys: &Keys<'_>, stage: &SavedStage) -> Result<(), UsageError> {
     let (unfit, why): (&[&'static str], &str) = match stage.work {
-        Work::Exec(_) | Work::Shell(_) => (&["overwrite", "append"], "is for a stage with `to`"),
+        Work::Exec(_) | Work::Shell(_) => {
+            (&["overwrite", "append", "full"], "is for a stage with `to`")
+        }
         Work::From(_) => (
-            &["overwrite", "append", "stderr", "input", "tank", "low"],
+            &["overwrite", "append", "stderr", "input", "tank", "low", "full"],
             "is not for a stage with `from`",
         ),
         Work::To(_) => (&["stderr"], "is for a stage with `exec` or `shell`"),
@@ -219,6 +234,14 @@ fn tank(field: &Field<'_>) -> Result<Option<Amount>, UsageError> {
         DeValue::String(text) if text == "auto" => Ok(None),
         _ => field.amount(Zero::Refused).map(Some),
     }
+}
+
+fn full(field: &Field<'_>) -> Result<Full, UsageError> {
+    let text = field.text("wait")?;
+    let known = Full::NAMES.into_iter().find(|(name, _)| *name == text);
+    known
+        .map(|(_, full)| full)
+        .ok_or_else(|| field.unknown_word(text, &Full::NAMES.map(|(name, _)| name)))
 }
 
 fn stderr(field: &Field<'_>) -> Result<Stderr, UsageError> {

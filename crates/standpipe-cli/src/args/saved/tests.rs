@@ -50,6 +50,7 @@ fn every_key_is_read() {
         stderr: Stderr::Prefix,
         overwrite: false,
         append: false,
+        full: None,
     };
     let expected = Saved {
         name: Some("nightly".into()),
@@ -95,7 +96,7 @@ fn the_file_in_the_help_is_right() {
     let saved = read(&indented.collect::<Vec<_>>().join("\n")).expect("it is right");
     assert_eq!(
         saved.stages.iter().map(|stage| &stage.id).collect::<Vec<_>>(),
-        ["dump", "pack", "3"]
+        ["dump", "pack", "3", "4"]
     );
 }
 

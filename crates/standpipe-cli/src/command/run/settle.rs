@@ -7,7 +7,7 @@
 //! Knows a line that is over and what was cut short. Never knows how it was watched.
 
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use signal_hook::consts::{SIGPIPE, SIGTERM};
@@ -16,8 +16,9 @@ use super::{Cut, Run};
 use crate::command::patience::{Undone, attend};
 use crate::command::report;
 use crate::command::screen::{Failure, Remark};
-use crate::end::{self, EndError, Finish};
+use crate::end::{self, EndError, Finish, Unfinished};
 use crate::exec::now;
+use crate::exec::port::Port;
 use crate::exec::relay::Outcome;
 use crate::exec::stdio::stdout_reader_gone;
 use crate::exit::{EarlyStop, Exit, Judgement, Status, judge};
@@ -27,33 +28,31 @@ use crate::view::event::Output;
 use crate::view::{Outcome as Ending, Report, Severity, View};
 
 impl Run<'_> {
-    /// Judges the ends and finishes the sink accordingly.
-    pub(super) fn settle(mut self, finish: Option<Finish>) -> Exit {
+    /// Judges the ends and finishes the outputs accordingly.
+    pub(super) fn settle(mut self, unfinished: Vec<Unfinished>) -> Exit {
         let at = now();
         let ran = self.ran(at);
         if let Some(chronicle) = &mut self.chronicle {
-            self.past.note(&self.line, at);
+            self.past.note(self.plan, &self.line, at);
             chronicle.close(&self.line, &self.past, at, ran);
         }
         let early = if self.plan.strict { EarlyStop::Fails } else { EarlyStop::Noted };
-        let judged = judge(self.line.ends(), early);
-        let output = finish.as_ref().and_then(Finish::path).map(Path::to_owned);
+        let judged = judge(self.line.ends(), &self.plan.above(), early);
+        let path = |one: &Unfinished| Some((one.stage, one.finish.path()?.to_owned()));
+        let paths: Vec<(usize, PathBuf)> = unfinished.iter().filter_map(path).collect();
+        // The stages whose output has its name.
+        let mut published = Vec::new();
         let verdict = self.verdict(at, ran);
         let exit = match self.cut {
-            Some(cut) => self.settle_cut(cut, &judged, finish),
-            None if self.reader_left(&judged) => {
-                self.screen.show(View::close_line);
-                let report = report::note("whoever read the output has left".to_owned());
-                let last = self.plan.stages.last().map(|stage| stage.id.as_str());
-                let failure = Failure { kind: "reader-gone", stage: last };
-                self.screen.record_failure(failure, &report);
-                Exit::Signal(SIGPIPE)
-            }
-            None => self.settle_whole(&judged, finish),
+            Some(cut) => self.settle_cut(cut, &judged, unfinished),
+            None if self.reader_left(&judged) => self.settle_left(&judged, &unfinished),
+            None => self.settle_whole(&judged, unfinished, &mut published),
         };
-        if let (Some(record), Some(path)) = (self.screen.record(), output) {
-            let path = path.as_os_str().into();
-            record.output(Output { path, published: exit == Exit::Success });
+        if let Some(record) = self.screen.record() {
+            for (stage, path) in paths {
+                let (path, published) = (path.as_os_str().into(), published.contains(&stage));
+                record.output(Output { path, published });
+            }
         }
         if exit != Exit::Signal(SIGPIPE) {
             let ending = if exit == Exit::Success { Ending::Succeeded } else { Ending::Failed };
@@ -65,11 +64,15 @@ impl Run<'_> {
     }
 
     /// Settles a run that came to its end by itself.
-    fn settle_whole(&self, judged: &Judgement, finish: Option<Finish>) -> Exit {
+    fn settle_whole(
+        &self,
+        judged: &Judgement,
+        unfinished: Vec<Unfinished>,
+        published: &mut Vec<usize>,
+    ) -> Exit {
         if let Some(stage) = judged.failed {
-            self.reset_sink();
-            let report =
-                report::stage_failed(self.plan, &self.line, judged, stage, finish.as_ref());
+            self.reset_sinks();
+            let report = report::stage_failed(self.plan, &self.line, judged, stage, &unfinished);
             let kind = match self.line.status(stage) {
                 Some(Status::Signal(_)) => "signal",
                 Some(Status::Code(_)) => "exit",
@@ -89,8 +92,8 @@ impl Run<'_> {
             }
             self.screen.record_remark(remark, &report::note(what.clone()));
             if self.plan.strict {
-                self.reset_sink();
-                let details = report::published(finish.as_ref(), &self.line).into_iter().collect();
+                self.reset_sinks();
+                let details = report::published(&unfinished, &self.line);
                 let report = Report { severity: Severity::Error, what, details, hint: None };
                 self.screen.fail(Failure { kind: "stopped-early", stage: Some(id) }, &report);
                 return judged.exit;
@@ -99,14 +102,51 @@ impl Run<'_> {
                 self.screen.show(|view| view.report(&report::note(what)));
             }
         }
-        match self.finish(finish) {
+        match self.finish(unfinished, published) {
             Ok(()) => {
                 self.tell_findings();
+                self.tell_drops();
                 judged.exit
             }
-            Err(undone) => {
-                let sink = self.plan.stages.last().map_or("", |stage| stage.id.as_str());
-                undone.exit(sink, &self.screen)
+            Err((stage, mut undone)) => {
+                self.reset_sinks();
+                if let Undone::Failed(error) = &mut undone {
+                    error.details.push(self.told_published(published));
+                }
+                undone.exit(&self.plan.stages[stage].id, &self.screen)
+            }
+        }
+    }
+
+    /// What has its name although the run has failed.
+    fn told_published(&self, published: &[usize]) -> String {
+        let names: Vec<String> =
+            published.iter().map(|stage| report::label(self.plan, *stage)).collect();
+        match names.as_slice() {
+            [] => "nothing was published".to_owned(),
+            names => format!("published before that: {}", names.join(", ")),
+        }
+    }
+
+    /// Tells what branches left out on purpose.
+    fn tell_drops(&self) {
+        for (stage, (tank, reading)) in (1..).zip(self.plan.tanks.iter().zip(self.line.readings()))
+        {
+            if reading.dropped == 0 {
+                continue;
+            }
+            let (id, label) = (&self.plan.stages[stage].id, report::label(self.plan, stage));
+            let (dropped, all) = (size::count(reading.dropped), size::count(reading.bytes_in));
+            let what = format!(
+                "stage {id} {label} was slow: {dropped} of {all} bytes were dropped (full = {})",
+                tank.full.name()
+            );
+            if let Some(record) = self.screen.record() {
+                record.left_out();
+            }
+            self.screen.record_remark(Remark::stage("dropped", id), &report::note(what.clone()));
+            if !self.plan.display.quiet {
+                self.screen.show(|view| view.report(&report::note(what)));
             }
         }
     }
@@ -123,7 +163,7 @@ impl Run<'_> {
         }
     }
 
-    fn settle_cut(&self, cut: Cut, judged: &Judgement, finish: Option<Finish>) -> Exit {
+    fn settle_cut(&self, cut: Cut, judged: &Judgement, unfinished: Vec<Unfinished>) -> Exit {
         let ran = size::time(self.ran(now()));
         let limit = |limit: Option<Duration>| limit.map_or_else(String::new, size::time);
         let (severity, kind, what, exit) = match cut {
@@ -147,39 +187,57 @@ impl Run<'_> {
         let drained = cut == Cut::Signal(SIGTERM)
             && judged.failed.is_none_or(|stage| stage == 0)
             && self.line.drained();
-        let details: Vec<String> = match finish {
-            Some(Finish::Publish(publication)) if drained => {
-                let kept = self.line.sink().map(|port| publication.keep_partial(port));
-                match kept {
-                    Some(Ok(name)) => vec![format!("what came until then is in {name}")],
-                    Some(Err(error)) => vec![error.what],
-                    None => Vec::new(),
-                }
-            }
-            finish => {
-                self.reset_sink();
-                report::published(finish.as_ref(), &self.line).into_iter().collect()
-            }
-        };
+        let (whole, cut): (Vec<Unfinished>, Vec<Unfinished>) = unfinished
+            .into_iter()
+            .partition(|one| drained && matches!(one.finish, Finish::Publish(_)));
+        let mut details: Vec<String> =
+            whole.into_iter().filter_map(|one| self.keep_partial(one)).collect();
+        if details.is_empty() || !cut.is_empty() {
+            self.reset_sinks();
+        }
+        details.extend(report::published(&cut, &self.line));
         let details = self.waited_for.iter().cloned().chain(details).collect();
         let report = Report { severity, what, details, hint: None };
         self.screen.fail(Failure { kind, stage: None }, &report);
         exit
     }
 
+    fn keep_partial(&self, one: Unfinished) -> Option<String> {
+        let port = one.port.as_ref().or_else(|| self.line.sink(one.stage))?;
+        let Finish::Publish(publication) = one.finish else { return None };
+        Some(match publication.keep_partial(port) {
+            Ok(name) => format!("what came until then is in {name}"),
+            Err(error) => error.what,
+        })
+    }
+
+    /// Settles a run whose output nobody reads any more. That is no news, unless there are other outputs.
+    fn settle_left(&self, judged: &Judgement, unfinished: &[Unfinished]) -> Exit {
+        self.reset_sinks();
+        self.screen.show(View::close_line);
+        let details = report::published(unfinished, &self.line);
+        let what = "whoever read the output has left".to_owned();
+        let stage = judged.failed.map(|stage| self.plan.stages[stage].id.as_str());
+        let failure = Failure { kind: "reader-gone", stage };
+        if details.is_empty() {
+            self.screen.record_failure(failure, &report::note(what));
+        } else {
+            let report = Report { severity: Severity::Error, what, details, hint: None };
+            self.screen.fail(failure, &report);
+        }
+        Exit::Signal(SIGPIPE)
+    }
+
     /// Says whether the run ended because nobody reads our stdout any more.
     fn reader_left(&self, judged: &Judgement) -> bool {
-        let last = self.plan.stages.len() - 1;
-        if judged.failed != Some(last) {
-            return false;
-        }
-        match &self.plan.stages[last].kind {
+        let Some(stage) = judged.failed else { return false };
+        match &self.plan.stages[stage].kind {
             StageKind::Sink { end: EndPlan::Stdio | EndPlan::Fd(1), .. } => {
-                matches!(self.line.outcome(last - 1), Some(Outcome::ReaderGone))
+                matches!(self.line.outcome(stage - 1), Some(Outcome::ReaderGone))
             }
-            StageKind::Command(_) => {
+            StageKind::Command(_) if stage + 1 == self.plan.stages.len() => {
                 let broken = Some(Status::Signal(SIGPIPE));
-                let status = self.line.status(last);
+                let status = self.line.status(stage);
                 (status == broken || status == Some(Status::Code(141))) && stdout_reader_gone()
             }
             _ => false,
@@ -187,29 +245,60 @@ impl Run<'_> {
     }
 
     /// A peer must not take a cut stream for a whole one.
-    fn reset_sink(&self) {
-        if let Some(port) = self.line.sink() {
-            port.reset();
-        }
+    fn reset_sinks(&self) {
+        let sinks = (0..self.plan.stages.len()).filter_map(|stage| self.line.sink(stage));
+        sinks.for_each(Port::reset);
     }
 
-    fn finish(&self, finish: Option<Finish>) -> Result<(), Undone> {
-        let Some(finish) = finish else { return Ok(()) };
-        let Some(port) = self.line.sink() else {
-            return Err(Undone::Failed(EndError::new("the output was lost")));
-        };
+    /// Finishes all outputs: each is made to last before the first one gets its name, and a peer hears of the end
+    /// when all have theirs. Of the error the stage is told.
+    fn finish(
+        &self,
+        unfinished: Vec<Unfinished>,
+        published: &mut Vec<usize>,
+    ) -> Result<(), (usize, Undone)> {
+        let lost = || EndError::new("the output was lost");
         let fail = |error: io::Error| {
             EndError::new(format!("cannot finish the output: {}", end::reason(&error)))
         };
-        match finish {
-            Finish::Tell => port.finish().map_err(fail),
-            Finish::Appended { .. } => end::file::sync(port).map_err(fail),
-            Finish::Publish(publication) => publication.publish(port),
-            #[cfg(feature = "http")]
-            Finish::Upload(upload) => {
-                return attend(self.inbox, self.plan.stall, move || upload.conclude());
+        for Unfinished { stage, finish, port } in &unfinished {
+            let port = port.as_ref().or_else(|| self.line.sink(*stage));
+            let made_sure = port.ok_or_else(lost).and_then(|port| match finish {
+                Finish::Publish(publication) => publication.make_sure(port),
+                Finish::Appended { .. } => end::file::sync(port).map_err(fail),
+                _ => Ok(()),
+            });
+            made_sure.map_err(|error| (*stage, Undone::Failed(error)))?;
+        }
+        let mut names = Vec::new();
+        for one in unfinished {
+            match one.finish {
+                #[cfg(feature = "http")]
+                Finish::Upload(upload) => {
+                    attend(self.inbox, self.plan.stall, move || upload.conclude())
+                        .map_err(|undone| (one.stage, undone))?;
+                    published.push(one.stage);
+                }
+                _ => names.push(one),
             }
         }
-        .map_err(Undone::Failed)
+        let mut told = Vec::new();
+        for one in names {
+            match one.finish {
+                Finish::Publish(publication) => {
+                    let done = publication.publish();
+                    done.map_err(|error| (one.stage, Undone::Failed(error)))?;
+                    published.push(one.stage);
+                }
+                Finish::Appended { .. } => published.push(one.stage),
+                _ => told.push(one.stage),
+            }
+        }
+        for stage in told {
+            let done =
+                self.line.sink(stage).ok_or_else(lost).and_then(|port| port.finish().map_err(fail));
+            done.map_err(|error| (stage, Undone::Failed(error)))?;
+        }
+        Ok(())
     }
 }

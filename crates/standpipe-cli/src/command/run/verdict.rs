@@ -15,9 +15,9 @@ impl Run<'_> {
     /// Names it. To be asked before the sink is finished: then the connection is gone.
     pub(super) fn verdict(&self, at: Instant, ran: Duration) -> Option<Ruling> {
         let mut ruling = Past::verdict(self.plan, &self.line, at)?;
-        let sink = self.line.sink().filter(|port| port.kind() == Kind::Socket);
-        let stage = ruling.stage.filter(|stage| stage + 1 == self.plan.stages.len());
-        let Some((port, stage)) = sink.zip(stage) else { return Some(ruling) };
+        let Some(stage) = ruling.stage else { return Some(ruling) };
+        let sink = self.line.sink(stage).filter(|port| port.kind() == Kind::Socket);
+        let Some(port) = sink else { return Some(ruling) };
         let inode = inode(port.as_fd());
         let wire = watch::wires(&[inode]).remove(&inode);
         let who = report::label(self.plan, stage);

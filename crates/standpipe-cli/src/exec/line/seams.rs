@@ -35,7 +35,8 @@ pub(super) enum Next {
 pub(super) struct Joint {
     pub(super) from: Feed,
     pub(super) limit: Option<u64>,
-    pub(super) to: Port,
+    /// Several, if several ends read from the same stage.
+    pub(super) to: Vec<Port>,
 }
 
 /// The tanks of a line while it is joined, upstream first.
@@ -63,10 +64,21 @@ impl<'run> Seams<'run> {
     }
 
     pub(super) fn sink(&mut self, stage: usize, port: Port) {
+        if self.upper.is_none()
+            && let Some(joint) = self.joints.last_mut()
+        {
+            // Its tank is in user memory, so the pipe needs no share of it.
+            joint.to.push(port);
+            return;
+        }
         let above = self.upper.as_ref().and_then(|(from, _)| from.port());
         let two = above.is_some_and(|above| above.capacity() > 0);
         self.grow(&port, stage - 1, two);
-        self.joints.extend(self.upper.take().map(|(from, limit)| Joint { from, limit, to: port }));
+        self.joints.extend(self.upper.take().map(|(from, limit)| Joint {
+            from,
+            limit,
+            to: vec![port],
+        }));
     }
 
     /// Makes the pipes on both sides of a command, where there are tanks.
@@ -99,7 +111,7 @@ impl<'run> Seams<'run> {
             let two = from.port().is_some_and(|port| port.capacity() > 0);
             self.size(&to, stage - 1, two);
             input = Some(read);
-            self.joints.push(Joint { from, limit, to });
+            self.joints.push(Joint { from, limit, to: vec![to] });
         }
         if next != Next::Nothing {
             let (read, write) = pipe()?;
