@@ -24,7 +24,7 @@ mod stretch;
 mod verdict;
 
 pub use findings::{Finding, FindingKind, Place, findings};
-pub use stall::{Holder, Stall, stall};
+pub use stall::{Holder, Stall, stall, stall_among};
 pub use verdict::{Forecast, Kind, Verdict, diagnose};
 
 /// How long one stage was in each state, in nanoseconds.

@@ -32,7 +32,7 @@
 use std::fmt;
 use std::panic::Location;
 
-use crate::snapshot::Join;
+use crate::snapshot::{Join, Side};
 use crate::stage::chain::{Link, Outlet, Then, Through, Transforming};
 use crate::stage::held::Held;
 use crate::stage::line::{Line, Post, Shift};
@@ -144,6 +144,7 @@ impl Pipeline<(), ()> {
             clock: clock.clone(),
             rows: Mutex::new(Vec::new()),
             tanks: Mutex::new(Vec::new()),
+            own: Mutex::default(),
             begun_ns: Mutex::new(None),
             ended_ns: Mutex::new(None),
             joins: Mutex::default(),
@@ -163,6 +164,7 @@ impl Pipeline<(), ()> {
     ) -> Pipeline<SourceHead<S>, Through<S::Item>> {
         let mut open = OpenSegment::new(&parts.board.clock);
         let post = parts.post(&mut open, name);
+        parts.board.own_tanks(Side::Reads, source.reads());
         let head = SourceHead(Held::source(source, post));
         Pipeline { head, link: Through::new(), parts, open }
     }
@@ -347,6 +349,7 @@ impl<H: Head<Item = L::In>, L: Link> Pipeline<H, L> {
         S: Source,
     {
         let post = self.parts.post(&mut self.open, &format!("{name}→"));
+        self.parts.board.own_tanks(Side::Writes, sink.writes());
         let held = Held::sink(sink, post);
         let tail = SinkTail::new(held, None, self.open.watch.clone());
         self.parts.close(self.head, self.link, tail, self.open);
@@ -356,6 +359,7 @@ impl<H: Head<Item = L::In>, L: Link> Pipeline<H, L> {
     /// Ends in a sink: the pipeline is ready to run.
     pub fn to<K: Sink<In = L::Out>>(mut self, name: &str, sink: K) -> Ready<K::Done> {
         let post = self.parts.post(&mut self.open, name);
+        self.parts.board.own_tanks(Side::Writes, sink.writes());
         let done = Arc::new(Mutex::new(None));
         let held = Held::sink(sink, post);
         let tail = SinkTail::new(held, Some(done.clone()), self.open.watch.clone());

@@ -454,6 +454,32 @@ pub struct Join {
     pub to: usize,
 }
 
+/// What a stage does with a tank that is not one of its pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a tank has two doors")]
+pub enum Side {
+    /// Takes items from it.
+    Reads,
+    /// Gives items to it.
+    Writes,
+}
+
+/// A tank of somebody's own that an end of a pipeline reads or writes, as the
+/// branches of a `tee`.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct OwnTank {
+    /// Which end, by position among the stages of the report.
+    pub stage: usize,
+    /// What it does with the tank.
+    pub side: Side,
+    /// Which tank: two reports, of two pipelines, say the same of the same one
+    /// as long as it lives.
+    pub id: usize,
+    /// Its numbers.
+    pub tank: TankSnapshot,
+}
+
 /// A whole pipeline: the numbers of one moment, or of its end.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -468,6 +494,8 @@ pub struct Report {
     pub slowest: Option<Slowest>,
     /// The two stages that each tank joins, by position.
     pub joins: Vec<Join>,
+    /// Tanks of somebody's own that its ends read and write.
+    pub own_tanks: Vec<OwnTank>,
     /// How many stages may run at once, if that is known.
     pub cores: Option<usize>,
     /// Whether stages run as tasks, so that one that keeps its thread keeps it

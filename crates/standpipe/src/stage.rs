@@ -18,7 +18,7 @@ use std::future::Future;
 
 use crate::error::{BoxError, Cause};
 use crate::gate::Flow;
-use crate::tank::Batch;
+use crate::tank::{Batch, Gauge};
 
 #[cfg(feature = "tokio")]
 pub(crate) mod alarm;
@@ -240,6 +240,12 @@ pub trait Source: Send + 'static {
         &mut self,
         out: &mut impl Emit<Self::Item>,
     ) -> impl Future<Output = Result<More, Self::Error>> + Send;
+
+    /// The tanks it reads, if it reads any: then a pipeline that stands still
+    /// knows for whom it waits there ([`stall`](crate::diagnose::stall)).
+    fn reads(&self) -> Vec<Gauge> {
+        Vec::new()
+    }
 
     /// Cleans up, waiting for what that takes. As of [`Sink::close`].
     ///
@@ -513,6 +519,11 @@ pub trait Sink: Send + 'static {
     /// # Errors
     /// Ends the pipeline with this stage as the cause.
     fn finish(&mut self) -> impl Future<Output = Result<Self::Done, Self::Error>> + Send;
+
+    /// The tanks it writes, if it writes any. As of [`Source::reads`].
+    fn writes(&self) -> Vec<Gauge> {
+        Vec::new()
+    }
 
     /// Cleans up, waiting for what that takes: telling a server to forget half
     /// an upload. `why` is the cause, if the end came early. Called once if

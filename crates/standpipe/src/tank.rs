@@ -385,6 +385,11 @@ impl Gauge {
         Events::of(std::slice::from_ref(self), capacity)
     }
 
+    /// Another one than that of any tank alive.
+    pub(crate) fn id(&self) -> usize {
+        self.tank.id()
+    }
+
     pub(crate) fn observe(&self, ring: Arc<events::Ring>, index: usize) {
         self.tank.observe(ring, index);
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::error::{Cause, CauseKind};
 use crate::stage::{Emit, More, Sink, Source};
-use crate::tank::{Batch, Readable, Writable};
+use crate::tank::{Batch, Gauge, Readable, Writable};
 
 /// The source of [`from_readable`].
 #[derive(Debug)]
@@ -33,6 +33,10 @@ impl<T: Send + 'static> Source for FromReadable<T> {
             }
             None => Ok(More::No),
         }
+    }
+
+    fn reads(&self) -> Vec<Gauge> {
+        self.0.iter().map(Readable::gauge).collect()
     }
 
     fn destroy(&mut self, why: Option<&Cause>) {
@@ -85,6 +89,10 @@ impl<T: Send + 'static> Sink for IntoWritable<T> {
             writable.end();
         }
         Ok(self.items)
+    }
+
+    fn writes(&self) -> Vec<Gauge> {
+        self.writable.iter().map(Writable::gauge).collect()
     }
 
     fn destroy(&mut self, why: Option<&Cause>) {

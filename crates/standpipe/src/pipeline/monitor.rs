@@ -7,7 +7,7 @@ use crate::error::{Cause, CauseKind};
 use crate::meter::StageMeter;
 use crate::pipeline::relay::{Book, Relay};
 use crate::pipeline::segment::Clock;
-use crate::snapshot::{Join, Report, StageSnapshot, TankSnapshot};
+use crate::snapshot::{Join, OwnTank, Report, Side, StageSnapshot, TankSnapshot};
 use crate::stage::line::Line;
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering, lock};
 use crate::tank::{Events, Gauge};
@@ -25,6 +25,9 @@ pub(crate) struct Board {
     pub(crate) clock: Clock,
     pub(crate) rows: Mutex<Vec<Row>>,
     pub(crate) tanks: Mutex<Vec<Gauge>>,
+    /// Those of somebody's own that its ends read and write, and which segment
+    /// does.
+    pub(crate) own: Mutex<Vec<(usize, Side, Gauge)>>,
     pub(crate) begun_ns: Mutex<Option<u64>>,
     pub(crate) ended_ns: Mutex<Option<u64>>,
     /// Which segments each tank joins.
@@ -39,6 +42,12 @@ pub(crate) struct Board {
 }
 
 impl Board {
+    /// The segment that is being built reads or writes these tanks.
+    pub(crate) fn own_tanks(&self, side: Side, tanks: Vec<Gauge>) {
+        let segment = lock(&self.rows).len();
+        lock(&self.own).extend(tanks.into_iter().map(|tank| (segment, side, tank)));
+    }
+
     pub(crate) fn report(&self) -> Report {
         let now_ns = lock(&self.ended_ns).unwrap_or_else(|| (self.clock)());
         let stages: Vec<StageSnapshot> = lock(&self.rows)
@@ -57,6 +66,15 @@ impl Board {
             tanks,
             slowest: None,
             joins: lock(&self.joins).clone(),
+            own_tanks: lock(&self.own)
+                .iter()
+                .map(|(stage, side, tank)| OwnTank {
+                    stage: *stage,
+                    side: *side,
+                    id: tank.id(),
+                    tank: tank.snapshot(),
+                })
+                .collect(),
             cores: *lock(&self.cores),
             shares_threads: !self.on_threads.load(Ordering::Relaxed),
             path: match &*lock(&self.relay) {

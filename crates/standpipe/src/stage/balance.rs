@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use crate::error::Cause;
 use crate::stage::branch::{Answer, Branches, Waiting};
 use crate::stage::{More, Sink};
-use crate::tank::{Batch, Writable};
+use crate::tank::{Batch, Gauge, Writable};
 
 /// The sink of [`balance`].
 pub struct Balance<T> {
@@ -116,6 +116,10 @@ impl<T: Send + 'static> Sink for Balance<T> {
 
     async fn finish(&mut self) -> Result<u64, Cause> {
         self.branches.finish()
+    }
+
+    fn writes(&self) -> Vec<Gauge> {
+        self.branches.gauges()
     }
 
     fn destroy(&mut self, why: Option<&Cause>) {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use crate::error::{Cause, CauseKind, WriteError};
 use crate::overflow::Overflow;
-use crate::tank::{Batch, Writable};
+use crate::tank::{Batch, Gauge, Writable};
 
 /// The doors of one sink, and how many items it took.
 pub(crate) struct Branches<T> {
@@ -53,6 +53,14 @@ impl<T> Branches<T> {
         let item = batch.pop()?;
         self.items = self.items.saturating_add(1);
         Some(item)
+    }
+
+    /// Handles for watching the tanks behind the doors.
+    pub(crate) fn gauges(&self) -> Vec<Gauge>
+    where
+        T: Send + 'static,
+    {
+        self.list.iter().map(|branch| branch.writable.gauge()).collect()
     }
 
     pub(crate) fn all_gone(&self) -> bool {

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use crate::error::Cause;
 use crate::stage::inlet::{forward, stop};
 use crate::stage::{Emit, More, Source};
-use crate::tank::Readable;
+use crate::tank::{Gauge, Readable};
 
 /// The source of [`concat`](fn@concat).
 pub struct Concat<T> {
@@ -76,6 +76,10 @@ impl<T: Send + 'static> Source for Concat<T> {
 
     async fn read(&mut self, out: &mut impl Emit<T>) -> Result<More, Cause> {
         forward(out, |cx| self.poll_next(cx)).await
+    }
+
+    fn reads(&self) -> Vec<Gauge> {
+        self.inputs.iter().map(Readable::gauge).collect()
     }
 
     fn destroy(&mut self, why: Option<&Cause>) {

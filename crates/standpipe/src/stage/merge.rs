@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use crate::error::Cause;
 use crate::stage::inlet::{forward, stop};
 use crate::stage::{Emit, More, Source};
-use crate::tank::Readable;
+use crate::tank::{Gauge, Readable};
 
 /// The source of [`merge`].
 pub struct Merge<T> {
@@ -138,6 +138,10 @@ impl<T: Send + 'static> Source for Merge<T> {
 
     async fn read(&mut self, out: &mut impl Emit<T>) -> Result<More, Cause> {
         forward(out, |cx| self.poll_next(cx)).await
+    }
+
+    fn reads(&self) -> Vec<Gauge> {
+        self.inputs.iter().map(|input| input.readable.gauge()).collect()
     }
 
     fn destroy(&mut self, why: Option<&Cause>) {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use crate::error::{Cause, CauseKind};
 use crate::stage::branch::{Answer, Branches, Waiting};
 use crate::stage::{More, Sink};
-use crate::tank::{Batch, Writable};
+use crate::tank::{Batch, Gauge, Writable};
 
 /// The sink of [`partition`].
 pub struct Partition<T, F> {
@@ -166,6 +166,10 @@ where
 
     async fn finish(&mut self) -> Result<u64, Cause> {
         self.branches.finish()
+    }
+
+    fn writes(&self) -> Vec<Gauge> {
+        self.branches.gauges()
     }
 
     fn destroy(&mut self, why: Option<&Cause>) {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use crate::error::{Cause, CauseKind};
 use crate::stage::branch::{Answer, Branches, Waiting};
 use crate::stage::{More, Sink};
-use crate::tank::{Batch, Writable};
+use crate::tank::{Batch, Gauge, Writable};
 
 /// The sink of [`tee`].
 pub struct Tee<T> {
@@ -142,6 +142,10 @@ impl<T: Clone + Send + 'static> Sink for Tee<T> {
 
     async fn finish(&mut self) -> Result<u64, Cause> {
         self.branches.finish()
+    }
+
+    fn writes(&self) -> Vec<Gauge> {
+        self.branches.gauges()
     }
 
     fn destroy(&mut self, why: Option<&Cause>) {

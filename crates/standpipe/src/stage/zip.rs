@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use crate::error::Cause;
 use crate::stage::inlet::{forward, stop};
 use crate::stage::{Emit, More, Source};
-use crate::tank::Readable;
+use crate::tank::{Gauge, Readable};
 
 /// The source of [`zip`].
 pub struct Zip<A, B> {
@@ -131,6 +131,10 @@ impl<A: Send + 'static, B: Send + 'static> Source for Zip<A, B> {
 
     async fn read(&mut self, out: &mut impl Emit<(A, B)>) -> Result<More, Cause> {
         forward(out, |cx| self.poll_next(cx)).await
+    }
+
+    fn reads(&self) -> Vec<Gauge> {
+        self.inputs.iter().flat_map(|(left, right)| [left.gauge(), right.gauge()]).collect()
     }
 
     fn destroy(&mut self, why: Option<&Cause>) {

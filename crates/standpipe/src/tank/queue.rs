@@ -507,9 +507,15 @@ pub(crate) trait AnyTank: Send + Sync {
     fn observe(&self, ring: Arc<Ring>, index: usize);
     fn poll_finished(&self, cx: &Context<'_>, ticket: &mut Option<u64>) -> Poll<Result<(), Cause>>;
     fn leave_finishing(&self, ticket: u64);
+    /// Another one than that of any tank alive.
+    fn id(&self) -> usize;
 }
 
 impl<T: Send> AnyTank for Shared<T> {
+    fn id(&self) -> usize {
+        std::ptr::from_ref(self.as_ref()).addr()
+    }
+
     fn snapshot(&self, now_ns: Option<u64>) -> TankSnapshot {
         self.as_ref().snapshot(now_ns)
     }

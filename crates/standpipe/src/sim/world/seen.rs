@@ -38,6 +38,7 @@ impl Trial {
                 .iter()
                 .map(|store| Join { from: store.joint.from, to: store.joint.to })
                 .collect(),
+            own_tanks: Vec::new(),
             cores: self.task.is_some().then_some(1),
             shares_threads: self.task.is_some(),
             path: self.path_seen(),
