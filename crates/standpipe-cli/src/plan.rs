@@ -100,6 +100,13 @@ pub(crate) enum StageKind {
     Command(CommandLine),
     /// Something done to the bytes in this process.
     Builtin(Builtin),
+    /// A copy of what passes, `@tee FILE`.
+    Tee {
+        /// Where to.
+        end: EndPlan,
+        /// What becomes of an existing file there.
+        publish: Publish,
+    },
     /// The end bytes come from.
     Source(EndPlan),
     /// The end bytes go to.
@@ -116,7 +123,7 @@ impl StageKind {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Command(_) => "exec",
-            Self::Builtin(_) => "builtin",
+            Self::Builtin(_) | Self::Tee { .. } => "builtin",
             Self::Source(end) | Self::Sink { end, .. } => end.kind(),
         }
     }

@@ -76,10 +76,17 @@ fn kind(stage: &StagePlan) -> (&'static str, &'static str) {
         StageKind::Command(CommandLine::Shell(_)) => ("sh", ""),
         StageKind::Command(CommandLine::Argv(_)) => ("run", ""),
         StageKind::Builtin(_) => ("in", ""),
+        StageKind::Tee { publish, .. } => ("in", replaces(*publish)),
         StageKind::Source(_) => ("from", ""),
-        StageKind::Sink { publish: Publish::Refuse, .. } => ("to", ""),
-        StageKind::Sink { publish: Publish::Overwrite, .. } => ("to", " (replaces what is there)"),
-        StageKind::Sink { publish: Publish::Append, .. } => ("to", " (adds to what is there)"),
+        StageKind::Sink { publish, .. } => ("to", replaces(*publish)),
+    }
+}
+
+fn replaces(publish: Publish) -> &'static str {
+    match publish {
+        Publish::Refuse => "",
+        Publish::Overwrite => " (replaces what is there)",
+        Publish::Append => " (adds to what is there)",
     }
 }
 

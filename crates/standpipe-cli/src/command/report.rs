@@ -87,7 +87,7 @@ pub(crate) fn stage_failed(
             details.extend(words.map(|words| format!("its last words: {words}")));
             command_failed(plan, line, stage)
         }
-        StageKind::Builtin(_) => {
+        StageKind::Builtin(_) | StageKind::Tee { .. } => {
             details.push(place(plan, line, stage));
             builtin_failed(plan, line, stage)
         }

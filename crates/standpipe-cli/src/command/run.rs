@@ -19,11 +19,13 @@ use crate::command::patience::{Undone, attend};
 use crate::command::report;
 use crate::command::screen::{Failure, Remark, Screen};
 use crate::command::signals::{Inbox, suspend};
-use crate::end::{self, EndError, Sink, Source, Unfinished};
+use crate::end::{self, EndError, Finish, Sink, Source, Unfinished};
 use crate::exec::child::Words;
 use crate::exec::line::{Line, Part, Setup};
 use crate::exec::now;
+use crate::exec::port::Port;
 use crate::exec::resolve::resolve;
+use crate::exec::worker::Work;
 use crate::exit::Exit;
 use crate::plan::{EndPlan, Plan, StageKind, StagePlan};
 use crate::size;
@@ -148,7 +150,7 @@ pub(crate) fn vet(plan: &Plan, screen: &Screen) -> Result<(), Exit> {
     let mut places = Vec::new();
     for (index, stage) in plan.stages.iter().enumerate() {
         match &stage.kind {
-            StageKind::Sink { end, publish } => {
+            StageKind::Sink { end, publish } | StageKind::Tee { end, publish } => {
                 let full = index.checked_sub(1).map_or(Full::Wait, |tank| plan.tanks[tank].full);
                 end::check_sink(end, *publish, full)
                     .and_then(|()| end::check_place(end, &mut places))
@@ -195,7 +197,16 @@ fn prepare(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Result<Ready, Exit> {
                 let words = words(wanted).map_err(|error| screen.refuse(Some(&stage.id), error))?;
                 Part::Command(line.clone(), words)
             }
-            StageKind::Builtin(builtin) => Part::Builtin(*builtin),
+            StageKind::Builtin(builtin) => Part::Builtin(Work::Transform(*builtin)),
+            StageKind::Tee { end, publish } => {
+                let publish = *publish;
+                let open = move |end: &EndPlan| end::open_sink(end, publish, None);
+                let (port, unfinished) = patiently(plan, end, open, inbox)
+                    .and_then(|sink| beside(index, sink))
+                    .map_err(|undone| undone.exit(&stage.id, screen))?;
+                ready.unfinished.extend(unfinished);
+                Part::Builtin(Work::Tee(port, format!("`{}`", end.label())))
+            }
             StageKind::Source(end) => {
                 ready.remarks.extend(warn(screen, plan, stage, end.warnings()));
                 let source: Source = patiently(plan, end, end::open_source, inbox)
@@ -217,6 +228,20 @@ fn prepare(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Result<Ready, Exit> {
         });
     }
     Ok(ready)
+}
+
+/// Divides a sink that a stage writes beside its output: what the stage takes, and what remains to be done.
+fn beside(stage: usize, sink: Sink) -> Result<(Port, Option<Unfinished>), Undone> {
+    let Sink { port, finish } = sink;
+    if matches!(finish, Finish::Tell) {
+        // A FIFO has its end when the stage has.
+        return Ok((port, None));
+    }
+    let twin = port.twin().map_err(|error| {
+        let why = end::reason(&error);
+        Undone::Failed(EndError::new(format!("cannot open the output twice: {why}")))
+    })?;
+    Ok((port, Some(Unfinished { stage, finish, port: Some(twin) })))
 }
 
 /// Says what should be known about an end; the record hears of it after the start.

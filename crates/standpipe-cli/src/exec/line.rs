@@ -35,10 +35,10 @@ use crate::exec::rest::Rest;
 use crate::exec::stdio::let_go_of_stdin;
 use crate::exec::stop::{Bell, Order, Stop, wait};
 use crate::exec::times::between;
-use crate::exec::worker::Worker;
+use crate::exec::worker::{Work, Worker};
 use crate::exec::{nanos, now};
 use crate::exit::{StageEnd, Status};
-use crate::plan::{Builtin, CommandLine, TankPlan};
+use crate::plan::{CommandLine, TankPlan};
 use crate::watch::Side;
 
 use seams::{Joint, Next, PIPE_MOST, Seams};
@@ -60,7 +60,7 @@ pub(crate) enum Part {
     /// A command, and where its words go.
     Command(CommandLine, Words),
     /// Something done to the bytes in this process.
-    Builtin(Builtin),
+    Builtin(Work),
     /// Where the bytes go.
     Sink(Port),
 }
@@ -193,9 +193,9 @@ impl Line {
                     seams.sink(stage, port);
                     None
                 }
-                Part::Builtin(builtin) => {
+                Part::Builtin(work) => {
                     let ends = seams.between(stage, next).map_err(fail)?;
-                    let started = Worker::start(builtin, ends, &setup.bell);
+                    let started = Worker::start(work, ends, &setup.bell);
                     worker = Some(started.map_err(fail)?);
                     None
                 }

@@ -74,6 +74,14 @@ impl Port {
         Ok(Self { fd, kind, bold })
     }
 
+    /// The same descriptor once more: the file behind it stays open until both are closed.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(crate) fn twin(&self) -> io::Result<Self> {
+        Ok(Self { fd: self.fd.try_clone()?, kind: self.kind, bold: self.bold })
+    }
+
     /// What it is made of.
     pub(crate) fn kind(&self) -> Kind {
         self.kind

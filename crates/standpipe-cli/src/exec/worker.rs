@@ -31,6 +31,15 @@ use crate::transform::{self, BUFFER, Fault, Finding, Intake};
 /// SIGPIPE, by which a command in its place would have died.
 const BROKEN_PIPE: i32 = 13;
 
+/// What a built-in does.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// It makes other bytes of them, or lets them pass.
+    Transform(Builtin),
+    /// It lets them pass and writes them here as well; its name as it is shown.
+    Tee(Port, String),
+}
+
 /// A built-in that runs.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -66,12 +75,12 @@ impl Failure {
 }
 
 impl Worker {
-    /// Starts `builtin` between the far ends of two pipes; `bell` rings when it has ended.
+    /// Starts `work` between the far ends of two pipes; `bell` rings when it has ended.
     ///
     /// # Errors
     /// Those of the system.
     pub(crate) fn start(
-        builtin: Builtin,
+        work: Work,
         (from, to): (OwnedFd, OwnedFd),
         bell: &Arc<Bell>,
     ) -> io::Result<Self> {
@@ -82,9 +91,13 @@ impl Worker {
         // Codecs take their large tables from the heap, and some of them much of the stack.
         let builder = std::thread::Builder::new().name("built-in".to_owned()).stack_size(1 << 20);
         let thread = builder.spawn(move || {
-            let ended = match builtin {
-                Builtin::Rate(pace) => keep_pace(pace, &mut input, &mut output),
-                builtin => transform::run(builtin, &mut input, &mut output),
+            let ended = match work {
+                Work::Transform(Builtin::Rate(pace)) => keep_pace(pace, &mut input, &mut output),
+                Work::Transform(builtin) => transform::run(builtin, &mut input, &mut output),
+                Work::Tee(port, name) => {
+                    let copy = Output { port, stop: output.stop.clone() };
+                    tee(copy, &name, &mut input, &mut output)
+                }
             };
             let ended = ended.map_err(|fault| Failure { fault, at_bytes: input.taken });
             // The pipes close before anybody can see that it has ended.
@@ -180,6 +193,32 @@ fn keep_pace(pace: Pace, input: &mut Input, output: &mut Output) -> Result<Vec<F
         bucket.spend(spent);
         input.consume(take);
     }
+}
+
+/// Writes all that passes to one more place.
+fn tee(
+    mut copy: Output,
+    name: &str,
+    input: &mut Input,
+    output: &mut Output,
+) -> Result<Vec<Finding>, Fault> {
+    loop {
+        let bytes = input.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let copied = copy.write_all(bytes);
+        copied.map_err(|error| Fault::Data(format!("cannot write {name}: {}", plain(&error))))?;
+        output.write_all(bytes)?;
+        let count = bytes.len();
+        input.consume(count);
+    }
+}
+
+/// What the system said, without its number.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string().to_lowercase();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 /// Bytes of at most so many lines, and the lines that end in them. The last one may be unfinished: it is paid for

@@ -37,7 +37,7 @@ impl Plan {
     pub(crate) fn check_events(&self, to: &EventsTo) -> Result<(), UsageError> {
         let goes_to = |wanted: &EndPlan| {
             let is_it = |stage: &StagePlan| match &stage.kind {
-                StageKind::Sink { end, .. } => end == wanted,
+                StageKind::Sink { end, .. } | StageKind::Tee { end, .. } => end == wanted,
                 _ => false,
             };
             self.stages.iter().any(is_it)
@@ -66,7 +66,7 @@ impl Plan {
         let name = typed.name.as_ref().map(shown);
         let drafts = drafts(typed.form, typed.from, typed.to, publish)?;
         let works =
-            |draft: &Draft| matches!(draft.kind, StageKind::Command(_) | StageKind::Builtin(_));
+            |draft: &Draft| !matches!(draft.kind, StageKind::Source(_) | StageKind::Sink { .. });
         let filter = !drafts.iter().any(works);
         let bytes = |amount, flag| bytes(amount, flag, environment);
         let memory_bytes = match typed.memory {
@@ -211,7 +211,8 @@ fn saved(
         Draft { id, ..Draft::new(kind) }
     };
     let is_source = |draft: &Draft| matches!(draft.kind, StageKind::Source(_));
-    let is_builtin = |draft: &Draft| matches!(draft.kind, StageKind::Builtin(_));
+    let is_builtin =
+        |draft: &Draft| matches!(draft.kind, StageKind::Builtin(_) | StageKind::Tee { .. });
     if let Some(word) = from {
         let kind = StageKind::Source(ends::read(&word, Side::From)?);
         match drafts.first_mut().filter(|first| is_source(first)) {
@@ -261,7 +262,7 @@ fn draft(at: usize, stage: SavedStage, publish: Publish) -> Result<Draft, UsageE
     let own = self::publish(stage.overwrite, stage.append, "")?;
     let publish = if publish == Publish::Refuse { own } else { publish };
     let kind = match stage.work {
-        Work::Exec(words) => work(at, words)?,
+        Work::Exec(words) => work(at, words, publish)?,
         Work::Shell(text) => StageKind::Command(CommandLine::Shell(text)),
         Work::From(word) => StageKind::Source(ends::read(&word, Side::From)?),
         Work::To(word) => StageKind::Sink { end: ends::read(&word, Side::To)?, publish },
@@ -299,11 +300,11 @@ fn typed(
             let last = line.len() - 1;
             for (at, words) in line.into_iter().enumerate() {
                 let [word] = words.as_slice() else {
-                    stages.push(work(at, words)?);
+                    stages.push(work(at, words, publish)?);
                     continue;
                 };
                 if !ends::has_scheme(word) {
-                    stages.push(work(at, words)?);
+                    stages.push(work(at, words, publish)?);
                 } else if at == 0 && !(last == 0 && given.0) {
                     refuse_second(given.0, at, word, "--from")?;
                     source = Some(ends::read(word, Side::From)?);
@@ -326,7 +327,11 @@ fn typed(
     if bare(stages.last()) && sinks.is_empty() {
         sinks.push((EndPlan::Stdio, None));
     }
-    let ends: Vec<&EndPlan> = sinks.iter().map(|(end, _)| end).collect();
+    let tees = stages.iter().filter_map(|stage| match stage {
+        StageKind::Tee { end, .. } => Some(end),
+        _ => None,
+    });
+    let ends: Vec<&EndPlan> = tees.chain(sinks.iter().map(|(end, _)| end)).collect();
     check_publish(source.as_ref(), &ends, publish)?;
     let source = source.map(StageKind::Source);
     let stages = source.into_iter().chain(stages).map(Draft::new);
@@ -344,7 +349,7 @@ fn check_saved(drafts: &[Draft], publish: Publish) -> Result<(), UsageError> {
         _ => None,
     });
     let sinks = drafts.iter().filter_map(|draft| match &draft.kind {
-        StageKind::Sink { end, publish } => Some((end, *publish)),
+        StageKind::Sink { end, publish } | StageKind::Tee { end, publish } => Some((end, *publish)),
         _ => None,
     });
     let sinks: Vec<(&EndPlan, Publish)> = sinks.collect();
@@ -360,14 +365,14 @@ fn check_saved(drafts: &[Draft], publish: Publish) -> Result<(), UsageError> {
 }
 
 /// Reads the words of a stage that is no end.
-fn work(at: usize, words: Vec<OsString>) -> Result<StageKind, UsageError> {
+fn work(at: usize, words: Vec<OsString>, publish: Publish) -> Result<StageKind, UsageError> {
     let program = words.first().map(|word| word.as_bytes()).unwrap_or_default();
     if program.is_empty() {
         let what = format!("the program of stage {} is empty", at + 1);
         return Err(UsageError::new(what, "write its name or path"));
     }
     if program.starts_with(b"@") {
-        return builtin::read(at, &words).map(StageKind::Builtin);
+        return builtin::read(at, &words, publish);
     }
     Ok(StageKind::Command(CommandLine::Argv(words)))
 }
@@ -426,7 +431,9 @@ fn check_publish(
 fn check_sinks(drafts: &[Draft]) -> Result<(), UsageError> {
     let mut seen: Vec<&EndPlan> = Vec::new();
     for draft in drafts {
-        let StageKind::Sink { end, .. } = &draft.kind else { continue };
+        let (StageKind::Sink { end, .. } | StageKind::Tee { end, .. }) = &draft.kind else {
+            continue;
+        };
         let is_same = |other: &&EndPlan| *other == end || (is_stdout(other) && is_stdout(end));
         if *end != EndPlan::Null && seen.iter().any(is_same) {
             let what = format!("`{}` is written twice", end.label());
@@ -457,6 +464,7 @@ fn label(kind: &StageKind) -> String {
             words.collect::<Vec<_>>().join(" ")
         }
         StageKind::Builtin(builtin) => builtin.label(),
+        StageKind::Tee { end, .. } => format!("@tee {}", end.label()),
         StageKind::Source(EndPlan::Stdio) => "stdin".to_owned(),
         StageKind::Sink { end: EndPlan::Stdio, .. } => "stdout".to_owned(),
         StageKind::Source(end) | StageKind::Sink { end, .. } => end.label(),

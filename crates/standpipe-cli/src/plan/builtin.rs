@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! @gzip [0-9]  @gunzip   @zstd [LEVEL] [threads=N]  @unzstd   @lz4  @unlz4   @xz [0-9]  @unxz
-//! @lines   @rate RATE   @count   @hash sha256|sha512|blake3|md5|crc32
+//! @lines   @rate RATE   @count   @hash sha256|sha512|blake3|md5|crc32   @tee FILE
 //! ```
 //!
 //! A name with `@` is never a program: one of that name is `./@name`.
@@ -14,12 +14,15 @@ use crate::{
     size::{Rate, read_rate, typed},
 };
 
-use super::{Algorithm, Builtin, Pace};
+use super::{
+    Algorithm, Builtin, EndPlan, Pace, Publish, StageKind,
+    ends::{self, Side},
+};
 
 /// The names, as they are typed.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "@gzip", "@gunzip", "@zstd", "@unzstd", "@lz4", "@unlz4", "@xz", "@unxz", "@lines", "@rate",
-    "@count", "@hash",
+    "@count", "@hash", "@tee",
 ];
 
 /// What each hash is called.
@@ -41,7 +44,25 @@ const XZ_LEVEL: u32 = 6;
 ///
 /// # Errors
 /// If there is no such built-in, or it does not take these words.
-pub(super) fn read(at: usize, words: &[OsString]) -> Result<Builtin, UsageError> {
+pub(super) fn read(
+    at: usize,
+    words: &[OsString],
+    publish: Publish,
+) -> Result<StageKind, UsageError> {
+    match words {
+        [name, given @ ..] if name == "@tee" => {
+            let hint = "write `@tee FILE`; other ends are reached by more than one `--to`";
+            let [file] = given else { return Err(refused(at, words, "takes one file", hint)) };
+            match ends::read(file, Side::To)? {
+                end @ EndPlan::File(_) => Ok(StageKind::Tee { end, publish }),
+                _ => Err(refused(at, words, "takes one file", hint)),
+            }
+        }
+        words => transform(at, words).map(StageKind::Builtin),
+    }
+}
+
+fn transform(at: usize, words: &[OsString]) -> Result<Builtin, UsageError> {
     let (name, given) = words
         .split_first()
         .map_or(("", &[][..]), |(name, given)| (name.to_str().unwrap_or_default(), given));
@@ -221,7 +242,7 @@ mod tests {
 
     fn read(line: &str) -> Result<Builtin, UsageError> {
         let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-        super::read(1, &words)
+        transform(1, &words)
     }
 
     #[test]
@@ -244,6 +265,20 @@ mod tests {
         ] {
             let builtin = read(line).unwrap_or_else(|error| panic!("{line}: {error}"));
             assert_eq!(builtin.label(), label, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_tee_has_one_file() {
+        let read = |line: &str| {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            super::read(1, &words, Publish::Refuse)
+        };
+        let file = EndPlan::File("a".into());
+        assert_eq!(read("@tee a"), Ok(StageKind::Tee { end: file, publish: Publish::Refuse }));
+        for line in ["@tee", "@tee a b", "@tee -", "@tee tcp://a:1"] {
+            let error = read(line).expect_err(line);
+            assert_eq!(error.what, format!("stage 2 `{line}`: it takes one file"));
         }
     }
 

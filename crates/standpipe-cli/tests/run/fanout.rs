@@ -440,3 +440,47 @@ fn an_upload_and_a_file_are_kept_together_or_not_at_all() {
         }
     }
 }
+
+#[test]
+fn a_tee_copies_what_passes_and_publishes_it_with_the_rest() {
+    let scratch = Scratch::new();
+    let data = noise(3_000_003);
+    let (plain, packed) = (scratch.arg("plain"), scratch.arg("packed"));
+    let args = ["--to", &packed, "--", "@tee", &plain, "::", "@gzip", "1"];
+    let done = feed(standpipe(&args), data.clone());
+    assert_eq!(done.code(), 0, "{}", done.err);
+    assert!(scratch.read("plain") == data, "the copy");
+    assert_eq!(outputs(&done), [("plain".to_owned(), true), ("packed".to_owned(), true)]);
+    let unpacked = run(standpipe(&["--from", &packed, "--", "@gunzip"]));
+    assert!(unpacked.out == data);
+    feed(standpipe(&args), data.clone()).failed(125, &["plain`: it already exists"]);
+    let again = [&["--append"], &args[..]].concat();
+    assert_eq!(feed(standpipe(&again), b"more".to_vec()).code(), 0);
+    assert!(scratch.read("plain") == [&data[..], b"more"].concat());
+    let told = run(standpipe(&["check", "--overwrite", "--", "@tee", &plain, "::", "cat"])).text();
+    assert!(told.contains(&format!("in    @tee {plain} (replaces what is there)")), "{told}");
+    run(standpipe(&["--to", &scratch.arg("x"), "--", "seq", "9", "::", "@tee", &scratch.arg("x")]))
+        .failed(125, &["x` is written twice"]);
+}
+
+#[test]
+fn a_tee_in_a_run_that_fails_leaves_nothing() {
+    let scratch = Scratch::new();
+    let out = scratch.arg("out");
+    let done = run(standpipe(&["--", "sh", "-c", "seq 9; exit 3", "::", "@tee", &out]));
+    done.failed(3, &["exited with code 3", "out` was not written"]);
+    let done = run(standpipe(&["--", "seq", "9", "::", "@tee", &out, "::", "sh", "-c", "exit 5"]));
+    done.failed(5, &["exited with code 5", "out` was not written"]);
+    let done = run(standpipe(&["--", "yes", "::", "@tee", "/dev/full"]));
+    done.failed(
+        125,
+        &["stage 2 `@tee /dev/full`: cannot write `/dev/full`: no space left on device"],
+    );
+    // The copy of what nobody read any more would be a part that looks like the whole.
+    let done = run(standpipe(&["--", "yes", "::", "@tee", &out, "::", "head", "-n", "1"]));
+    done.failed(125, &["the copy of stage 2 `@tee ", "is not whole", "out` was not written"]);
+    assert_eq!((done.text().as_str(), scratch.names()), ("y\n", Vec::new()));
+    let script = format!("ulimit -f 1024; \"$S\" --from zero:8M -- @tee {out} :: cat >/dev/null");
+    run(shell(&script)).failed(125, &["cannot write `", "file too large", "out` was not written"]);
+    assert_eq!(scratch.names(), [""; 0]);
+}

@@ -23,6 +23,8 @@ Stages that run within standpipe, after -- and as exec of a pipeline file:
   @lines                   Passes whole lines only, up to 1 MiB each, and counts
                            them
   @count                   Passes all, and counts bytes and lines
+  @tee FILE                Passes all, and writes it to FILE as well, which has
+                           its name when the whole run has succeeded
   @hash ALGORITHM          Passes all, and tells its sha256, sha512, blake3, md5
                            or crc32
 

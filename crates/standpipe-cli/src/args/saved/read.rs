@@ -166,7 +166,10 @@ fn stage<'page>(
 
 /// Refuses keys that say nothing about such a stage.
 fn fitting(keys: &Keys<'_>, stage: &SavedStage) -> Result<(), UsageError> {
-    let (unfit, why): (&[&'static str], &str) = match stage.work {
+    let (unfit, why): (&[&'static str], &str) = match &stage.work {
+        Work::Exec(words) if words.first().is_some_and(|word| word == "@tee") => {
+            (&["full"], "is for a stage with `to`")
+        }
         Work::Exec(_) | Work::Shell(_) => {
             (&["overwrite", "append", "full"], "is for a stage with `to`")
         }

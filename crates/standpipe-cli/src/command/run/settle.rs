@@ -102,6 +102,19 @@ impl Run<'_> {
                 self.screen.show(|view| view.report(&report::note(what)));
             }
         }
+        if let Some(torn) = self.torn(&unfinished) {
+            self.reset_sinks();
+            let stage = &self.plan.stages[torn];
+            let label = report::label(self.plan, torn);
+            let what =
+                format!("the copy of stage {} {label} is not whole: who reads it left", stage.id);
+            let details = report::published(&unfinished, &self.line);
+            let hint = Some("let the last stage read to the end".to_owned());
+            let report = Report { severity: Severity::Error, what, details, hint };
+            let failure = Failure { kind: "stopped-early", stage: Some(&stage.id) };
+            self.screen.fail(failure, &report);
+            return Exit::Standpipe;
+        }
         match self.finish(unfinished, published) {
             Ok(()) => {
                 self.tell_findings();
@@ -116,6 +129,12 @@ impl Run<'_> {
                 undone.exit(&self.plan.stages[stage].id, &self.screen)
             }
         }
+    }
+
+    /// A stage that copies what passes and did not come to the end of it.
+    fn torn(&self, unfinished: &[Unfinished]) -> Option<usize> {
+        let ended_well = |stage| self.line.status(stage).is_some_and(Status::is_success);
+        unfinished.iter().map(|one| one.stage).find(|stage| !ended_well(*stage))
     }
 
     /// What has its name although the run has failed.

@@ -18,7 +18,7 @@ fn plan(line: &[&str]) -> Result<Plan, UsageError> {
 fn check(line: &[&str], expected: &[&str]) {
     let plan = plan(line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
     let told = |stage: &StagePlan| match &stage.kind {
-        StageKind::Builtin(_) => format!("in:{}", stage.label),
+        StageKind::Builtin(_) | StageKind::Tee { .. } => format!("in:{}", stage.label),
         StageKind::Source(_) => format!("from:{}", stage.label),
         StageKind::Sink { .. } => format!("to:{}", stage.label),
         StageKind::Command(CommandLine::Shell(_)) => format!("sh:{}", stage.label),
