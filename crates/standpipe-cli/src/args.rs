@@ -45,6 +45,8 @@ pub(crate) enum ViewChoice {
     Auto,
     /// One line, redrawn in place.
     Line,
+    /// Three rows, redrawn in place.
+    Tanks,
     /// A line each 10 s, for logs.
     Plain,
     /// Nothing but errors.
@@ -581,9 +583,10 @@ fn events_to(flag: &Flag, value: OsString) -> Result<EventsTo, UsageError> {
     }
 }
 
-const VIEWS: [(&str, ViewChoice); 4] = [
+const VIEWS: [(&str, ViewChoice); 5] = [
     ("auto", ViewChoice::Auto),
     ("line", ViewChoice::Line),
+    ("tanks", ViewChoice::Tanks),
     ("plain", ViewChoice::Plain),
     ("none", ViewChoice::None),
 ];

@@ -12,7 +12,7 @@ mod read;
 mod write;
 
 pub(crate) use read::{read_amount, read_rate, read_time};
-pub(crate) use write::{clock, count, mark, percent, rate, size, time, typed};
+pub(crate) use write::{clock, count, mark, part, percent, rate, size, time, typed};
 
 /// What a size option asks for, before it is known what it is a part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

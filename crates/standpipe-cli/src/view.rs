@@ -15,11 +15,16 @@ use std::{
 
 use crate::args::{Display, When};
 
+mod tanks;
+mod block;
+mod ink;
+mod glass;
+mod bar;
 mod diagnosis;
 pub(crate) mod event;
 mod error;
-mod line;
 mod plain;
+mod line;
 mod summary;
 mod terminal;
 
@@ -27,6 +32,9 @@ pub(crate) use diagnosis::{Diagnosis, Finding};
 pub(crate) use error::{Report, Severity};
 pub(crate) use summary::{StageShares, Summary};
 pub(crate) use terminal::{Shape, Style, Terminal};
+
+use block::Block;
+use glass::Glass;
 
 /// Columns of a summary that no terminal shows.
 const LOG_COLUMNS: usize = 200;
@@ -54,10 +62,55 @@ pub(crate) struct Progress {
     pub(crate) slowest: Option<Slowest>,
     /// Whether the bytes are what the system says of whole processes, not what passed us.
     pub(crate) about: bool,
+    /// One per stage, upstream first.
+    pub(crate) stages: Vec<StageNow>,
+    /// What all tanks may hold together; `None`: there are none.
+    pub(crate) memory_bytes: Option<u64>,
+    /// Whether it goes on.
+    pub(crate) phase: Phase,
+}
+
+/// Whether a run goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// It does.
+    #[default]
+    Running,
+    /// The source was stopped, the tanks empty themselves.
+    Draining,
+    /// It is being ended before its data is.
+    Stopping,
+}
+
+impl Phase {
+    /// The word for it.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Draining => "draining",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+/// What a stage does of late.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct StageNow {
+    /// Where its time goes.
+    pub(crate) shares: StageShares,
+    /// How it ended, if it has.
+    pub(crate) ended: Option<Outcome>,
+}
+
+impl StageNow {
+    /// Its id: what its label begins with.
+    fn id(&self) -> &str {
+        self.shares.label.split(' ').next().unwrap_or_default()
+    }
 }
 
 /// How full a tank is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct TankLevel {
     /// `1>2`.
     pub(crate) id: String,
@@ -65,9 +118,20 @@ pub(crate) struct TankLevel {
     pub(crate) level_bytes: u64,
     /// The level at which it shuts.
     pub(crate) high_bytes: u64,
+    /// The level at which it opens again, if that is another.
+    pub(crate) low_bytes: Option<u64>,
+    /// Bytes per second that enter, of late.
+    pub(crate) rate_in: Option<f64>,
+    /// Bytes per second that leave, of late.
+    pub(crate) rate_out: Option<f64>,
 }
 
 impl TankLevel {
+    /// The ids of the stages on its two sides.
+    fn ids(&self) -> (&str, &str) {
+        self.id.split_once('>').unwrap_or((&self.id, ""))
+    }
+
     /// Gives the percent of the high-water mark; 100 is paused.
     fn percent(&self) -> Option<u64> {
         let percent = u128::from(self.level_bytes) * 100 / u128::from(self.high_bytes.max(1));
@@ -108,8 +172,12 @@ pub(crate) enum Who {
 pub(crate) struct View<W> {
     out: W,
     terminal: Terminal,
-    /// `--name`, in front of log lines.
-    name: String,
+    /// `--name`.
+    name: Option<String>,
+    /// The terminal itself, if stderr is one.
+    glass: Option<Glass>,
+    /// The rows that are redrawn.
+    block: Block,
     /// Whether the cursor stands behind a line that is to be redrawn.
     line_is_open: bool,
     next_plain: Duration,
@@ -121,15 +189,24 @@ impl View<io::Stderr> {
     /// Makes the display on stderr.
     pub(crate) fn on_stderr(display: &Display, name: Option<&str>) -> Self {
         let view = Self::new(io::stderr(), Terminal::look(display), name);
-        Self { mute: display.events_on_stderr, ..view }
+        let glass = view.terminal.is_terminal.then_some(Glass);
+        Self { glass, mute: display.events_on_stderr, ..view }
     }
 }
 
 impl<W: Write> View<W> {
     /// Makes a display on `out`, which `terminal` describes.
     pub(crate) fn new(out: W, terminal: Terminal, name: Option<&str>) -> Self {
-        let name = name.unwrap_or("standpipe").to_owned();
-        Self { out, terminal, name, line_is_open: false, next_plain: PLAIN_EVERY, mute: false }
+        Self {
+            out,
+            terminal,
+            name: name.map(str::to_owned),
+            glass: None,
+            block: Block::default(),
+            line_is_open: false,
+            next_plain: PLAIN_EVERY,
+            mute: false,
+        }
     }
 
     /// Shows where the run is. Called more often than anybody reads: a log gets a line each 10 s.
@@ -141,6 +218,7 @@ impl<W: Write> View<W> {
                 self.write(&format!("\r{line}\x1b[K"));
                 self.line_is_open = true;
             }
+            Shape::Tanks => self.tanks(progress),
             Shape::Plain if progress.elapsed >= self.next_plain => {
                 while self.next_plain <= progress.elapsed {
                     self.next_plain += PLAIN_EVERY;
@@ -153,29 +231,64 @@ impl<W: Write> View<W> {
 
     /// Shows where the run is as one line of its own, whatever the view: what SIGUSR1 asks for.
     pub(crate) fn status(&mut self, progress: &Progress) {
-        let line = plain::render(progress, &self.name, self.terminal.style);
-        self.close_line();
-        self.write(&format!("{line}\n"));
+        let name = self.name.as_deref().unwrap_or("standpipe");
+        let line = plain::render(progress, name, self.terminal.style);
+        if self.terminal.shape == Shape::Line {
+            self.close_line();
+        }
+        self.say(&format!("{line}\n"));
     }
 
     /// Shows a line a command wrote to its stderr, above what is redrawn.
     pub(crate) fn child_line(&mut self, label: &str, line: &[u8]) {
         let style = self.terminal.style;
         let text = style.safe_bytes(line);
-        self.erase_line();
-        self.write(&format!("{}| {text}\n", style.safe(label)));
+        self.say(&format!("{}| {text}\n", style.safe(label)));
     }
 
     /// Shows an error, a warning or a note.
     pub(crate) fn report(&mut self, report: &Report) {
         let text = report.render(self.terminal.style);
+        self.say(&text);
+    }
+
+    /// Draws the three rows, or one where there is no room for them.
+    fn tanks(&mut self, progress: &Progress) {
+        if self.glass.is_some_and(|glass| !glass.is_ours()) {
+            return;
+        }
+        let [columns, rows] = self.size();
+        let style = self.terminal.style;
+        let [least_columns, least_rows] = tanks::LEAST;
+        let cells = if columns < least_columns || rows < least_rows {
+            ratatui::buffer::Buffer::with_lines([line::render(progress, columns.into(), style)])
+        } else {
+            tanks::render(progress, self.name.as_deref(), columns, style)
+        };
+        let text = self.block.draw(cells, columns, progress.elapsed);
+        self.write(&text);
+    }
+
+    /// The columns and rows of the terminal, as they are now.
+    fn size(&mut self) -> [u16; 2] {
+        if let Some(size) = self.glass.and_then(Glass::size) {
+            self.terminal.columns = size[0].into();
+            self.terminal.rows = size[1].into();
+        }
+        let cells = |cells| u16::try_from(cells).unwrap_or(u16::MAX);
+        [cells(self.terminal.columns), cells(self.terminal.rows)]
+    }
+
+    /// Writes lines above whatever is redrawn.
+    fn say(&mut self, text: &str) {
         self.erase_line();
+        let [columns, _] = self.size();
+        let text = self.block.above(text, columns);
         self.write(&text);
     }
 
     /// Ends the display, and shows the summary if it is wanted.
     pub(crate) fn summary(&mut self, summary: &Summary, display: &Display, outcome: Outcome) {
-        self.close_line();
         let wanted = match display.summary {
             When::Always => true,
             When::Never => false,
@@ -187,6 +300,13 @@ impl<W: Write> View<W> {
                 outcome == Outcome::Failed || self.terminal.is_terminal || answers
             }
         };
+        if wanted && self.terminal.shape == Shape::Tanks {
+            // it has all that the rows say
+            let [columns, _] = self.size();
+            let text = self.block.erase(columns);
+            self.write(&text);
+        }
+        self.close_line();
         if wanted {
             // a log has no edge to cut a line at
             let columns =
@@ -196,8 +316,9 @@ impl<W: Write> View<W> {
         }
     }
 
-    /// Ends the line that is redrawn, its last state stays.
+    /// Ends what is redrawn, its last state stays.
     pub(crate) fn close_line(&mut self) {
+        self.block.leave();
         if std::mem::take(&mut self.line_is_open) {
             self.write("\n");
         }
@@ -212,7 +333,7 @@ impl<W: Write> View<W> {
 
     /// Writes all at once. A display that fails must not fail the run.
     fn write(&mut self, text: &str) {
-        if self.mute {
+        if self.mute || text.is_empty() {
             return;
         }
         self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).ok();

@@ -37,7 +37,7 @@ Most used options:
   -m, --memory <SIZE>  Limit for all tanks [64M]   -t, --tank <SIZE>  Each tank
   -r, --rate <RATE>    Limit the source            --total <SIZE>   For the ETA
       --strict         Early close is a failure    --stall <TIME>   Give up
-      --view <VIEW>    auto line plain none
+      --view <VIEW>    auto line tanks plain none
   -q, -v, -h, --help, -V
 
 Example: standpipe -c 'pg_dump shop | zstd -3 | ssh backup "cat > shop.zst"'

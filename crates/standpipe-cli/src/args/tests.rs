@@ -322,7 +322,11 @@ fn options_given_wrongly_are_refused() {
     refused(&["--stall", "5"], "invalid time `5` for `--stall`", "write `5s`");
     refused(&["--timeout", "0s"], "invalid time `0s` for `--timeout`", "at least");
     refused(&["--view", "lien"], "invalid value `lien` for `--view`", "did you mean `line`?");
-    refused(&["--view", "x"], "invalid value `x` for `--view`", "`auto`, `line`, `plain`, `none`");
+    refused(
+        &["--view", "x"],
+        "invalid value `x` for `--view`",
+        "`auto`, `line`, `tanks`, `plain`, `none`",
+    );
     refused(&["--fast", "always"], "invalid value `always` for `--fast`", "`auto`, `never`");
 }
 

@@ -26,9 +26,13 @@ pub(crate) fn begin(typed: Typed, environment: &Environment) -> Exit {
     let plan = typed.load().and_then(|typed| Plan::new(typed, environment));
     let name = plan.as_ref().ok().and_then(|plan| plan.name.clone());
     let mixes = |plan: &Plan| plan.writes_stdout() && share_a_terminal();
-    if display.view == ViewChoice::Auto && plan.as_ref().is_ok_and(mixes) {
-        // A line that is redrawn would get between the lines of the data.
-        display.view = ViewChoice::None;
+    if let (ViewChoice::Auto, Ok(plan)) = (display.view, &plan) {
+        display.view = match plan {
+            // What is redrawn would get between the lines of the data.
+            plan if mixes(plan) => ViewChoice::None,
+            plan if plan.filter => ViewChoice::Line,
+            _ => ViewChoice::Tanks,
+        };
     }
     let screen_with = |record| Screen::new(&display, name.as_deref(), record);
     let clash = events.as_ref().zip(plan.as_ref().ok()).map(|(to, plan)| plan.check_events(to));

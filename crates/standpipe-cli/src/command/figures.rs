@@ -14,8 +14,11 @@ use standpipe::diagnose::Times;
 use crate::exec::gauge::Reading;
 use crate::exec::line::Line;
 use crate::exec::times::{self, share, since};
-use crate::plan::{Builtin, Plan, StageKind};
-use crate::view::{Progress, Slowest, StageShares, Summary, TankLevel, Who};
+use crate::exit::Status;
+use crate::plan::{Builtin, Plan, StageKind, TankPlan};
+use crate::view::{
+    Outcome, Phase, Progress, Slowest, StageNow, StageShares, Summary, TankLevel, Who,
+};
 
 /// A verdict rests on this much of the past,
 const VERDICT: Duration = Duration::from_secs(10);
@@ -41,6 +44,8 @@ struct Moment {
     bytes_in: u64,
     bytes_out: u64,
     times: Vec<Times>,
+    /// What entered each tank, and what left it.
+    passed: Vec<(u64, u64)>,
 }
 
 impl Past {
@@ -57,7 +62,9 @@ impl Past {
             return;
         }
         let (bytes_in, bytes_out) = totals(plan, &readings);
-        self.moments.push_back(Moment { at, bytes_in, bytes_out, times: line.times(at) });
+        let passed = readings.iter().map(|tank| (tank.bytes_in, tank.bytes_out)).collect();
+        let times = line.times(at);
+        self.moments.push_back(Moment { at, bytes_in, bytes_out, times, passed });
         while self.moments.len() > 1 && at.saturating_duration_since(self.moments[0].at) > VERDICT {
             self.moments.pop_front();
         }
@@ -80,36 +87,54 @@ impl Past {
     ) -> Progress {
         let readings = line.readings();
         let (bytes_in, bytes_out) = totals(plan, &readings);
-        let level = |(tank, reading): (&crate::plan::TankPlan, &Reading)| TankLevel {
+        let passed = |moment: &Moment, tank: usize| moment.passed.get(tank).copied();
+        let level = |(index, (tank, reading)): (usize, (&TankPlan, &Reading))| TankLevel {
             id: tank.id.clone(),
             level_bytes: reading.level,
             high_bytes: reading.high,
+            low_bytes: tank.low_bytes,
+            rate_in: self.rate(at, reading.bytes_in, |then| Some(passed(then, index)?.0)),
+            rate_out: self.rate(at, reading.bytes_out, |then| Some(passed(then, index)?.1)),
         };
         Progress {
             bytes_in,
             bytes_out,
             elapsed: ran,
-            rate_in: self.rate(at, bytes_in, |moment| moment.bytes_in),
-            rate_out: self.rate(at, bytes_out, |moment| moment.bytes_out),
+            rate_in: self.rate(at, bytes_in, |moment| Some(moment.bytes_in)),
+            rate_out: self.rate(at, bytes_out, |moment| Some(moment.bytes_out)),
             total_bytes: self.total_bytes,
-            tanks: plan.tanks.iter().zip(&readings).map(level).collect(),
+            tanks: plan.tanks.iter().zip(&readings).enumerate().map(level).collect(),
             slowest: self.ruling(plan, line, at).map(|ruling| ruling.slowest),
             about: false,
+            stages: self.stages(plan, line, at),
+            memory_bytes: Some(plan.memory_bytes),
+            phase: Phase::Running,
         }
+    }
+
+    /// What each stage does of late, and how those ended that have.
+    fn stages(&self, plan: &Plan, line: &Line, at: Instant) -> Vec<StageNow> {
+        let ending = |status| match status {
+            Status::Code(0) | Status::EndDone => Outcome::Succeeded,
+            _ => Outcome::Failed,
+        };
+        let now = |(stage, times): (usize, &Times)| StageNow {
+            shares: shares(plan, stage, times),
+            ended: line.status(stage).map(ending),
+        };
+        self.of_late(line, at).iter().enumerate().map(now).collect()
     }
 
     /// Who has been the slowest of late.
     pub(crate) fn ruling(&self, plan: &Plan, line: &Line, at: Instant) -> Option<Ruling> {
+        slowest(plan, &self.of_late(line, at), &line.readings())
+    }
+
+    /// Where the time of each stage went of late.
+    fn of_late(&self, line: &Line, at: Instant) -> Vec<Times> {
         let times = line.times(at);
-        let window: Vec<Times> = match self.moments.front() {
-            Some(first) => times
-                .iter()
-                .zip(&first.times)
-                .map(|(later, earlier)| since(later, earlier))
-                .collect(),
-            None => times,
-        };
-        slowest(plan, &window, &line.readings())
+        let Some(first) = self.moments.front() else { return times };
+        times.iter().zip(&first.times).map(|(later, earlier)| since(later, earlier)).collect()
     }
 
     /// Who has been the slowest of all the run.
@@ -130,12 +155,13 @@ impl Past {
     /// How long the rest will take at the rate of late, if that can be known.
     pub(crate) fn eta(&self, bytes_in: u64, at: Instant) -> Option<Duration> {
         let left = self.total_bytes?.checked_sub(bytes_in)?;
-        let rate = self.rate(at, bytes_in, |moment| moment.bytes_in).filter(|rate| *rate >= 1.0)?;
+        let rate =
+            self.rate(at, bytes_in, |moment| Some(moment.bytes_in)).filter(|rate| *rate >= 1.0)?;
         Duration::try_from_secs_f64(float(left) / rate).ok()
     }
 
     /// Bytes per second between now and a moment of late.
-    fn rate(&self, at: Instant, now: u64, then: fn(&Moment) -> u64) -> Option<f64> {
+    fn rate(&self, at: Instant, now: u64, then: impl Fn(&Moment) -> Option<u64>) -> Option<f64> {
         let of_late = self
             .moments
             .iter()
@@ -143,7 +169,8 @@ impl Past {
             .find(|moment| at.saturating_duration_since(moment.at) >= RATE);
         let earlier = of_late.or_else(|| self.moments.front())?;
         let seconds = at.saturating_duration_since(earlier.at).as_secs_f64();
-        (seconds > 0.1).then(|| float(now.saturating_sub(then(earlier))) / seconds)
+        let then = then(earlier)?;
+        (seconds > 0.1).then(|| float(now.saturating_sub(then)) / seconds)
     }
 
     /// What the whole run was like, but for the verdict.
@@ -151,12 +178,7 @@ impl Past {
         let readings = line.readings();
         let (bytes_in, bytes_out) = totals(plan, &readings);
         let times = line.times(at);
-        let row = |(index, times): (usize, &Times)| StageShares {
-            label: label(plan, index),
-            busy: Some(share(times.busy_ns, times)),
-            paused: Some(share(times.paused_ns, times)),
-            starved: Some(share(times.starved_ns, times)),
-        };
+        let row = |(index, times): (usize, &Times)| shares(plan, index, times);
         Summary {
             bytes_in,
             bytes_out,
@@ -277,6 +299,15 @@ pub(crate) fn advice_for(label: &str) -> Option<String> {
         "bzip2" => Some("more threads (lbzip2, pbzip2)".to_owned()),
         "zstd" => Some("more threads (zstd -T0) or a lower level".to_owned()),
         _ => None,
+    }
+}
+
+fn shares(plan: &Plan, stage: usize, times: &Times) -> StageShares {
+    StageShares {
+        label: label(plan, stage),
+        busy: Some(share(times.busy_ns, times)),
+        paused: Some(share(times.paused_ns, times)),
+        starved: Some(share(times.starved_ns, times)),
     }
 }
 

@@ -26,7 +26,9 @@ use crate::exec::times::{self, share};
 use crate::exit::{Exit, Status};
 use crate::plan::CommandLine;
 use crate::size;
-use crate::view::{Outcome, Progress, Report, Severity, Slowest, StageShares, Summary, Who};
+use crate::view::{
+    Outcome, Phase, Progress, Report, Severity, Slowest, StageNow, StageShares, Summary, Who,
+};
 use crate::watch::{Family, Member};
 
 /// Threads are looked at this often,
@@ -172,6 +174,7 @@ impl Run<'_> {
         let (bytes_in, bytes_out) = totals(&stages);
         let elapsed = self.ran(at);
         let rate = |bytes| (elapsed > SHOW).then(|| float(bytes) / elapsed.as_secs_f64());
+        let now = |seen: (usize, &Member)| StageNow { shares: shares(seen), ended: None };
         Progress {
             bytes_in,
             bytes_out,
@@ -182,6 +185,9 @@ impl Run<'_> {
             tanks: Vec::new(),
             slowest: slowest(&stages),
             about: true,
+            stages: stages.iter().enumerate().map(now).collect(),
+            memory_bytes: None,
+            phase: if self.ended_by.is_some() { Phase::Stopping } else { Phase::Running },
         }
     }
 
@@ -216,15 +222,6 @@ impl Run<'_> {
     fn summary(&self, at: Instant) -> Summary {
         let stages = self.watch.members();
         let (bytes_in, bytes_out) = totals(&stages);
-        let row = |(at, seen): (usize, &Member)| {
-            let part = |ns| (ran_ns(&seen.times) > 0).then(|| share(ns, &seen.times));
-            StageShares {
-                label: label(at, seen),
-                busy: part(seen.times.busy_ns),
-                paused: part(seen.times.paused_ns),
-                starved: part(seen.times.starved_ns),
-            }
-        };
         Summary {
             bytes_in,
             bytes_out,
@@ -232,7 +229,7 @@ impl Run<'_> {
             peak_bytes: None,
             memory_bytes: 0,
             is_filter: false,
-            stages: stages.iter().enumerate().map(row).collect(),
+            stages: stages.iter().enumerate().map(shares).collect(),
             slowest: slowest(&stages),
             about: true,
         }
@@ -272,6 +269,16 @@ fn slowest(stages: &[Member]) -> Option<Slowest> {
         why: (!why.is_empty()).then(|| why.join(", ")),
         advice: None,
     })
+}
+
+fn shares((at, seen): (usize, &Member)) -> StageShares {
+    let part = |ns| (ran_ns(&seen.times) > 0).then(|| share(ns, &seen.times));
+    StageShares {
+        label: label(at, seen),
+        busy: part(seen.times.busy_ns),
+        paused: part(seen.times.paused_ns),
+        starved: part(seen.times.starved_ns),
+    }
 }
 
 fn label(at: usize, seen: &Member) -> String {

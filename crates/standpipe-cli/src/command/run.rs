@@ -30,7 +30,7 @@ use crate::exit::Exit;
 use crate::plan::{EndPlan, Plan, StageKind, StagePlan};
 use crate::size;
 use crate::transform;
-use crate::view::{Progress, Report, Severity};
+use crate::view::{Phase, Progress, Report, Severity};
 use crate::watch;
 
 mod settle;
@@ -462,6 +462,11 @@ impl Run<'_> {
     }
 
     fn progress(&self, at: Instant) -> Progress {
-        self.past.progress(self.plan, &self.line, at, self.ran(at))
+        let phase = match self.cut {
+            None => Phase::Running,
+            Some(_) if self.drain_until.is_some() => Phase::Draining,
+            Some(_) => Phase::Stopping,
+        };
+        Progress { phase, ..self.past.progress(self.plan, &self.line, at, self.ran(at)) }
     }
 }

@@ -32,6 +32,15 @@ pub(crate) fn size(bytes: u64) -> String {
     format!("{number} {}", UNITS[unit])
 }
 
+/// Writes a part of a limit: `9.20 of 64 MiB`, `512 KiB of 64 MiB`.
+pub(crate) fn part(bytes: u64, limit_bytes: u64) -> String {
+    let (part, limit) = (size(bytes), mark(limit_bytes));
+    match (part.split_once(' '), limit.split_once(' ')) {
+        (Some((number, unit)), Some((_, same))) if unit == same => format!("{number} of {limit}"),
+        _ => format!("{part} of {limit}"),
+    }
+}
+
 /// Writes a mark or limit, exactly where it is whole: `96 MiB`, `64 KiB`, `1.50 MiB`.
 pub(crate) fn mark(bytes: u64) -> String {
     let mut unit = 0;

@@ -40,15 +40,25 @@ pub(super) fn render(progress: &Progress, columns: usize, style: Style) -> Strin
 
 /// Writes what was moved, the time, and what is to come if that is known.
 pub(super) fn moved(progress: &Progress) -> String {
+    moved_by(progress, " ")
+}
+
+/// The same with room between the parts.
+pub(super) fn moved_parts(progress: &Progress) -> String {
+    moved_by(progress, "  ")
+}
+
+fn moved_by(progress: &Progress, gap: &str) -> String {
     let about = if progress.about { "about " } else { "" };
     let moved = format!("{about}{}", size::size(progress.bytes_in));
     let time = size::clock(progress.elapsed);
     let Some(total) = progress.total_bytes.filter(|total| *total > 0) else {
-        return format!("{moved} {time}");
+        return [moved, time].join(gap);
     };
     let percent = u128::from(progress.bytes_in) * 100 / u128::from(total);
     let eta = eta(progress, total).map_or_else(|| "-".to_owned(), size::clock);
-    format!("{moved} of {} {percent}% {time} ETA {eta}", size::size(total))
+    let moved = format!("{moved} of {}", size::size(total));
+    [moved, format!("{percent}%"), time, format!("ETA {eta}")].join(gap)
 }
 
 fn eta(progress: &Progress, total: u64) -> Option<Duration> {
@@ -60,6 +70,12 @@ fn eta(progress: &Progress, total: u64) -> Option<Duration> {
 
 /// Writes both rates in the unit of the larger.
 pub(super) fn rates(progress: &Progress) -> String {
+    let [rate_in, rate_out, unit] = rate_parts(progress);
+    format!("in {rate_in} out {rate_out} {unit}")
+}
+
+/// Both rates, and the unit of the larger.
+pub(super) fn rate_parts(progress: &Progress) -> [String; 3] {
     let known = |rate: Option<f64>| rate.filter(|rate| rate.is_finite() && *rate >= 0.0);
     let (rate_in, rate_out) = (known(progress.rate_in), known(progress.rate_out));
     let largest = rate_in.unwrap_or(0.0).max(rate_out.unwrap_or(0.0));
@@ -77,7 +93,7 @@ pub(super) fn rates(progress: &Progress) -> String {
         }
         Some(_) => "0".to_owned(),
     };
-    format!("in {} out {} {unit}", number(rate_in), number(rate_out))
+    [number(rate_in), number(rate_out), unit.to_owned()]
 }
 
 /// Picks the tank to show: the fullest.

@@ -6,12 +6,14 @@ use std::{
     io::{IsTerminal as _, stderr},
 };
 
+use ratatui::style::{Color, Modifier, Style as Dress};
 use unicode_width::UnicodeWidthChar as _;
 
 use crate::args::{Display, ViewChoice, When, shown};
 
-/// Columns of a terminal that does not tell.
+/// Columns and rows of a terminal that does not tell.
 const COLUMNS: usize = 80;
+const ROWS: usize = 24;
 
 /// What is drawn while a run goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub(crate) enum Shape {
     Nothing,
     /// One line, redrawn.
     Line,
+    /// Three rows, redrawn.
+    Tanks,
     /// A line now and then.
     Plain,
 }
@@ -40,6 +44,8 @@ pub(crate) struct Terminal {
     pub(crate) is_terminal: bool,
     /// Its width.
     pub(crate) columns: usize,
+    /// Its height.
+    pub(crate) rows: usize,
     /// What is drawn.
     pub(crate) shape: Shape,
     /// How it is drawn.
@@ -49,17 +55,16 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// Looks at stderr and the environment variables.
     pub(crate) fn look(display: &Display) -> Self {
-        let columns = rustix::termios::tcgetwinsize(stderr())
-            .ok()
-            .map_or(COLUMNS, |size| usize::from(size.ws_col));
-        Self::new(display, stderr().is_terminal(), columns, &|name| env::var_os(name))
+        let size = rustix::termios::tcgetwinsize(stderr())
+            .map_or([0, 0], |size| [usize::from(size.ws_col), usize::from(size.ws_row)]);
+        Self::new(display, stderr().is_terminal(), size, &|name| env::var_os(name))
     }
 
     /// Decides by what was asked for, then by `variable`, then by what stderr is.
     pub(super) fn new(
         display: &Display,
         is_terminal: bool,
-        columns: usize,
+        [columns, rows]: [usize; 2],
         variable: &dyn Fn(&str) -> Option<OsString>,
     ) -> Self {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
@@ -68,9 +73,10 @@ impl Terminal {
             _ if display.quiet => Shape::Nothing,
             ViewChoice::None => Shape::Nothing,
             ViewChoice::Plain => Shape::Plain,
-            ViewChoice::Auto | ViewChoice::Line if !is_terminal => Shape::Nothing,
-            ViewChoice::Auto | ViewChoice::Line if is_dumb => Shape::Plain,
+            _ if !is_terminal => Shape::Nothing,
+            _ if is_dumb => Shape::Plain,
             ViewChoice::Auto | ViewChoice::Line => Shape::Line,
+            ViewChoice::Tanks => Shape::Tanks,
         };
         let is_forced = |name: &str| set(name).is_some_and(|value| value != "0");
         let color = match display.color {
@@ -83,7 +89,8 @@ impl Terminal {
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| set(name));
         let ascii = display.ascii || !locale.is_some_and(|locale| is_utf8(&locale));
         let columns = if columns == 0 { COLUMNS } else { columns };
-        Self { is_terminal, columns, shape, style: Style { color, ascii } }
+        let rows = if rows == 0 { ROWS } else { rows };
+        Self { is_terminal, columns, rows, shape, style: Style { color, ascii } }
     }
 }
 
@@ -101,7 +108,31 @@ pub(super) enum Paint {
     Strong,
 }
 
+/// How cells are drawn, by what they say; words say it as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tone {
+    Plain,
+    Strong,
+    Faint,
+    /// What limits the flow.
+    Slow,
+    Bad,
+}
+
 impl Style {
+    /// The dress of a cell. Both colours can be read on dark and on light.
+    pub(super) fn tone(self, tone: Tone) -> Dress {
+        let dress = Dress::default();
+        match tone {
+            _ if !self.color => dress,
+            Tone::Plain => dress,
+            Tone::Strong => dress.add_modifier(Modifier::BOLD),
+            Tone::Faint => dress.add_modifier(Modifier::DIM),
+            Tone::Slow => dress.fg(Color::Magenta).add_modifier(Modifier::BOLD),
+            Tone::Bad => dress.fg(Color::Red).add_modifier(Modifier::BOLD),
+        }
+    }
+
     /// Writes text somebody else wrote so that it cannot steer the terminal.
     pub(super) fn safe(self, text: &str) -> String {
         self.safe_bytes(text.as_bytes())

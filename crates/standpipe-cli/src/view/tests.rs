@@ -5,7 +5,7 @@ use crate::args::ViewChoice;
 
 const STYLE: Style = Style { color: false, ascii: false };
 const LINE: Terminal =
-    Terminal { is_terminal: true, columns: 100, shape: Shape::Line, style: STYLE };
+    Terminal { is_terminal: true, columns: 100, rows: 24, shape: Shape::Line, style: STYLE };
 
 fn progress() -> Progress {
     let mib = f64::from(1 << 20);
@@ -18,12 +18,12 @@ fn progress() -> Progress {
         total_bytes: None,
         tanks: vec![tank("1>2", 92, 100)],
         slowest: Some(slowest(Who::Output, Some(0.71))),
-        about: false,
+        ..Progress::default()
     }
 }
 
 fn tank(id: &str, level_bytes: u64, high_bytes: u64) -> TankLevel {
-    TankLevel { id: id.to_owned(), level_bytes, high_bytes }
+    TankLevel { id: id.to_owned(), level_bytes, high_bytes, ..TankLevel::default() }
 }
 
 fn slowest(who: Who, confidence: Option<f64>) -> Slowest {
@@ -226,7 +226,7 @@ fn a_report_names_the_cure_last() {
 #[test]
 fn the_terminal_decides_last() {
     let look = |display: Display, is_terminal, variables: &[(&str, &str)]| {
-        Terminal::new(&display, is_terminal, 0, &|name| {
+        Terminal::new(&display, is_terminal, [0, 0], &|name| {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| value.into())
         })
@@ -259,8 +259,10 @@ fn the_terminal_decides_last() {
 fn the_view_suits_stderr() {
     let shape = |view, quiet, is_terminal, term: &str| {
         let display = Display { view, quiet, ..Display::default() };
-        Terminal::new(&display, is_terminal, 80, &|name| (name == "TERM").then(|| term.into()))
-            .shape
+        Terminal::new(&display, is_terminal, [80, 24], &|name| {
+            (name == "TERM").then(|| term.into())
+        })
+        .shape
     };
     for view in [ViewChoice::Auto, ViewChoice::Line] {
         assert_eq!(shape(view, false, true, "xterm"), Shape::Line);
@@ -268,6 +270,9 @@ fn the_view_suits_stderr() {
         assert_eq!(shape(view, false, false, "xterm"), Shape::Nothing);
         assert_eq!(shape(view, true, true, "xterm"), Shape::Nothing);
     }
+    assert_eq!(shape(ViewChoice::Tanks, false, true, "xterm"), Shape::Tanks);
+    assert_eq!(shape(ViewChoice::Tanks, false, true, "dumb"), Shape::Plain);
+    assert_eq!(shape(ViewChoice::Tanks, false, false, "xterm"), Shape::Nothing);
     assert_eq!(shape(ViewChoice::Plain, false, false, ""), Shape::Plain);
     assert_eq!(shape(ViewChoice::Plain, true, false, ""), Shape::Nothing);
     assert_eq!(shape(ViewChoice::None, false, true, ""), Shape::Nothing);
@@ -333,3 +338,5 @@ fn a_broken_display_breaks_nothing() {
     view.progress(&Progress::default());
     view.report(&Report::new(Severity::Error, "longer than four bytes"));
 }
+
+mod screens;

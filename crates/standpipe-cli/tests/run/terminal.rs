@@ -65,7 +65,7 @@ fn bare(text: &str) -> String {
 
 #[test]
 fn a_line_is_redrawn_and_a_summary_follows() {
-    let text = drawn([80, 24], &[], &RUN);
+    let text = drawn([80, 24], &[], &[&["--view", "line"], &RUN[..]].concat());
     assert!(text.contains("\r0 B ") || text.contains(" KiB "), "{text:?}");
     assert!(text.contains("\x1b[K") && text.contains("\x1b[1mSLOWEST: "), "{text:?}");
 }
