@@ -2,26 +2,116 @@
 //!
 //! `cargo run --release --manifest-path bench/Cargo.toml -- w1` prints one markdown table; see README.md in this folder.
 
+mod callgrind;
+mod heap;
 mod measure;
 mod planted;
+mod queues;
+mod setting;
 mod table;
 mod w1;
+mod w10;
+mod w2;
+mod w3;
 mod w4;
+mod w8;
+mod w9;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use measure::{Case, Plan, Unit, measure};
 
-const USAGE: &str = "usage: bench w1|w4|planted|all [--rounds N] [--filter TEXT] [--json] [--gate]
+#[global_allocator]
+static HEAP: heap::Counting = heap::Counting;
+
+const USAGE: &str =
+    "usage: bench WORKLOAD|all|planted [--rounds N] [--filter TEXT] [--json] [--gate]
 
   w1           one hop: a producer, a tank, a consumer
+  w2           three transforms, fused and with four tanks
+  w3           chunks of bytes through two tanks
   w4           relays of bytes: file to file, pipe to pipe
+  w8           idle tanks: bytes, time to make one, what a burst leaves
+  w9           how often a producer is polled
+  w10          instructions per item, under callgrind
   planted      is the slow stage named that was planted? (3 rounds, 10 minutes)
-  --rounds N   interleaved rounds (7; w4: 5)
+  --rounds N   interleaved rounds (7; heavy ones 5 or 3; exact ones 1)
   --filter T   only cases whose name and setting contain T, and their peers
   --json       a JSON line per case with every reading, instead of the table
   --gate       exit 1 if a gate is missed";
+
+/// A question that is answered by one table.
+struct Workload {
+    name: &'static str,
+    title: &'static str,
+    cases: fn() -> Vec<Case>,
+    unit: Unit,
+    rounds: usize,
+    round_time: Option<Duration>,
+}
+
+const SHORT: Option<Duration> = Some(Duration::from_millis(250));
+
+/// Commands first: a child of a process that has grown inherits its peak.
+const WORKLOADS: &[Workload] = &[
+    Workload {
+        name: "w4",
+        title: "W4 relays, 1 GiB, cached",
+        cases: w4::cases,
+        unit: Unit::GibPerSecond,
+        rounds: 5,
+        round_time: None,
+    },
+    Workload {
+        name: "w1",
+        title: "W1 one hop, u64, low-water mark half",
+        cases: w1::cases,
+        unit: Unit::NsPerItem,
+        rounds: 7,
+        round_time: SHORT,
+    },
+    Workload {
+        name: "w2",
+        title: "W2 source, three transforms, sink, u64",
+        cases: w2::cases,
+        unit: Unit::NsPerItem,
+        rounds: 5,
+        round_time: SHORT,
+    },
+    Workload {
+        name: "w3",
+        title: "W3 chunks of bytes through two tanks of 256 KiB, per chunk",
+        cases: w3::cases,
+        unit: Unit::NsPerItem,
+        rounds: 7,
+        round_time: SHORT,
+    },
+    Workload {
+        name: "w8",
+        title: "W8 idle queues, each: time to make it, bytes with both ends",
+        cases: w8::cases,
+        unit: Unit::NsAndBytes,
+        rounds: 5,
+        round_time: None,
+    },
+    Workload {
+        name: "w9",
+        title: "W9 polls of a producer that is always ready, 500,000 items",
+        cases: w9::cases,
+        unit: Unit::Count("polls"),
+        rounds: 1,
+        round_time: None,
+    },
+    Workload {
+        name: "w10",
+        title: "W10 instructions",
+        cases: w10::cases,
+        unit: Unit::Count("instructions/item"),
+        rounds: 1,
+        round_time: None,
+    },
+];
 
 /// What was asked for.
 #[derive(Default)]
@@ -45,56 +135,53 @@ fn main() -> ExitCode {
     if missed && options.gate { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
+fn named(name: &str) -> Option<&'static Workload> {
+    WORKLOADS.iter().find(|workload| workload.name == name)
+}
+
 fn parse(words: impl Iterator<Item = String>) -> Option<Options> {
     let (mut options, mut words) = (Options::default(), words);
     while let Some(word) = words.next() {
         match word.as_str() {
-            "w1" => options.workloads.push("w1"),
-            "w4" => options.workloads.push("w4"),
             "planted" => options.workloads.push("planted"),
             "stage" => {
                 planted::stage(&words.collect::<Vec<_>>());
                 std::process::exit(0);
             }
-            // commands first: a child of a process that has grown inherits its peak
-            "all" => options.workloads.extend(["w4", "w1"]),
+            "count" => {
+                let cases = (named(&words.next()?)?.cases)();
+                callgrind::count(cases, &words.collect::<Vec<_>>())?;
+                std::process::exit(0);
+            }
+            "all" => options.workloads.extend(WORKLOADS.iter().map(|workload| workload.name)),
             "--rounds" => {
                 options.rounds = Some(words.next()?.parse().ok().filter(|rounds| *rounds > 0)?)
             }
             "--filter" => options.filter = words.next()?,
             "--json" => options.json = true,
             "--gate" => options.gate = true,
-            _ => return None,
+            name => options.workloads.push(named(name)?.name),
         }
     }
     (!options.workloads.is_empty()).then_some(options)
 }
 
 /// Runs one workload and prints it; says whether a gate was missed.
-fn run(workload: &str, options: &Options) -> bool {
-    if workload == "planted" {
+fn run(name: &str, options: &Options) -> bool {
+    let Some(workload) = named(name) else {
         return planted::run(options.rounds.unwrap_or(3));
-    }
-    let (title, cases, unit, plan) = match workload {
-        "w1" => {
-            let plan = Plan { rounds: 7, round_time: Some(Duration::from_millis(400)) };
-            ("W1 one hop, u64, low-water mark half", w1::cases(), Unit::NsPerItem, plan)
-        }
-        _ => {
-            let plan = Plan { rounds: 5, round_time: None };
-            ("W4 relays, 1 GiB, cached", w4::cases(), Unit::GibPerSecond, plan)
-        }
     };
-    let plan = Plan { rounds: options.rounds.unwrap_or(plan.rounds), ..plan };
-    let rows = measure(chosen(cases, &options.filter), plan);
+    let rounds = options.rounds.unwrap_or(workload.rounds);
+    let plan = Plan { rounds, round_time: workload.round_time };
+    let rows = measure(chosen((workload.cases)(), &options.filter), plan);
     if options.json {
-        table::json(workload, &rows);
+        table::json(name, &rows);
     } else {
         let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
         let load = load.split(' ').next().unwrap_or("unknown").to_owned();
         let cpus = std::thread::available_parallelism().map_or(0, usize::from);
-        println!("\n{title}; {} rounds, {cpus} CPUs, load {load}\n", plan.rounds);
-        table::markdown(&rows, unit);
+        println!("\n{}; {rounds} rounds, {cpus} CPUs, load {load}\n", workload.title);
+        print!("{}", table::markdown(&rows, workload.unit));
     }
     rows.iter().any(|row| row.verdicts(&rows).iter().any(measure::Verdict::fails))
 }

@@ -19,6 +19,8 @@ pub(crate) struct Reading {
     pub(crate) switches: u64,
     /// Peak resident memory of the largest process of a command, in KiB; 0 for what runs in this process.
     pub(crate) peak_kib: u64,
+    /// What the case counts itself: instructions an item, polls, bytes a tank; 0 where nothing is counted.
+    pub(crate) count: f64,
 }
 
 /// What is compared.
@@ -26,8 +28,13 @@ pub(crate) struct Reading {
 pub(crate) enum Metric {
     Cpu,
     Wall,
-    /// Peak memory in MiB, against the limit itself instead of a peer.
+    /// Peak memory in MiB.
     PeakMib,
+    /// Peak memory in MiB beyond that of the peer.
+    #[expect(dead_code, reason = "used by the slow consumer")]
+    PeakOverMib,
+    /// What the case counts itself.
+    Count,
 }
 
 /// How much a missed target matters.
@@ -39,7 +46,7 @@ pub(crate) enum Weight {
     Goal,
 }
 
-/// A comparison with the best of some peers under the same setting.
+/// A comparison with the best of some peers under the same setting; without peers a limit in the unit of the metric.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) peers: Vec<&'static str>,
@@ -52,6 +59,15 @@ impl Target {
     pub(crate) fn cpu(peer: &'static str, at_most: f64, weight: Weight) -> Self {
         Self { peers: vec![peer], metric: Metric::Cpu, at_most, weight }
     }
+
+    pub(crate) fn count(peer: &'static str, at_most: f64, weight: Weight) -> Self {
+        Self { peers: vec![peer], metric: Metric::Count, at_most, weight }
+    }
+
+    /// A limit that is no ratio.
+    pub(crate) fn limit(metric: Metric, at_most: f64, weight: Weight) -> Self {
+        Self { peers: vec![], metric, at_most, weight }
+    }
 }
 
 /// How readings are shown.
@@ -59,8 +75,12 @@ impl Target {
 pub(crate) enum Unit {
     /// Nanoseconds an item; `n` is the number of items.
     NsPerItem,
-    /// GiB a second and CPU seconds a GiB; `n` is the number of bytes.
+    /// The same, and the bytes that each of `n` takes.
+    NsAndBytes,
+    /// GiB a second, CPU seconds a GiB, and the peak; `n` is the number of bytes.
     GibPerSecond,
+    /// What is counted, and what it is.
+    Count(&'static str),
 }
 
 /// Runs a case once with `n` items or bytes.
@@ -125,18 +145,23 @@ fn fitting(run: &mut Run, most: u64, time: Duration) -> u64 {
     (fits as u64).clamp(probe, most)
 }
 
-/// Makes a run of something in this process.
+/// Makes a run of something in this process; `check` sees the outcome, unmeasured, and says what it counted.
 #[expect(clippy::disallowed_methods, reason = "a stopwatch reads the clock")]
-pub(crate) fn in_process(mut work: impl FnMut(u64) + 'static) -> Run {
+pub(crate) fn in_process<T>(
+    mut work: impl FnMut(u64) -> T + 'static,
+    check: impl Fn(u64, T) -> f64 + 'static,
+) -> Run {
     Box::new(move |n| {
         let (before, start) = (own_usage(), Instant::now());
-        work(n);
+        let outcome = work(n);
         let (wall, after) = (start.elapsed(), own_usage());
+        let count = check(n, outcome);
         Reading {
             wall,
             cpu: after.cpu - before.cpu,
             switches: after.switches - before.switches,
             peak_kib: 0,
+            count,
         }
     })
 }
@@ -176,7 +201,7 @@ fn own_usage() -> Reading {
 }
 
 /// Waits for a child; its wait status, and the usage of it and all it waited for.
-fn reap(pid: u32) -> (i32, Reading) {
+pub(crate) fn reap(pid: u32) -> (i32, Reading) {
     let pid = libc::pid_t::try_from(pid).expect("a pid fits its own type");
     // SAFETY: as above; wait4 writes only into the two places given, and nobody else waits for this child.
     let (status, usage) = unsafe {
@@ -198,6 +223,7 @@ fn reading(usage: &libc::rusage) -> Reading {
         cpu: time(usage.ru_utime) + time(usage.ru_stime),
         switches: usage.ru_nvcsw as u64,
         peak_kib: usage.ru_maxrss as u64,
+        count: 0.0,
     }
 }
 
@@ -206,7 +232,7 @@ pub(crate) struct Verdict<'a> {
     pub(crate) target: &'a Target,
     /// The peer that was best, if any was there.
     pub(crate) peer: Option<&'static str>,
-    /// The ratio to it (or MiB); none if the case or every peer is absent.
+    /// The ratio to it, or what is limited; none if the case or every peer is absent.
     pub(crate) ratio: Option<f64>,
     /// The case itself did not run.
     absent: bool,
@@ -228,7 +254,8 @@ impl Row {
         let take = |r: &Reading| match metric {
             Metric::Cpu => r.cpu.as_secs_f64() / self.n as f64,
             Metric::Wall => r.wall.as_secs_f64() / self.n as f64,
-            Metric::PeakMib => r.peak_kib as f64 / 1024.0,
+            Metric::PeakMib | Metric::PeakOverMib => r.peak_kib as f64 / 1024.0,
+            Metric::Count => r.count,
         };
         self.readings.iter().map(take).collect()
     }
@@ -242,7 +269,7 @@ impl Row {
         if own.is_empty() {
             return Verdict { target, peer: None, ratio: None, absent: true };
         }
-        if target.metric == Metric::PeakMib {
+        if target.peers.is_empty() {
             let most = own.iter().copied().fold(0.0, f64::max);
             return Verdict { target, peer: None, ratio: Some(most), absent: false };
         }
@@ -253,7 +280,11 @@ impl Row {
         let best = peers.min_by(|a, b| typical(a).total_cmp(&typical(b)));
         let ratio = best.map(|peer| {
             let theirs = peer.per_item(target.metric);
-            median(&own.iter().zip(theirs).map(|(a, b)| a / b).collect::<Vec<_>>())
+            let compare = |(a, b): (&f64, f64)| match target.metric {
+                Metric::PeakOverMib => a - b,
+                _ => a / b,
+            };
+            median(&own.iter().zip(theirs).map(compare).collect::<Vec<_>>())
         });
         Verdict { target, peer: best.map(|row| row.case.name), ratio, absent: false }
     }

@@ -1,6 +1,6 @@
 //! Is the slow stage named that was planted?
 //!
-//! Pipelines of 3 to 5 stages in which one takes three times as long as any other, by sleeping or by computing, in every position: as
+//! Pipelines of 3 to 5 stages in which one takes five times as long as any other, by sleeping or by computing, in every position: as
 //! real processes through the command, on the path through the kernel and on the one through user memory; with a throttled file writer
 //! and a throttled network peer as the sink; and as threads through the library, with tanks of 1, 8 and 64 items. In the library the
 //! named stage is then really made a tenth faster, and the gain is compared with the one foretold.

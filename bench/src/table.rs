@@ -4,44 +4,62 @@
 
 use crate::measure::{Metric, Reading, Row, Unit, Verdict, Weight, median};
 
-/// Prints the rows as a markdown table.
-pub(crate) fn markdown(rows: &[Row], unit: Unit) {
-    let (wall, cpu) = match unit {
-        Unit::NsPerItem => ("wall ns/item", "CPU ns/item"),
-        Unit::GibPerSecond => ("GiB/s", "CPU s/GiB"),
+/// The rows as a markdown table.
+pub(crate) fn markdown(rows: &[Row], unit: Unit) -> String {
+    let (heads, lines) = match unit {
+        Unit::NsPerItem => ("wall ns/item | min..max | CPU ns/item", "---: | ---: | ---:"),
+        Unit::NsAndBytes => ("wall ns | min..max | CPU ns | bytes", "---: | ---: | ---: | ---:"),
+        Unit::GibPerSecond => {
+            ("GiB/s | min..max | CPU s/GiB | peak MiB", "---: | ---: | ---: | ---:")
+        }
+        Unit::Count(what) => (what, "---:"),
     };
-    println!("| case | setting | {wall} | min..max | {cpu} | against | ratio | target | met |");
-    println!("| --- | --- | ---: | ---: | ---: | --- | ---: | ---: | --- |");
+    let mut table = format!(
+        "| case | setting | {heads} | against | ratio | target | met |\n| --- | --- | {lines} | --- | ---: | ---: | --- |\n"
+    );
     for row in rows {
         let start = format!("| {} | {} | {}", row.case.name, row.case.setting, figures(row, unit));
         let verdicts = row.verdicts(rows);
         if verdicts.is_empty() {
-            println!("{start} | | | | |");
+            table.push_str(&format!("{start} | | | | |\n"));
         }
         for verdict in &verdicts {
-            println!("{start} | {} |", comparison(verdict));
+            table.push_str(&format!("{start} | {} |\n", comparison(verdict)));
         }
     }
+    table
 }
 
 fn figures(row: &Row, unit: Unit) -> String {
     if row.readings.is_empty() {
-        return "absent | | ".to_owned();
+        let columns = match unit {
+            Unit::NsPerItem => 3,
+            Unit::NsAndBytes | Unit::GibPerSecond => 4,
+            Unit::Count(_) => 1,
+        };
+        return format!("absent{}", " |".repeat(columns - 1));
     }
     let (wall, cpu) = (row.per_item(Metric::Wall), row.per_item(Metric::Cpu));
     let gib = f64::from(1 << 30);
-    let show = |seconds: f64| match unit {
-        Unit::NsPerItem => seconds * 1e9,
-        Unit::GibPerSecond => 1.0 / (seconds * gib),
-    };
+    let count = median(&row.per_item(Metric::Count));
+    if let Unit::Count(_) = unit {
+        return if count < 1000.0 { format!("{count:.1}") } else { format!("{count:.0}") };
+    }
+    let bytes = matches!(unit, Unit::GibPerSecond);
+    let show = |seconds: f64| if bytes { 1.0 / (seconds * gib) } else { seconds * 1e9 };
     let shown: Vec<f64> = wall.into_iter().map(show).collect();
     let least = shown.iter().copied().fold(f64::INFINITY, f64::min);
     let most = shown.iter().copied().fold(0.0, f64::max);
-    let cpu = match unit {
-        Unit::NsPerItem => format!("{:.2}", median(&cpu) * 1e9),
-        Unit::GibPerSecond => format!("{:.3}", median(&cpu) * gib),
+    let rest = match unit {
+        Unit::GibPerSecond => {
+            let peak = row.per_item(Metric::PeakMib).into_iter().fold(0.0, f64::max);
+            let peak = if peak > 0.0 { format!("{peak:.1}") } else { String::new() };
+            format!("{:.3} | {peak}", median(&cpu) * gib)
+        }
+        Unit::NsAndBytes => format!("{:.2} | {count:.0}", median(&cpu) * 1e9),
+        _ => format!("{:.2}", median(&cpu) * 1e9),
     };
-    format!("{:.2} | {least:.2}..{most:.2} | {cpu}", median(&shown))
+    format!("{:.2} | {least:.2}..{most:.2} | {rest}", median(&shown))
 }
 
 fn comparison(verdict: &Verdict<'_>) -> String {
@@ -53,7 +71,10 @@ fn comparison(verdict: &Verdict<'_>) -> String {
     let (against, unit) = match target.metric {
         Metric::Cpu => ("CPU", ""),
         Metric::Wall => ("wall", ""),
-        Metric::PeakMib => ("peak RSS", " MiB"),
+        Metric::PeakMib if target.peers.is_empty() => ("peak RSS", " MiB"),
+        Metric::PeakMib => ("peak RSS", ""),
+        Metric::PeakOverMib => ("peak RSS beyond that", " MiB"),
+        Metric::Count => ("count", ""),
     };
     let peer = verdict.peer.map_or(String::new(), |peer| format!(" of {peer}"));
     let ratio = verdict.ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}{unit}"));
@@ -74,7 +95,7 @@ pub(crate) fn json(workload: &str, rows: &[Row]) {
         let targets: Vec<String> = row.verdicts(rows).iter().map(target_json).collect();
         println!(
             "{{\"workload\":{workload:?},\"case\":{:?},\"setting\":{:?},\"n\":{},\"wall_ns\":[{}],\"cpu_ns\":[{}],\
-             \"voluntary_switches\":[{}],\"peak_kib\":[{}],\"targets\":[{}]}}",
+             \"voluntary_switches\":[{}],\"peak_kib\":[{}],\"count\":[{}],\"targets\":[{}]}}",
             row.case.name,
             row.case.setting,
             row.n,
@@ -82,6 +103,7 @@ pub(crate) fn json(workload: &str, rows: &[Row]) {
             list(&|r| r.cpu.as_nanos().to_string()),
             list(&|r| r.switches.to_string()),
             list(&|r| r.peak_kib.to_string()),
+            list(&|r| r.count.to_string()),
             targets.join(","),
         );
     }
@@ -92,6 +114,8 @@ fn target_json(verdict: &Verdict<'_>) -> String {
         Metric::Cpu => "cpu",
         Metric::Wall => "wall",
         Metric::PeakMib => "peak_mib",
+        Metric::PeakOverMib => "peak_over_mib",
+        Metric::Count => "count",
     };
     let null = || "null".to_owned();
     let peer = verdict.peer.map_or_else(null, |peer| format!("{peer:?}"));

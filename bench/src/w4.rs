@@ -113,11 +113,11 @@ fn pipes(places: &Places, drain: &str) -> Vec<Case> {
 }
 
 fn peak() -> Target {
-    Target { peers: vec![], metric: Metric::PeakMib, at_most: PEAK_MIB, weight: Weight::Gate }
+    Target::limit(Metric::PeakMib, PEAK_MIB, Weight::Gate)
 }
 
 /// Says whether a tool is installed.
-fn present(tool: &str) -> bool {
+pub(crate) fn present(tool: &str) -> bool {
     let line = format!("command -v {} > /dev/null", quote(tool));
     Command::new("sh").arg("-c").arg(line).status().is_ok_and(|status| status.success())
 }
@@ -150,6 +150,6 @@ fn unchanged(source: &str, relay: &str) {
 }
 
 /// Quotes a word for the shell.
-fn quote(word: &str) -> String {
+pub(crate) fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
