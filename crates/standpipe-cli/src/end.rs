@@ -161,6 +161,9 @@ pub(crate) fn check_place(end: &EndPlan, places: &mut Vec<PathBuf>) -> Result<()
 pub(crate) fn check_source(end: &EndPlan) -> Result<(), EndError> {
     match end {
         EndPlan::File(path) if !file::is_fifo(path) => file::open(path).map(drop),
+        EndPlan::Part { path, offset_bytes, length_bytes } => {
+            file::open_part(path, *offset_bytes, *length_bytes).map(drop)
+        }
         _ => Ok(()),
     }
 }
@@ -176,6 +179,9 @@ pub(crate) fn open_source(end: &EndPlan) -> Result<Source, EndError> {
         EndPlan::Stdio => fd::input().map(port),
         EndPlan::Fd(number) => fd::number(*number, fd::Side::Read).map(port),
         EndPlan::File(path) => file::open(path),
+        EndPlan::Part { path, offset_bytes, length_bytes } => {
+            file::open_part(path, *offset_bytes, *length_bytes)
+        }
         EndPlan::Tcp { host, port: number } => tcp::connect(host, *number).map(port),
         EndPlan::TcpListen(address) => tcp::accept(*address).map(port),
         EndPlan::Unix(path) => unix::connect(path).map(port),
@@ -204,7 +210,7 @@ pub(crate) fn open_sink(
     match end {
         EndPlan::Stdio => fd::output().map(tell),
         EndPlan::Fd(number) => fd::number(*number, fd::Side::Write).map(tell),
-        EndPlan::File(path) => file::create(path, publish),
+        EndPlan::File(path) | EndPlan::Part { path, .. } => file::create(path, publish),
         EndPlan::Tcp { host, port } => tcp::connect(host, *port).map(tell),
         EndPlan::TcpListen(address) => tcp::accept(*address).map(tell),
         EndPlan::Unix(path) => unix::connect(path).map(tell),

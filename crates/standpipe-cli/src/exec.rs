@@ -20,6 +20,7 @@ pub(crate) mod worker;
 pub(crate) mod kin;
 pub(crate) mod fan;
 pub(crate) mod relay;
+pub(crate) mod holes;
 pub(crate) mod rest;
 pub(crate) mod store;
 pub(crate) mod sides;

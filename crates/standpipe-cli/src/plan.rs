@@ -217,6 +217,15 @@ pub(crate) enum EndPlan {
     Fd(i32),
     /// A file, device or FIFO; any bytes.
     File(PathBuf),
+    /// A part of a file or block device, to read.
+    Part {
+        /// Its path.
+        path: PathBuf,
+        /// Where the part begins.
+        offset_bytes: u64,
+        /// How long it is; `None`: up to the end.
+        length_bytes: Option<u64>,
+    },
     /// A connection we make.
     Tcp {
         /// A name or an address, without brackets.

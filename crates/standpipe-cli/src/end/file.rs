@@ -12,7 +12,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io;
+use std::io::{self, Seek, SeekFrom};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -24,6 +24,7 @@ use crate::end::{EndError, Finish, Sink, Source, own, reason, shown};
 use crate::exec::copy::Feed;
 use crate::exec::port::Port;
 use crate::plan::Publish;
+use crate::size;
 
 /// The longest file name that common file systems take, in bytes.
 const NAME_MOST: usize = 255;
@@ -42,6 +43,46 @@ pub(crate) fn open(path: &Path) -> Result<Source, EndError> {
     let total = Some(meta.len()).filter(|len| meta.is_file() && *len > 0);
     let port = own(file, &shown(path))?;
     Ok(Source { feed: Feed::Port(port), limit: None, total, notes: Vec::new() })
+}
+
+/// Opens a part of a file or block device to read.
+pub(crate) fn open_part(
+    path: &Path,
+    offset_bytes: u64,
+    length_bytes: Option<u64>,
+) -> Result<Source, EndError> {
+    let fail = |error: io::Error| {
+        EndError::new(format!("cannot read {}: {}", shown(path), reason(&error)))
+    };
+    if is_fifo(path) {
+        return Err(EndError::new(format!("cannot read a part of {}: it is a FIFO", shown(path))));
+    }
+    let mut file = File::open(path).map_err(fail)?;
+    if file.metadata().map_err(fail)?.is_dir() {
+        return Err(fail(Errno::ISDIR.into()));
+    }
+    // a block device has a length, but does not tell it in its metadata
+    let whole = file.seek(SeekFrom::End(0)).map_err(fail)?;
+    let most = whole.checked_sub(offset_bytes);
+    let length =
+        most.map(|most| length_bytes.unwrap_or(most)).filter(|length| most >= Some(*length));
+    let Some(length) = length else {
+        let (from, has) = (size::size(offset_bytes), size::size(whole));
+        let part = length_bytes.map_or_else(
+            || format!("what begins at {from}"),
+            |length| format!("{} from {from} on", size::size(length)),
+        );
+        let what = format!("cannot read {part} of {}: it has {has}", shown(path));
+        return Err(EndError::new(what));
+    };
+    file.seek(SeekFrom::Start(offset_bytes)).map_err(fail)?;
+    let port = own(file, &shown(path))?;
+    Ok(Source {
+        feed: Feed::Port(port),
+        limit: Some(length),
+        total: Some(length),
+        notes: Vec::new(),
+    })
 }
 
 /// Says whether opening it waits for a peer.

@@ -25,6 +25,7 @@ use rustix::pipe::{SpliceFlags, splice};
 use crate::exec::bucket::{Allowed, Ration};
 use crate::exec::copy::{self, Feed};
 use crate::exec::gauge::{Gauge, Path};
+use crate::exec::holes::{Holes, Piece, step_over};
 use crate::exec::now;
 use crate::exec::port::{Kind, Port};
 use crate::exec::rest::Rest;
@@ -147,6 +148,7 @@ impl Tank {
         let vigil = Vigil::new(Arc::clone(&self.gauge), self.stop.clone(), self.start);
         let mut flow = Flow { to: self.to, vigil, ration: self.ration };
         let from = self.from;
+        let due = flow.ration.left;
         let way = match (path, from.port()) {
             (Path::Splice, Some(port)) => flow.splice(port),
             (Path::CopyRange, Some(port)) => flow.copy_range(port),
@@ -162,7 +164,11 @@ impl Tank {
             }
         };
         let outcome = match (outcome, flow.vigil.order()) {
-            (Outcome::Ended, Order::Go) => from.cut().map_or(Outcome::Ended, Outcome::Unreadable),
+            (Outcome::Ended, Order::Go) => {
+                let read = flow.vigil.gauge().read().bytes_in;
+                let short = due.filter(|due| read < *due).map(|due| cut_short(due - read));
+                from.cut().or(short).map_or(Outcome::Ended, Outcome::Unreadable)
+            }
             (outcome, _) => outcome,
         };
         if matches!(outcome, Outcome::ReaderGone | Outcome::Unwritable(_)) {
@@ -184,6 +190,12 @@ impl Tank {
         };
         Pumped { outcome, port, rest }
     }
+}
+
+/// A part of a file that was there when it was opened is not there any more.
+fn cut_short(missing: u64) -> io::Error {
+    let missing = crate::size::size(missing);
+    io::Error::new(io::ErrorKind::UnexpectedEof, format!("it ended {missing} before it should"))
 }
 
 impl Flow {
@@ -260,11 +272,27 @@ impl Flow {
     }
 
     fn copy_range(&mut self, from: &Port) -> Way {
+        let mut holes = Holes::between(from, &self.to);
         loop {
-            let want = match self.allowance(AT_ONCE * 8) {
+            let piece = holes.as_mut().and_then(|holes| holes.next(from));
+            let most = match piece {
+                None => AT_ONCE * 8,
+                Some(Piece::Hole(bytes)) => usize::try_from(bytes).unwrap_or(usize::MAX),
+                Some(Piece::Data(bytes)) => {
+                    usize::try_from(bytes).unwrap_or(usize::MAX).min(AT_ONCE * 8)
+                }
+            };
+            let want = match self.allowance(most) {
                 Ok(want) => want,
                 Err(outcome) => return Way::Done(outcome),
             };
+            if matches!(piece, Some(Piece::Hole(_))) {
+                if !step_over(from, &self.to, want as u64) {
+                    break; // it is too long: a write tells why
+                }
+                self.passed(want);
+                continue;
+            }
             match rustix::fs::copy_file_range(from, None, &self.to, None, want) {
                 Ok(0) => break,
                 Ok(bytes) => self.passed(bytes),

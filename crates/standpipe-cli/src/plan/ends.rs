@@ -1,7 +1,7 @@
 //! Which end does a word name?
 //!
 //! ```text
-//! path  ./x  file:///x      -  fd:3      tcp://host:port  tcp-listen://addr:port  unix:///x
+//! path  ./x  file:///x  file:///x?offset=SIZE&length=SIZE      -  fd:3      tcp://host:port  tcp-listen://addr:port  unix:///x
 //! http://host/path  https://host/path  null:  zero:SIZE  random:SIZE?seed=1
 //! ```
 //!
@@ -17,7 +17,7 @@ use std::{
 
 use crate::{
     args::{UsageError, nearest, shown},
-    size::{Amount, Zero, read_amount},
+    size::{self, Amount, Zero, read_amount},
 };
 
 use super::EndPlan;
@@ -80,9 +80,10 @@ pub(super) fn read(word: &OsStr, side: Side) -> Result<EndPlan, UsageError> {
             return Err(UsageError::new("the name of an end is empty", "write a path or `-`"));
         }
         None => return Ok(EndPlan::File(PathBuf::from(word))),
-        Some(("file://", rest)) => {
-            (path(rest).map(EndPlan::File), "write `file:///PATH`, or just the path")
-        }
+        Some(("file://", rest)) => match rest.as_bytes().iter().position(|byte| *byte == b'?') {
+            Some(at) => return part(word, rest, at, side),
+            None => (path(rest).map(EndPlan::File), "write `file:///PATH`, or just the path"),
+        },
         Some(("unix://", rest)) => (path(rest).map(EndPlan::Unix), "write `unix:///PATH`"),
         Some(("fd:", rest)) => (descriptor(rest), "write the number of an open descriptor: `fd:3`"),
         Some(("tcp://", rest)) => {
@@ -148,6 +149,33 @@ fn path(rest: &OsStr) -> Option<PathBuf> {
         }
     }
     (path.first() == Some(&b'/') && path.len() > 1).then(|| OsString::from_vec(path).into())
+}
+
+/// Reads `file:///PATH?offset=SIZE&length=SIZE`, the `?` being there.
+fn part(word: &OsStr, rest: &OsStr, at: usize, side: Side) -> Result<EndPlan, UsageError> {
+    const HINT: &str =
+        "write `file:///PATH?offset=SIZE&length=SIZE`, or one of the two; a `?` in a name is `%3F`";
+    let no_end = || UsageError::new(format!("`{}` is no end", shown_uri(word)), HINT);
+    if side == Side::To {
+        let what = format!("`{}` can only be read", shown_uri(word));
+        return Err(UsageError::new(what, "a part of a file cannot be written; write the whole"));
+    }
+    let (name, query) = rest.as_bytes().split_at(at);
+    let path = path(OsStr::from_bytes(name)).ok_or_else(no_end)?;
+    let (mut offset, mut length) = (None, None);
+    let query = std::str::from_utf8(&query[1..]).map_err(|_| no_end())?;
+    for pair in query.split('&') {
+        let (value, size) = match pair.split_once('=') {
+            Some(("offset", size)) => (&mut offset, size),
+            Some(("length", size)) => (&mut length, size),
+            _ => return Err(no_end()),
+        };
+        let bytes = self::length(word, size)?.ok_or_else(no_end)?;
+        if value.replace(bytes).is_some() {
+            return Err(no_end());
+        }
+    }
+    Ok(EndPlan::Part { path, offset_bytes: offset.unwrap_or(0), length_bytes: length })
 }
 
 fn descriptor(rest: &OsStr) -> Option<EndPlan> {
@@ -266,7 +294,7 @@ impl EndPlan {
         match self {
             Self::Stdio => "stdio",
             Self::Fd(_) => "fd",
-            Self::File(_) => "file",
+            Self::File(_) | Self::Part { .. } => "file",
             Self::Tcp { .. } => "tcp",
             Self::TcpListen(_) => "tcp-listen",
             Self::Unix(_) => "unix",
@@ -292,11 +320,17 @@ impl EndPlan {
 
     /// Writes the end as it is typed, safe to show.
     pub(crate) fn label(&self) -> String {
-        let length = |bytes: &Option<u64>| bytes.map(crate::size::typed).unwrap_or_default();
+        let length = |bytes: &Option<u64>| bytes.map(size::typed).unwrap_or_default();
         match self {
             Self::Stdio => "-".to_owned(),
             Self::Fd(number) => format!("fd:{number}"),
             Self::File(path) => shown(path),
+            Self::Part { path, offset_bytes, length_bytes } => {
+                let name = shown(path).replace('%', "%25").replace('?', "%3F");
+                let length = length_bytes.map(|bytes| format!("&length={}", size::typed(bytes)));
+                let offset = size::typed(*offset_bytes);
+                format!("file://{name}?offset={offset}{}", length.unwrap_or_default())
+            }
             Self::Tcp { host, port } if host.contains(':') => format!("tcp://[{host}]:{port}"),
             Self::Tcp { host, port } => format!("tcp://{host}:{port}"),
             Self::TcpListen(address) => format!("tcp-listen://{address}"),

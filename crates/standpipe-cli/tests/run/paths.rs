@@ -1,5 +1,8 @@
 //! Is it the same by whichever path the bytes go?
 
+use std::fs;
+use std::os::unix::fs::{FileExt, MetadataExt};
+
 use crate::rig::{BIN, Scratch, feed, noise, run, shell, standpipe, traced};
 
 /// Options that select the kernel tank, the user-memory tank, and marks of either.
@@ -221,4 +224,75 @@ fn a_rate_limit_holds_and_is_named() {
         "null:",
     ]));
     assert!(done.err.starts_with("SLOWEST: the limit of `--rate`\n"), "{}", done.err);
+}
+
+#[test]
+fn holes_of_a_file_stay_holes() {
+    let scratch = Scratch::new();
+    // data at both ends and in the middle of 3 GiB; and a file that is nothing but a hole
+    let whole = fs::File::create(scratch.path("disk")).expect("the name is free");
+    for at in [0, 1 << 30, (3_u64 << 30) - 9] {
+        whole.write_all_at(b"something", at).expect("there is room");
+    }
+    let (from, to) = (scratch.arg("disk"), scratch.arg("copy"));
+    assert_eq!(run(standpipe(&["--from", &from, "--to", &to])).code(), 0);
+    let copy = fs::metadata(&to).expect("it is there");
+    assert_eq!(copy.len(), 3 << 30);
+    assert!(copy.blocks() <= 64, "{} blocks are on the disk", copy.blocks());
+    for at in [0, 1 << 30, (3_u64 << 30) - 9] {
+        let mut read = [0; 9];
+        fs::File::open(&to)
+            .and_then(|file| file.read_exact_at(&mut read, at))
+            .expect("it is there");
+        assert_eq!(&read, b"something");
+    }
+    let hole = fs::File::create(scratch.path("hole")).expect("the name is free");
+    hole.set_len(5 << 30).expect("it takes no room");
+    let done = run(standpipe(&["--from", &scratch.arg("hole"), "--to", &to, "--overwrite"]));
+    let copy = fs::metadata(&to).expect("it is there");
+    assert_eq!((done.code(), copy.len(), copy.blocks()), (0, 5 << 30, 0));
+    // what is added to has something there already
+    let before = scratch.file("log", b"x");
+    let hole = fs::File::create(scratch.path("small")).expect("the name is free");
+    hole.set_len(1 << 20).expect("it takes no room");
+    let small = scratch.arg("small");
+    assert_eq!(run(standpipe(&["--from", &small, "--to", &before, "--append"])).code(), 0);
+    assert_eq!(fs::metadata(&before).expect("it is there").len(), (1 << 20) + 1);
+}
+
+#[test]
+fn a_part_of_a_file_is_read_and_one_that_is_not_there_is_refused() {
+    let scratch = Scratch::new();
+    let data = noise(300_000);
+    let file = scratch.file("data", &data);
+    let part = |query: &str| format!("file://{file}?{query}");
+    for form in [&["--", "cat"][..], &["--fast", "never", "--", "cat"], &["--to", "-"]] {
+        let from = part("offset=1000&length=200000");
+        let done = run(standpipe(&[&["--from", from.as_str()], form].concat()));
+        assert_eq!(done.code(), 0, "{form:?}: {}", done.err);
+        assert!(done.out == data[1000..201_000], "{form:?}");
+    }
+    let done = run(standpipe(&["--from", &part("offset=299990"), "--", "cat"]));
+    assert!(done.code() == 0 && done.out == data[299_990..], "{}", done.err);
+    let done = run(standpipe(&["--from", &part("offset=300000"), "--", "cat"]));
+    assert!(done.code() == 0 && done.out.is_empty(), "{}", done.err);
+    let to = scratch.arg("out");
+    for query in ["offset=300001", "offset=1&length=300000", "length=1M"] {
+        run(standpipe(&["--from", &part(query), "--to", &to]))
+            .failed(125, &["cannot read", "it has 293 KiB"]);
+        assert!(!scratch.path("out").exists());
+    }
+}
+
+#[test]
+fn a_file_that_shrinks_while_a_part_of_it_is_read_is_no_complete_copy() {
+    let scratch = Scratch::new();
+    let file = scratch.file("data", &noise(40 << 20));
+    let to = scratch.arg("out");
+    let from = format!("file://{file}?length=40M");
+    // the stage that reads the first bytes cuts the file off before it reads on
+    let cut = format!("sh -c 'dd bs=1000 count=1 status=none; : > {file}; cat'");
+    let done = run(standpipe(&["--from", &from, "--to", &to, "-c", &cut]));
+    done.failed(125, &["cannot read", "before it should"]);
+    assert!(!scratch.path("out").exists());
 }

@@ -74,7 +74,10 @@ Ends, for --from and --to, and in a pipeline file for from and to:
   PATH, file:///PATH       A file, device or FIFO. --to writes beside it under a
                            hidden name and gives the final name only when the
                            whole run has succeeded; SIGTERM leaves PATH.partial.
-                           Devices and FIFOs are written in place.
+                           Devices and FIFOs are written in place. From file to
+                           file, with nothing between, holes stay holes.
+  file:///PATH?offset=SIZE&length=SIZE
+                           A part of a file or block device, to read
   -                        Our stdin or stdout
   fd:N                     A descriptor that is open at start
   tcp://HOST:PORT          A connection we make; an IPv6 address in [ and ]

@@ -28,6 +28,25 @@ fn tcp_to(host: &str, port: u16) -> EndPlan {
 }
 
 #[test]
+fn a_part_of_a_file_is_read() {
+    let part = |offset_bytes, length_bytes| {
+        Ok(EndPlan::Part { path: "/a b".into(), offset_bytes, length_bytes })
+    };
+    let read = |word: &str| read(OsStr::new(word), Side::From);
+    assert_eq!(read("file:///a%20b?offset=1K&length=2M"), part(1024, Some(2 << 20)));
+    assert_eq!(read("file:///a b?length=0"), part(0, Some(0)));
+    assert_eq!(read("file:///a b?offset=7"), part(7, None));
+    assert_eq!(read("file:///a%3Fb"), Ok(file("/a?b")));
+    for wrong in ["?", "?offset=", "?offset=1&offset=2", "?of=1", "?offset=1&"] {
+        let word = format!("file:///a{wrong}");
+        refused(&word, &format!("`{word}` is no end"), "offset=SIZE");
+    }
+    refused("file:///a?offset=9kb", "invalid size in `file:///a?offset=9kb`", "9kB");
+    let to = super::read(OsStr::new("file:///a?offset=1"), Side::To).expect_err("it is refused");
+    assert!(to.what.contains("can only be read"), "{to:?}");
+}
+
+#[test]
 fn paths_are_files() {
     check("x", file("x"));
     check("./foo://x", file("./foo://x"));
@@ -143,6 +162,8 @@ fn labels_can_be_typed_again() {
         "tcp://h:1",
         "tcp-listen://127.0.0.1:1",
         "unix:///x",
+        "file:///a%3Fb?offset=1K&length=2M",
+        "file:///a?offset=0",
         #[cfg(feature = "http")]
         "https://h:1/x?y",
         "null:",
