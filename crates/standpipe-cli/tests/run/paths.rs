@@ -200,10 +200,10 @@ fn the_same_stage_is_slowest_on_every_path() {
 
 #[test]
 fn many_small_writes_are_shown_as_full() {
-    let text = "dd if=/dev/zero bs=1 count=700000 status=none | (sleep 2; cat) | wc -c";
+    let text = "dd if=/dev/zero bs=1 count=700000 status=none | (sleep 5; cat) | wc -c";
     let done = run(standpipe(&["--summary", "always", "-c", text]));
     assert_eq!(done.text().trim(), "700000");
-    assert!(done.err.starts_with("SLOWEST: 2 (sleep 2; cat)"), "{}", done.err);
+    assert!(done.err.starts_with("SLOWEST: 2 (sleep 5; cat)"), "{}", done.err);
     assert!(
         done.err.contains("1 dd if=/dev/zero bs=1 count=700000 status=none is paused"),
         "{}",
