@@ -34,7 +34,7 @@ use crate::exec::bucket::Ration;
 use crate::exec::copy::Feed;
 use crate::exec::gauge::{Gauge, Path};
 use crate::exec::port::{Kind, Port};
-use crate::exec::relay::{Outcome, Pumped};
+use crate::exec::relay::{Outcome, Pumped, cut_short};
 use crate::exec::sides::{Chunk, Delivery, Supply, block_on, index};
 use crate::exec::stop::{Bell, Order, Stop, reader_gone};
 use crate::exec::{nanos, now};
@@ -220,7 +220,8 @@ impl Hub {
     fn run(self, mut ration: Ration, fault: &Mutex<Option<io::Error>>) {
         let outcome = match self.fill(&mut ration) {
             Outcome::Ended if self.stop.order() == Order::Go => {
-                self.from.cut().map_or(Outcome::Ended, Outcome::Unreadable)
+                let short = ration.left.filter(|left| *left > 0).map(cut_short);
+                self.from.cut().or(short).map_or(Outcome::Ended, Outcome::Unreadable)
             }
             outcome => outcome,
         };

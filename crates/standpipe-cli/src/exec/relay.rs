@@ -193,7 +193,7 @@ impl Tank {
 }
 
 /// A part of a file that was there when it was opened is not there any more.
-fn cut_short(missing: u64) -> io::Error {
+pub(crate) fn cut_short(missing: u64) -> io::Error {
     let missing = crate::size::size(missing);
     io::Error::new(io::ErrorKind::UnexpectedEof, format!("it ended {missing} before it should"))
 }

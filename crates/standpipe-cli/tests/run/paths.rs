@@ -1,6 +1,8 @@
 //! Is it the same by whichever path the bytes go?
 
 use std::fs;
+use std::io::{ErrorKind, Read};
+use std::net::TcpListener;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use crate::rig::{BIN, Scratch, feed, noise, run, shell, standpipe, traced};
@@ -295,4 +297,20 @@ fn a_file_that_shrinks_while_a_part_of_it_is_read_is_no_complete_copy() {
     let done = run(standpipe(&["--from", &from, "--to", &to, "-c", &cut]));
     done.failed(125, &["cannot read", "before it should"]);
     assert!(!scratch.path("out").exists());
+
+    // the same with several ends: one of them cuts the file off when it has the first bytes
+    fs::write(&file, noise(40 << 20)).expect("it is ours");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let uri = format!("tcp://{}", listener.local_addr().expect("it is bound"));
+    let short = file.clone();
+    let peer = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("the command connects");
+        stream.read_exact(&mut [0; 1000]).expect("it begins");
+        fs::write(short, "").expect("it is ours");
+        stream.read_to_end(&mut Vec::new()).map_err(|error| error.kind())
+    });
+    let done = run(standpipe(&["--from", &from, "--to", &to, "--to", &uri]));
+    done.failed(125, &["cannot read", "before it should"]);
+    assert!(!scratch.path("out").exists());
+    assert_eq!(peer.join().expect("it does not panic"), Err(ErrorKind::ConnectionReset));
 }
