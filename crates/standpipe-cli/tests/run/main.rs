@@ -1,7 +1,7 @@
 //! Drives the built command through the situations it has to handle: a file a family of situations.
 
-#[cfg(feature = "http")]
 mod builtins;
+#[cfg(feature = "http")]
 mod http;
 #[cfg(feature = "http")]
 mod server;

@@ -13,7 +13,9 @@ use std::time::Duration;
 use signal_hook::consts::{SIGPIPE, SIGTERM};
 
 use super::{Cut, Run};
-use crate::command::patience::{Undone, attend};
+use crate::command::patience::Undone;
+#[cfg(feature = "http")]
+use crate::command::patience::attend;
 use crate::command::report;
 use crate::command::screen::{Failure, Remark};
 use crate::end::{self, EndError, Finish, Unfinished};
