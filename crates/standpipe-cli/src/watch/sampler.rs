@@ -61,6 +61,8 @@ pub(crate) struct Seen {
 /// What was seen of a stage.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct LinkSeen {
+    /// What its run calls it; `None`: by its place.
+    pub(crate) id: Option<String>,
     pub(crate) label: String,
     pub(crate) pids: Vec<Pid>,
     pub(crate) times: Times,
@@ -236,6 +238,7 @@ impl LinkSampler {
             .zip(self.moved_before)
             .map(|(now, before)| (now.0.saturating_sub(before.0), now.1.saturating_sub(before.1)));
         LinkSeen {
+            id: None,
             label: self.link.label.clone(),
             pids: self.link.pids.clone(),
             times: self.times,

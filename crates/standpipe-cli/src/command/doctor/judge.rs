@@ -228,7 +228,8 @@ fn is_idle(link: &LinkSeen, seen: &Seen) -> bool {
 
 fn label(seen: &Seen, at: usize) -> String {
     let link = &seen.links[at];
-    format!("{} {}", at + 1, link.label)
+    let id = link.id.clone().unwrap_or_else(|| (at + 1).to_string());
+    format!("{id} {}", link.label)
 }
 
 #[cfg(test)]
@@ -241,6 +242,7 @@ mod tests {
     fn link(label: &str, times: (u64, u64, u64)) -> LinkSeen {
         let (busy, paused, starved) = times;
         LinkSeen {
+            id: None,
             label: label.to_owned(),
             pids: vec![1],
             times: Times { busy_ns: busy, paused_ns: paused, starved_ns: starved },

@@ -33,6 +33,10 @@ struct Stage {
     /// Milliseconds in each state.
     times: [f64; 3],
     moved_bytes: (u64, u64),
+    /// The stage that it reads from.
+    from: Option<String>,
+    /// It may leave bytes out, so it holds nobody up.
+    drops: bool,
 }
 
 impl Record {
@@ -82,6 +86,7 @@ impl Record {
                         ..Stage::default()
                     });
                 }
+                event["tanks"].as_array().into_iter().flatten().for_each(|tank| self.tank(tank));
             }
             Some("sample") => self.sample(&event),
             Some("warning") => self.warning(&event),
@@ -89,6 +94,30 @@ impl Record {
             Some("end") => (self.begun, self.end) = (true, Some(event)),
             _ => {}
         }
+    }
+
+    fn tank(&mut self, tank: &Value) {
+        let to = self.stages.iter_mut().find(|stage| tank["to"] == stage.id.as_str());
+        if let Some(to) = to {
+            to.from = tank["from"].as_str().map(str::to_owned);
+            to.drops = tank["full"].as_str().is_some_and(|full| full.starts_with("drop"));
+        }
+    }
+
+    /// The stages on the way to the end that held them up: of several that read from one stage that which was starved
+    /// the least.
+    fn route(&mut self) -> Vec<Stage> {
+        let all = std::mem::take(&mut self.stages);
+        let shared = all.last().and_then(|last| last.from.clone());
+        let (mut branches, mut route): (Vec<Stage>, Vec<Stage>) =
+            all.into_iter().partition(|stage| shared.is_some() && stage.from == shared);
+        if branches.iter().any(|branch| !branch.drops) {
+            branches.retain(|branch| !branch.drops);
+        }
+        let limit =
+            branches.into_iter().min_by(|one, other| one.times[2].total_cmp(&other.times[2]));
+        route.extend(limit);
+        route
     }
 
     fn sample(&mut self, sample: &Value) {
@@ -134,9 +163,10 @@ impl Record {
             advice: None,
             allowed: false,
         }));
-        let links = self.stages.into_iter().map(|stage| {
+        let links = self.route().into_iter().map(|stage| {
             let [busy_ns, paused_ns, starved_ns] = stage.times.map(nanoseconds);
             LinkSeen {
+                id: Some(stage.id),
                 label: stage.label,
                 pids: Vec::new(),
                 times: Times { busy_ns, paused_ns, starved_ns },
@@ -187,6 +217,22 @@ mod tests {
         let times = Times { busy_ns: 200_000_000, paused_ns: 1_800_000_000, starved_ns: 0 };
         assert_eq!((seen.links[0].label.as_str(), seen.links[0].times), ("cat", times));
         assert!(findings.is_empty());
+    }
+
+    #[test]
+    fn of_several_outputs_the_slow_one_counts() {
+        let start = r#"{"v":1,"event":"start","stages":[{"id":"1","label":"cat"},
+            {"id":"a","label":"null:"},{"id":"b","label":"slow"},{"id":"c","label":"live"}],
+            "tanks":[{"from":"1","to":"a"},{"from":"1","to":"b"},
+            {"from":"1","to":"c","full":"drop-oldest"}]}"#;
+        let sample = r#"{"v":1,"event":"sample","interval_ms":1000,"stages":[
+            {"id":"1","busy":0.1,"paused":0.9,"starved":0},
+            {"id":"a","busy":0.1,"paused":0,"starved":0.9},
+            {"id":"b","busy":0.9,"paused":0,"starved":0.1},
+            {"id":"c","busy":1,"paused":0,"starved":0}]}"#;
+        let (seen, _) = record(&[start, sample, END]).expect("a record").seen();
+        let ids: Vec<&str> = seen.links.iter().filter_map(|link| link.id.as_deref()).collect();
+        assert_eq!(ids, ["1", "b"]);
     }
 
     #[test]
