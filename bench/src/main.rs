@@ -3,8 +3,10 @@
 //! `cargo run --release --manifest-path bench/Cargo.toml -- w1` prints one markdown table; see README.md in this folder.
 
 mod callgrind;
+mod counts;
 mod heap;
 mod measure;
+mod pair;
 mod planted;
 mod queues;
 mod setting;
@@ -26,7 +28,7 @@ use measure::{Case, Plan, Unit, measure};
 static HEAP: heap::Counting = heap::Counting;
 
 const USAGE: &str =
-    "usage: bench WORKLOAD|all|planted [--rounds N] [--filter TEXT] [--json] [--gate]
+    "usage: bench WORKLOAD|all|counts|planted [--rounds N] [--filter TEXT] [--json] [--gate]
 
   w1           one hop: a producer, a tank, a consumer
   w2           three transforms, fused and with four tanks
@@ -35,6 +37,8 @@ const USAGE: &str =
   w8           idle tanks: bytes, time to make one, what a burst leaves
   w9           how often a producer is polled
   w10          instructions per item, under callgrind
+  pair         the README's example and the tokio code for it
+  counts       instructions per item against counts.txt (--write: makes it)
   planted      is the slow stage named that was planted? (3 rounds, 10 minutes)
   --rounds N   interleaved rounds (7; heavy ones 5 or 3; exact ones 1)
   --filter T   only cases whose name and setting contain T, and their peers
@@ -111,6 +115,14 @@ const WORKLOADS: &[Workload] = &[
         rounds: 1,
         round_time: None,
     },
+    Workload {
+        name: "pair",
+        title: "The README's example and the tokio code for it, per number",
+        cases: pair::cases,
+        unit: Unit::NsPerItem,
+        rounds: 7,
+        round_time: SHORT,
+    },
 ];
 
 /// What was asked for.
@@ -121,6 +133,7 @@ struct Options {
     filter: String,
     json: bool,
     gate: bool,
+    write: bool,
 }
 
 fn main() -> ExitCode {
@@ -144,12 +157,17 @@ fn parse(words: impl Iterator<Item = String>) -> Option<Options> {
     while let Some(word) = words.next() {
         match word.as_str() {
             "planted" => options.workloads.push("planted"),
+            "counts" => options.workloads.push("counts"),
+            "--write" => options.write = true,
             "stage" => {
                 planted::stage(&words.collect::<Vec<_>>());
                 std::process::exit(0);
             }
             "count" => {
-                let cases = (named(&words.next()?)?.cases)();
+                let cases = match words.next()?.as_str() {
+                    "gate" => counts::gate_cases(),
+                    name => (named(name)?.cases)(),
+                };
                 callgrind::count(cases, &words.collect::<Vec<_>>())?;
                 std::process::exit(0);
             }
@@ -169,7 +187,11 @@ fn parse(words: impl Iterator<Item = String>) -> Option<Options> {
 /// Runs one workload and prints it; says whether a gate was missed.
 fn run(name: &str, options: &Options) -> bool {
     let Some(workload) = named(name) else {
-        return planted::run(options.rounds.unwrap_or(3));
+        return match name {
+            "counts" if options.write => counts::run(counts::Writes::Yes),
+            "counts" => counts::run(counts::Writes::No),
+            _ => planted::run(options.rounds.unwrap_or(3)),
+        };
     };
     let rounds = options.rounds.unwrap_or(workload.rounds);
     let plan = Plan { rounds, round_time: workload.round_time };
@@ -182,6 +204,9 @@ fn run(name: &str, options: &Options) -> bool {
         let cpus = std::thread::available_parallelism().map_or(0, usize::from);
         println!("\n{}; {rounds} rounds, {cpus} CPUs, load {load}\n", workload.title);
         print!("{}", table::markdown(&rows, workload.unit));
+        if name == "pair" {
+            print!("{}", pair::lengths());
+        }
     }
     rows.iter().any(|row| row.verdicts(&rows).iter().any(measure::Verdict::fails))
 }
