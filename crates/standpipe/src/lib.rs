@@ -93,14 +93,19 @@
 //!
 //! # Features
 //!
-//! `tokio` (default): files, sockets, processes, [`Ready::spawn`] and
-//! [`Monitor::shutdown`]. Without it the core needs no runtime.
+//! Each only adds, and all but `tokio` are off unless asked for.
 //!
-//! `sim`: pipelines in virtual time, to ask what would happen. It runs the
-//! gate, the meters and the diagnosis themselves.
+//! | feature | adds |
+//! | --- | --- |
+//! | `tokio` (default) | files, sockets, processes, [`Ready::spawn`], [`Monitor::shutdown`]; without it the core needs no runtime |
+//! | `futures-io` | [`adapt::io`] for the `AsyncRead` and `AsyncWrite` of `futures_io` |
+//! | `futures-sink` | [`adapt::sink`]: a tank as a `Sink`, any `Sink` as the end of a pipeline |
+//! | `http-body` | [`adapt::http`]: a tank as a body, a body as a source |
+//! | `sim` | [`sim`]: pipelines in virtual time, to ask what would happen |
 //!
 //! [`Ready::spawn`]: pipeline::Ready::spawn
 //! [`Monitor::shutdown`]: pipeline::Monitor::shutdown
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
