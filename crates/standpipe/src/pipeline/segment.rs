@@ -251,10 +251,11 @@ impl<T: Send + 'static> Head for TankHead<T> {
     async fn drive<O: Outlet<T>>(mut self, mut out: O, watch: Watch) {
         let mut batch = Batch::held();
         batch.belong(self.0.core());
+        // where all weigh the same nothing can be told of what weight costs
+        let weighs = !matches!(self.0.core().scale, Scale::One);
         open_behind(&mut out, &watch).await;
-        let mut worked: usize = 0;
-        // when the last batch was done with, until its credit is returned
-        let mut done_ns = None;
+        // `done_ns`: when the last batch was done with, until its credit is returned
+        let (mut worked, mut done_ns): (usize, _) = (0, None);
         loop {
             let mut told = !out.holds_back();
             let more = loop {
@@ -294,12 +295,14 @@ impl<T: Send + 'static> Head for TankHead<T> {
             }
             match more {
                 Ok(true) => {
-                    worked = worked.saturating_add(batch.len());
                     let taken = batch.tally();
+                    worked = worked.saturating_add(batch.len());
                     watch.meter.took(taken);
                     out.accept(&mut batch).await;
                     let now_ns = watch.now_ns();
-                    watch.meter.done_with(taken, now_ns);
+                    if weighs {
+                        watch.meter.done_with(taken, now_ns);
+                    }
                     if worked >= ITEMS_PER_TURN {
                         worked = 0;
                         batch.settle(Some(now_ns));
@@ -446,9 +449,11 @@ impl<T: Send + 'static> TankTail<T> {
         let core = &**writable.core();
         let before = self.staged.len();
         let now_ns = (before > 0 && self.ticket.is_none()).then(|| self.watch.now_ns());
-        if let Some(now_ns) = now_ns.filter(|_| self.watch.meter.is_source()) {
+        if let Some(now_ns) = now_ns.filter(|_| self.way == Way::Weigh)
+            && self.watch.meter.is_source()
+        {
             let mut made = Tally::default();
-            made.add_many(before, if self.way == Way::Weigh { self.staged_weight } else { before });
+            made.add_many(before, self.staged_weight);
             self.watch.meter.done_with(made, now_ns);
         }
         let polled = core.poll_publish(cx, &mut self.staged, &mut self.ticket, now_ns);
