@@ -53,6 +53,7 @@ impl CauseKind {
 
 /// Which stage of a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct StageId {
     /// Position in the pipeline, the source is 0.
     pub index: usize,

@@ -76,6 +76,7 @@
 //!   tank       where an item waits
 //!   ─────────  below: no runtime, no clock, no I/O
 //!   sim        what would happen (a feature)
+//!   export     how the numbers reach what watches already (a feature)
 //!   diagnose   what the numbers mean
 //!   critical   whose time the result waits for (private)
 //!   meter      what happened, how long (private)
@@ -101,6 +102,8 @@
 //! | `futures-io` | [`adapt::io`] for the `AsyncRead` and `AsyncWrite` of `futures_io` |
 //! | `futures-sink` | [`adapt::sink`]: a tank as a `Sink`, any `Sink` as the end of a pipeline |
 //! | `http-body` | [`adapt::http`]: a tank as a body, a body as a source |
+//! | `metrics` | [`export::record`]: a report into the `metrics` facade |
+//! | `serde` | `Serialize` for [`Report`] and all that is in it |
 //! | `sim` | [`sim`]: pipelines in virtual time, to ask what would happen |
 //!
 //! [`Ready::spawn`]: pipeline::Ready::spawn
@@ -118,6 +121,8 @@ pub mod stage;
 pub mod tank;
 #[cfg(all(feature = "sim", not(loom)))]
 pub mod sim;
+#[cfg(feature = "metrics")]
+pub mod export;
 pub mod diagnose;
 #[cfg_attr(loom, expect(dead_code, reason = "pipelines hand paths over, and loom sees none"))]
 mod critical;

@@ -15,8 +15,13 @@ use std::time::Duration;
 
 use crate::error::StageId;
 
+#[cfg(feature = "serde")]
+mod written;
+
 /// What a tank's numbers count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Unit {
     /// Payload bytes.
@@ -39,6 +44,7 @@ impl fmt::Display for Unit {
 
 /// A count of items and their weight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Tally {
     /// How many items.
     pub items: u64,
@@ -70,6 +76,7 @@ impl Tally {
 
 /// Items that a tank took and did not deliver, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Drops {
     /// Arrived at a shut tank and were dropped themselves (`DropNewest`).
@@ -92,6 +99,7 @@ impl Drops {
 
 /// Writes past the mark from one line of source.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct PastMark {
     /// `file:line` of the call that wrote.
@@ -102,6 +110,7 @@ pub struct PastMark {
 
 /// One tank at one moment.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct TankSnapshot {
     /// Its name, `a→b` if none was given in a pipeline.
@@ -150,6 +159,7 @@ pub struct TankSnapshot {
     pub past_mark: Vec<PastMark>,
     /// The integral of the level over time, in weight times ns: the mean of any
     /// stretch is its growth divided by the time; known in a pipeline only.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "written::area"))]
     pub level_area: Option<u128>,
     /// In 99 of 100 cases a writer that was let go on wrote again after at most
     /// this; known in a pipeline only.
@@ -172,6 +182,8 @@ impl TankSnapshot {
 
 /// What a stage is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum StageState {
     /// Its first poll is still to come.
@@ -188,6 +200,8 @@ pub enum StageState {
 
 /// What a busy stage does with the item it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum BusyAs {
     /// It is inside a poll: it computes, or blocks its thread.
@@ -202,6 +216,7 @@ pub enum BusyAs {
 ///
 /// `busy + paused + starved` is the time since its start, to the nanosecond.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct StageSnapshot {
     /// The first stage of the segment.
@@ -313,6 +328,8 @@ impl Costs {
 
 /// How sure a verdict is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Confidence {
     /// The evidence contradicts itself, or changes with time.
@@ -327,6 +344,7 @@ pub enum Confidence {
 
 /// The stage that limits the flow.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Slowest {
     /// Its position among the stages of the report.
@@ -346,6 +364,7 @@ pub struct Slowest {
 /// back. Their growth over a stretch of time, divided by it, is each stage's
 /// share of the critical path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Waypoint<'a> {
     /// When, in nanoseconds of the pipeline's clock.
@@ -446,6 +465,7 @@ impl fmt::Debug for CriticalPath {
 
 /// The stages on both sides of a tank, by position in the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Join {
     /// Writes it.
@@ -456,6 +476,8 @@ pub struct Join {
 
 /// What a stage does with a tank that is not one of its pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[expect(clippy::exhaustive_enums, reason = "a tank has two doors")]
 pub enum Side {
     /// Takes items from it.
@@ -467,6 +489,7 @@ pub enum Side {
 /// A tank of somebody's own that an end of a pipeline reads or writes, as the
 /// branches of a `tee`.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct OwnTank {
     /// Which end, by position among the stages of the report.
@@ -482,9 +505,11 @@ pub struct OwnTank {
 
 /// A whole pipeline: the numbers of one moment, or of its end.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Report {
     /// Time since the start.
+    #[cfg_attr(feature = "serde", serde(rename = "elapsed_ms", serialize_with = "written::ms"))]
     pub elapsed: Duration,
     /// One per segment, upstream first.
     pub stages: Vec<StageSnapshot>,
