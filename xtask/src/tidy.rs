@@ -1,7 +1,7 @@
 //! Does the tree still keep the laws of the house?
 //!
 //! Takes the rooms of each crate from the `mod` lines of its root file, scans every file into tokens and holds them against
-//! the nine laws that neither rustc nor clippy can see. It complains as `file:line: what; what instead`. Runs as
+//! the laws that neither rustc nor clippy can see. It complains as `file:line: what; what instead`. Runs as
 //! `cargo xtask tidy` and as a unit test, so that no change can land without it.
 //!
 //! # Knows / never knows
@@ -9,6 +9,7 @@
 //! has to. So it needs no compiler and takes no time.
 
 mod laws;
+mod pages;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,8 @@ impl fmt::Display for Fault {
 #[derive(Debug, Default)]
 struct Tree {
     texts: BTreeMap<String, String>,
+    /// Every file and directory, whether or not its text is here.
+    places: BTreeSet<String>,
 }
 
 /// Which laws a crate is under.
@@ -151,8 +154,12 @@ pub(crate) fn check_workspace() -> io::Result<Vec<Fault>> {
     for dir in ["crates/standpipe/src", "crates/standpipe-cli/src", "xtask/src"] {
         read_sources(root, dir, &mut tree)?;
     }
-    if let Ok(text) = std::fs::read_to_string(root.join(laws::METRICS)) {
-        tree.texts.insert(laws::METRICS.to_owned(), text);
+    read_places(root, "", &mut tree)?;
+    let page = |path: &&String| {
+        path.ends_with(".md") && (path.starts_with("docs/") || !path.contains('/'))
+    };
+    for path in tree.places.iter().filter(page) {
+        tree.texts.insert(path.clone(), std::fs::read_to_string(root.join(path))?);
     }
     Ok(check(&tree))
 }
@@ -170,6 +177,7 @@ fn check(tree: &Tree) -> Vec<Fault> {
             laws::check(&house, tree.texts.get(laws::METRICS).map(String::as_str), &mut faults);
         }
     }
+    pages::check(tree, &mut faults);
     faults.sort();
     faults.dedup();
     faults
@@ -185,6 +193,23 @@ fn read_sources(root: &Path, dir: &str, tree: &mut Tree) -> io::Result<()> {
             let text = std::fs::read_to_string(entry.path())?;
             tree.texts.insert(path, text);
         }
+    }
+    Ok(())
+}
+
+/// Takes note of everything below a directory but what is built or hidden.
+fn read_places(root: &Path, dir: &str, tree: &mut Tree) -> io::Result<()> {
+    for entry in std::fs::read_dir(root.join(dir))? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with('.') || name == "target" {
+            continue;
+        }
+        let path = if dir.is_empty() { name } else { format!("{dir}/{name}") };
+        if entry.file_type()?.is_dir() {
+            read_places(root, &path, tree)?;
+        }
+        tree.places.insert(path);
     }
     Ok(())
 }

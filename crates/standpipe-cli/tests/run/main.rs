@@ -17,6 +17,7 @@ mod forms;
 mod jobs;
 mod memory;
 mod observe;
+mod pages;
 mod paths;
 mod publish;
 mod shells;

@@ -1,0 +1,201 @@
+//! Does what the documents tell the reader to type do what they say?
+//!
+//! Every `sh` block of a page is run, one after the other in one shell, in a directory of its own and under `set -e`;
+//! what a block says has to be that of the `output` block behind it, if there is one. A `…` there stands for any text,
+//! and alone on a line for any lines. The far side of a recipe is here: `ssh` runs its command in `$HOME/far`, a port
+//! of a page is a free one of this machine, and `https://data.example` is a server of the test.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::rig::{BIN, Done, Scratch, run};
+
+/// Said by the shell after each block.
+const MARK: char = '\u{1e}';
+
+/// What a machine of the reader has and the test has not. `cargo` has built the command already.
+const PRELUDE: &str = r#"
+set -e
+exec 2>&1
+cargo() { case "$*" in "run --release -- "*) shift 3; standpipe "$@" ;; esac; }
+"#;
+
+/// An `ssh HOST COMMAND` whose host is a directory.
+const SSH: &str = "#!/bin/sh\nshift\ncd \"$HOME/far\" && exec sh -c \"$*\"\n";
+
+/// A fenced block of a page.
+struct Block {
+    /// Its first line within the page.
+    line: usize,
+    kind: String,
+    text: String,
+}
+
+fn page(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name);
+    fs::read_to_string(&path).expect(name)
+}
+
+fn blocks(page: &str) -> Vec<Block> {
+    let mut blocks: Vec<Block> = Vec::new();
+    let mut inside = false;
+    for (at, line) in page.lines().enumerate() {
+        match line.strip_prefix("```") {
+            Some(_) if inside => inside = false,
+            Some(kind) => {
+                inside = true;
+                let (line, text) = (at + 2, String::new());
+                blocks.push(Block { line, kind: kind.to_owned(), text });
+            }
+            None if inside => {
+                let block = blocks.last_mut().expect("one was opened");
+                block.text += line;
+                block.text.push('\n');
+            }
+            None => {}
+        }
+    }
+    blocks
+}
+
+/// Whether lines are those that were expected.
+fn alike(expected: &[&str], said: &[&str]) -> bool {
+    match expected {
+        [] => said.is_empty(),
+        ["…", rest @ ..] => (0..=said.len()).any(|skipped| alike(rest, &said[skipped..])),
+        [line, rest @ ..] => said
+            .split_first()
+            .is_some_and(|(first, others)| fits(line, first) && alike(rest, others)),
+    }
+}
+
+/// Whether a line is as expected, with any text in place of each `…`.
+fn fits(expected: &str, said: &str) -> bool {
+    let Some((head, tail)) = expected.split_once('…') else { return expected == said };
+    let Some(rest) = said.strip_prefix(head) else { return false };
+    let mut ends = rest.char_indices().map(|(at, _)| at).chain([rest.len()]);
+    ends.any(|at| fits(tail, &rest[at..]))
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    listener.local_addr().expect("it is bound").port()
+}
+
+/// Runs the page; `place` puts what is here in place of what is elsewhere.
+#[track_caller]
+fn follow(name: &str, place: impl Fn(String) -> String) {
+    let blocks = blocks(&page(name));
+    let mut script = PRELUDE.to_owned();
+    for block in blocks.iter().filter(|block| block.kind == "sh") {
+        script += &format!("{}printf '{MARK}\\n'\n", block.text);
+    }
+    assert!(script.contains(MARK), "{name} has no `sh` block");
+    for port in ["9000", "9001"] {
+        script = script.replace(port, &free_port().to_string());
+    }
+    let script = place(script);
+    let scratch = Scratch::new();
+    for dir in ["bin", "home", "home/far", "here"] {
+        fs::create_dir(scratch.path(dir)).expect("it is new");
+    }
+    symlink(BIN, scratch.path("bin/standpipe")).expect("it is new");
+    let ssh = scratch.file("bin/ssh", SSH.as_bytes());
+    fs::set_permissions(ssh, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let path = std::env::var("PATH").expect("there is one");
+    let mut command = Command::new("timeout");
+    command
+        .args(["--kill-after=5", "120", "sh", "-c", &script])
+        .current_dir(scratch.path("here"))
+        .env("PATH", format!("{}:{path}", scratch.arg("bin")))
+        .env("HOME", scratch.arg("home"))
+        .env("TMPDIR", scratch.arg("here"))
+        .env("LC_ALL", "C.UTF-8")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let done = run(command);
+    compare(name, &blocks, &done);
+}
+
+#[track_caller]
+fn compare(name: &str, blocks: &[Block], done: &Done) {
+    let text = done.text();
+    let end = format!("{MARK}\n");
+    let mut said = text.split(&end);
+    let mut last: Option<&Block> = None;
+    let mut output = "";
+    for block in blocks {
+        match block.kind.as_str() {
+            "sh" => {
+                output = said.next().unwrap_or_default();
+                last = Some(block);
+                let whole = text.matches(MARK).count();
+                let index = blocks.iter().filter(|b| b.kind == "sh" && b.line < block.line).count();
+                assert!(
+                    index < whole,
+                    "{name}:{}: the shell stopped here with {}:\n{output}{}",
+                    block.line,
+                    done.status,
+                    done.err
+                );
+            }
+            "output" => {
+                let of = last.map_or(0, |block| block.line);
+                let expected: Vec<&str> = block.text.lines().collect();
+                let said: Vec<&str> = output.lines().collect();
+                assert!(
+                    alike(&expected, &said),
+                    "{name}:{}: not what the block at {of} says:\n{output}",
+                    block.line
+                );
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(done.code(), 0, "{name}: {}", done.err);
+}
+
+#[test]
+fn output_is_compared_as_it_is_written() {
+    let check = |expected: &str, said: &str, result: bool| {
+        let (expected, said): (Vec<&str>, Vec<&str>) =
+            (expected.lines().collect(), said.lines().collect());
+        assert_eq!(alike(&expected, &said), result, "{expected:?} {said:?}");
+    };
+    check("a\nb\n", "a\nb\n", true);
+    check("a\n", "a\nb\n", false);
+    check("a\nb\n", "a\n", false);
+    check("a … c … e\n", "a b c d e\n", true);
+    check("a … c\n", "a b c d\n", false);
+    check("…\nz\n", "a\nb\nz\n", true);
+    check("a\n…\n", "a\n", true);
+    check("a\n…\nz\n", "a\nb\n", false);
+}
+
+#[test]
+fn every_block_of_a_page_is_of_a_kind_that_is_tested_or_shows_a_picture() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let entries = fs::read_dir(docs).expect("it is there");
+    let mut names: Vec<String> = entries
+        .map(|entry| format!("docs/{}", entry.expect("it is readable").file_name().display()))
+        .collect();
+    names.push("README.md".to_owned());
+    let doctests = page("crates/standpipe/src/lib.rs");
+    for name in names {
+        for block in blocks(&page(&name)) {
+            let (line, kind) = (block.line, block.kind.as_str());
+            let tested = ["sh", "output", "js", "json"].contains(&kind)
+                || (kind.starts_with("rust") && doctests.contains(&format!("../{name}\"")));
+            assert!(tested || kind == "text", "{name}:{line}: nobody tests `{kind}`");
+        }
+    }
+}
+
+#[test]
+fn what_the_readme_says_can_be_typed() {
+    follow("README.md", |script| script);
+}
