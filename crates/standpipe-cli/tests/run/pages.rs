@@ -5,13 +5,17 @@
 //! and alone on a line for any lines. The far side of a recipe is here: `ssh` runs its command in `$HOME/far`, a port
 //! of a page is a free one of this machine, and `https://data.example` is a server of the test.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::rig::{BIN, Done, Scratch, run};
+use serde_json::Value;
+
+use crate::record;
+use crate::rig::{BIN, Done, Scratch, feed, run};
 
 /// Said by the shell after each block.
 const MARK: char = '\u{1e}';
@@ -59,6 +63,16 @@ fn blocks(page: &str) -> Vec<Block> {
         }
     }
     blocks
+}
+
+/// The fields of an object of the schema, each by its path: `memory.used`, `stages[].id`.
+fn fields(of: &Value, above: &str, into: &mut Vec<String>) {
+    for (name, schema) in of["properties"].as_object().into_iter().flatten() {
+        let path = format!("{above}{name}");
+        fields(schema, &format!("{path}."), into);
+        fields(&schema["items"], &format!("{path}[]."), into);
+        into.push(path);
+    }
 }
 
 /// Whether lines are those that were expected.
@@ -198,4 +212,68 @@ fn every_block_of_a_page_is_of_a_kind_that_is_tested_or_shows_a_picture() {
 #[test]
 fn what_the_readme_says_can_be_typed() {
     follow("README.md", |script| script);
+}
+
+#[test]
+fn what_is_said_to_those_who_come_from_pv_and_mbuffer_can_be_typed() {
+    follow("docs/from-pv-and-mbuffer.md", |script| script);
+}
+
+#[test]
+fn what_node_is_said_to_do_it_does() {
+    let blocks = blocks(&page("docs/from-node-streams.md"));
+    let programs: Vec<&Block> = blocks.iter().filter(|block| block.kind == "js").collect();
+    assert!(!programs.is_empty(), "there are programs on that page");
+    for block in programs {
+        let mut node = Command::new("node");
+        node.args(["--input-type=module", "-"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let done = feed(node, block.text.clone().into_bytes());
+        assert_eq!(done.code(), 0, "docs/from-node-streams.md:{}: {}", block.line, done.err);
+    }
+}
+
+#[test]
+fn what_the_page_on_json_says_can_be_typed() {
+    follow("docs/json.md", |script| script);
+}
+
+#[test]
+fn the_page_on_json_names_every_event_and_field_of_the_schema_and_no_other() {
+    let mut expected: BTreeSet<(String, String)> = BTreeSet::new();
+    let mut want = |event: &str, of: &Value| {
+        let mut paths = Vec::new();
+        fields(of, "", &mut paths);
+        expected.extend(paths.into_iter().map(|path| (event.to_owned(), path)));
+    };
+    let schema: Value = serde_json::from_str(record::SCHEMA).expect("the schema is JSON");
+    want("Every line", &schema);
+    for part in schema["allOf"].as_array().expect("one for each event") {
+        let event = part["if"]["properties"]["event"]["const"].as_str().expect("a name");
+        want(&format!("`{event}`"), &part["then"]);
+    }
+    let events = schema["properties"]["event"]["enum"].as_array().expect("all events").len();
+    let page = page("docs/json.md");
+    let mut found = BTreeSet::new();
+    for section in page.split("\n## ").skip(1) {
+        let title = section.lines().next().unwrap_or_default();
+        let table = section.split("| field | is | meaning |").nth(1).unwrap_or_default();
+        for row in table.trim_start().lines().take_while(|line| line.starts_with('|')) {
+            let name = row.strip_prefix("| `").and_then(|rest| rest.split_once('`'));
+            found.extend(name.map(|(name, _)| (title.to_owned(), name.to_owned())));
+        }
+    }
+    let named: BTreeSet<&String> = found.iter().map(|(event, _)| event).collect();
+    assert_eq!(named.len(), events + 1, "a section for each event: {named:?}");
+    let missing: Vec<_> = expected.difference(&found).collect();
+    let unknown: Vec<_> = found.difference(&expected).collect();
+    assert!(missing.is_empty() && unknown.is_empty(), "missing {missing:?}, unknown {unknown:?}");
+}
+
+#[test]
+fn the_run_on_the_page_on_json_is_one() {
+    let shown = blocks(&page("docs/json.md")).into_iter().find(|block| block.kind == "json");
+    let events = record::valid(&shown.expect("there is an example").text);
+    let named = |at: usize| events[at]["event"].as_str().unwrap_or_default();
+    assert_eq!((named(0), named(events.len() - 1)), ("start", "end"));
+    assert!(events.iter().all(|event| event["run"] == events[0]["run"]));
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 /// The variable by which a test finds the events of the command it started; the command knows nothing of it.
 pub(crate) const VARIABLE: &str = "STANDPIPE_TEST_EVENTS";
 
-const SCHEMA: &str = include_str!("../../events.schema.json");
+pub(crate) const SCHEMA: &str = include_str!("../../events.schema.json");
 
 /// A file that does not exist yet.
 pub(crate) fn fresh() -> PathBuf {
