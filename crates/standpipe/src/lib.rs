@@ -156,6 +156,8 @@ mod documents {
     struct Design;
     #[doc = include_str!("../../../docs/node.md")]
     struct Node;
+    #[doc = include_str!("../../../docs/cookbook.md")]
+    struct Cookbook;
     #[doc = include_str!("../../../docs/from-tokio-mpsc.md")]
     struct FromTokioMpsc;
     #[doc = include_str!("../../../docs/from-node-streams.md")]

@@ -232,6 +232,22 @@ fn what_node_is_said_to_do_it_does() {
     }
 }
 
+#[cfg(feature = "http")]
+#[test]
+fn the_recipes_can_be_typed() {
+    use crate::http::{ETAG, begun, part};
+    use crate::server::Server;
+    let bytes = crate::rig::noise(3_000_000);
+    let (first, second) = (1_000_000, 2_000_000);
+    let server = Server::start(vec![
+        begun(bytes.clone(), first, ETAG),
+        part(bytes.clone(), second),
+        part(bytes.clone(), bytes.len()),
+    ]);
+    follow("docs/cookbook.md", |script| script.replace("https://data.example", &server.uri("")));
+    assert_eq!(server.heads().len(), 3, "it was cut twice");
+}
+
 #[test]
 fn what_the_page_on_json_says_can_be_typed() {
     follow("docs/json.md", |script| script);
