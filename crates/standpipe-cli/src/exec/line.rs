@@ -416,7 +416,10 @@ impl Line {
 
     /// Takes the result of a pump if it has ended.
     fn collect(&mut self, tank: usize) {
-        if self.tanks[tank].thread.as_ref().is_some_and(JoinHandle::is_finished) {
+        let pump = &self.tanks[tank];
+        // One that has counted its last byte is about to end; it has rung for the last time, so it is waited for.
+        let is_ending = || pump.gauge.read().ended_ns.is_some();
+        if pump.thread.as_ref().is_some_and(|thread| thread.is_finished() || is_ending()) {
             self.conclude(tank);
         }
     }

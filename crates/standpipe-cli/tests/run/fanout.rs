@@ -284,6 +284,19 @@ fn a_drain_leaves_what_came_until_then_in_each_file() {
     );
 }
 
+#[test]
+fn an_abort_reaches_all_branches_also_one_that_sleeps() {
+    let scratch = Scratch::new();
+    let args = ["--to", &scratch.arg("a"), "--to", "-", "--to", "null:", "--", "yes"];
+    let mut live = Live::start(standpipe(&args));
+    live.read(1);
+    live.signal(Signal::INT);
+    let done = live.end();
+    assert_eq!(done.signal(), 2, "{}", done.err);
+    assert!(done.err.contains("a` was not written"), "{}", done.err);
+    assert_eq!(scratch.names(), [""; 0]);
+}
+
 /// What a run does that is killed as it enters a call for the so-many-th time; both files.
 fn killed(call: &str, when: u32, old: bool) -> (Option<i32>, [Option<Vec<u8>>; 2]) {
     let scratch = Scratch::new();
@@ -439,6 +452,18 @@ fn an_upload_and_a_file_are_kept_together_or_not_at_all() {
             }
         }
     }
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn a_download_that_is_cut_is_kept_by_no_branch() {
+    use crate::server::{Server, says};
+    let scratch = Scratch::new();
+    let server = Server::start(vec![says("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhalf")]);
+    let args = ["--to", &scratch.arg("a"), "--to", &scratch.arg("b"), "--from", &server.uri("/x")];
+    let done = run(standpipe(&args));
+    done.failed(125, &["cannot read `http://", "a` was not written", "b` was not written"]);
+    assert_eq!((scratch.names(), &done.end()["failed"]["stage"]), (Vec::new(), &"1".into()));
 }
 
 #[test]
