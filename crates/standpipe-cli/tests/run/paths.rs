@@ -302,11 +302,10 @@ fn a_file_that_shrinks_while_a_part_of_it_is_read_is_no_complete_copy() {
     fs::write(&file, noise(40 << 20)).expect("it is ours");
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let uri = format!("tcp://{}", listener.local_addr().expect("it is bound"));
-    let short = file.clone();
     let peer = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().expect("the command connects");
         stream.read_exact(&mut [0; 1000]).expect("it begins");
-        fs::write(short, "").expect("it is ours");
+        fs::write(file, "").expect("it is ours");
         stream.read_to_end(&mut Vec::new()).map_err(|error| error.kind())
     });
     let done = run(standpipe(&["--from", &from, "--to", &to, "--to", &uri]));
