@@ -170,6 +170,7 @@ impl Error for Cause {
 }
 
 /// Why an item was not taken. The item always comes back.
+#[doc(alias("SendError", "TrySendError"))]
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum WriteError<T> {

@@ -26,6 +26,7 @@
 use std::fmt;
 
 /// The answer to a write: may the next one follow at once?
+#[doc(alias("writableNeedDrain"))]
 #[must_use = "a `Wait` that is dropped on the floor is how memory grows"]
 #[expect(clippy::exhaustive_enums, reason = "there is no third answer")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,7 @@ pub enum Turn {
 }
 
 /// A pair of water marks, in the tank's unit.
+#[doc(alias("highWaterMark", "lowWaterMark", "watermark"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Marks {
     high: usize,

@@ -92,6 +92,26 @@
 //! that are there. To change it begin with [`gate`], the rule of pressure that
 //! everything else calls.
 //!
+//! # Where the words went
+//!
+//! Searching these pages for a word of the left three columns finds the right
+//! one.
+//!
+//! | tokio | Node | Reactive Streams | here |
+//! | --- | --- | --- | --- |
+//! | `mpsc::channel` | the buffer of a stream | | [`Tank`] |
+//! | `Sender` | `Writable` | `Subscriber` | [`Writable`] |
+//! | `Receiver` | `Readable` | `Publisher` | [`Readable`] |
+//! | `try_send` | `write`, `push` | `onNext` | [`Writable::write`] |
+//! | `TrySendError` | `false` | | [`Flow::Wait`], then [`WriteError`] |
+//! | `reserve` | `'drain'` | `request(n)` | [`Writable::drained`], [`Writable::reserve`] |
+//! | capacity | `highWaterMark` | | [`Marks`], high and low |
+//! | dropping the `Sender` | `end` | `onComplete` | [`Writable::end`] |
+//! | | `destroy(error)` | `onError` | [`Writable::fail`] |
+//! | dropping the `Receiver` | `destroy` | `cancel` | [`Readable::stop`] |
+//! | `recv_many` | `writev`, `cork` | | [`Readable::next_batch`], [`Writable::cork`] |
+//! | | `pipeline`, `pipe` | `Processor` | [`Pipeline`], [`Readable::pipe`] |
+//!
 //! # Features
 //!
 //! Each only adds, and all but `tokio` are off unless asked for.

@@ -8,6 +8,7 @@
 //! So a new strategy that needs no new action is a variant and a line here.
 
 /// What a tank does with an item that arrives while it is shut.
+#[doc(alias("BufferOverflow", "OverflowStrategy"))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overflow {

@@ -70,6 +70,7 @@ pub mod parts {
 }
 
 /// A pipeline being built: its last segment is still open.
+#[doc(alias("pipe", "Processor", "chain"))]
 #[must_use = "a pipeline does nothing until it has a sink and is run"]
 pub struct Pipeline<H, L> {
     head: H,

@@ -316,6 +316,7 @@ impl Costs {
     }
 
     /// Both together.
+    #[cfg(feature = "sim")]
     #[must_use]
     pub(crate) fn plus(self, other: Self) -> Self {
         let mut sums = self.sums();

@@ -98,6 +98,7 @@ pub enum More {
 
 /// Where a stage puts its items. Never fails: when the pipeline is over it
 /// does not return, and the stage is dropped there.
+#[doc(alias("push", "Controller"))]
 pub trait Emit<T>: Send {
     /// Hands an item on and waits until there is room for the next one. The
     /// item is visible downstream before this returns.
@@ -207,6 +208,7 @@ pub trait Emit<T>: Send {
 /// }
 /// # let _ = CountTo(3);
 /// ```
+#[doc(alias("Readable", "Publisher", "producer"))]
 pub trait Source: Send + 'static {
     /// What it brings.
     type Item: Send + 'static;
@@ -359,6 +361,7 @@ pub trait Transform: Send + 'static {
     ///
     /// # Errors
     /// Ends the pipeline with this stage as the cause.
+    #[doc(alias("flush"))]
     fn finish(
         &mut self,
         out: &mut impl Emit<Self::Out>,
@@ -485,6 +488,7 @@ pub trait Transform: Send + 'static {
 /// # Ok::<(), standpipe::PipelineError>(())
 /// # }).unwrap();
 /// ```
+#[doc(alias("Writable", "Subscriber", "consumer"))]
 pub trait Sink: Send + 'static {
     /// What it takes.
     type In: Send + 'static;

@@ -159,6 +159,7 @@ impl<T, F: Fn(&T) -> usize + Send + Sync + 'static> Measure<T> for By<F> {
 /// assert_eq!(writable.level(), 0);
 /// # Ok::<(), standpipe::WriteError<Vec<u8>>>(())
 /// ```
+#[doc(alias("channel", "mpsc", "bounded", "queue", "Buffer", "sync_channel"))]
 #[doc(alias = "PassThrough")]
 #[derive(Clone, Debug)]
 #[must_use = "a tank is built by `build` or by a pipeline"]
@@ -173,6 +174,7 @@ pub struct Tank<M = ByItems> {
 
 impl Tank<ByBytes> {
     /// A tank that shuts at `high` bytes of payload.
+    #[doc(alias("highWaterMark"))]
     pub const fn bytes(high: usize) -> Self {
         Self {
             measure: ByBytes(()),
@@ -193,6 +195,7 @@ impl Default for Tank<ByBytes> {
 
 impl Tank<ByItems> {
     /// A tank that shuts at `high` items.
+    #[doc(alias("objectMode"))]
     pub const fn items(high: usize) -> Self {
         Self {
             measure: ByItems(()),
@@ -246,6 +249,12 @@ impl<M> Tank<M> {
     }
 
     /// Says what becomes of an item at the shut tank.
+    #[doc(alias(
+        "onBackpressureDrop",
+        "onBackpressureLatest",
+        "onBackpressureBuffer",
+        "BoundedChannelFullMode"
+    ))]
     pub const fn overflow(mut self, overflow: Overflow) -> Self {
         self.overflow = overflow;
         self
@@ -337,6 +346,7 @@ fn refuse(error: crate::gate::MarksError) -> ! {
 }
 
 /// Watches a tank without its item type and without keeping its data going.
+#[doc(alias("metrics", "watch"))]
 #[derive(Clone)]
 pub struct Gauge {
     tank: StdArc<dyn queue::AnyTank>,

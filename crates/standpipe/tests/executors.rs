@@ -1,12 +1,15 @@
-//! The same program on four executors: nothing in the tank belongs to one of them.
+//! The same program on five executors: nothing in the tank belongs to one of them, nor in a pipeline.
 
 use std::future::Future;
 
+use async_executor::Executor;
 use futures::executor::{LocalPool, ThreadPool, block_on};
 use futures::future::BoxFuture;
 use futures::task::{LocalSpawnExt as _, SpawnExt as _};
 use futures::{FutureExt as _, StreamExt};
-use standpipe::{Batch, Readable, Tank, Writable};
+use standpipe::pipeline::Ready;
+use standpipe::stage::{collect, iter};
+use standpipe::{Batch, Pipeline, Readable, Tank, Writable};
 
 const ITEMS: u64 = 2_000;
 const WRITERS: u64 = 3;
@@ -127,4 +130,75 @@ fn it_runs_in_one_task_without_an_executor() {
     let (tasks, consumer) = program();
     let tasks = futures::future::join_all(tasks).map(drop);
     check(&block_on(async { futures::join!(consumer, tasks).0 }));
+}
+
+#[test]
+fn it_runs_on_one_thread_of_smol() {
+    let executor = Executor::new();
+    let (tasks, consumer) = program();
+    tasks.into_iter().for_each(|task| executor.spawn(task).detach());
+    check(&block_on(executor.run(consumer)));
+}
+
+#[test]
+fn it_runs_on_many_threads_of_smol() {
+    on_smol_threads(|executor| {
+        let (tasks, consumer) = program();
+        tasks.into_iter().for_each(|task| executor.spawn(task).detach());
+        check(&block_on(executor.spawn(consumer)));
+    });
+}
+
+/// Calls `main` while three threads run what it spawns.
+fn on_smol_threads(main: impl FnOnce(&Executor<'static>)) {
+    let executor = Executor::new();
+    let (stop, stopped) = futures::channel::oneshot::channel::<()>();
+    let stopped = stopped.shared();
+    std::thread::scope(|threads| {
+        for _ in 0..3 {
+            let (executor, stopped) = (&executor, stopped.clone());
+            threads.spawn(move || block_on(executor.run(stopped)).ok());
+        }
+        main(&executor);
+        drop(stop);
+    });
+}
+
+/// A pipeline of three segments that wait for each other all the time.
+fn pipeline() -> Ready<Vec<u64>> {
+    Pipeline::from("numbers", iter(0..ITEMS))
+        .tank(Tank::items(5))
+        .map("double", |n| n * 2)
+        .tank(Tank::items(3).low(1))
+        .to("all", collect(usize::try_from(ITEMS).expect("it is small")))
+}
+
+#[track_caller]
+fn check_doubled(all: &[u64]) {
+    assert!(all.iter().copied().eq((0..ITEMS).map(|n| n * 2)));
+}
+
+#[test]
+fn a_pipeline_runs_in_one_task_of_smol() {
+    let executor = Executor::new();
+    let running = executor.spawn(pipeline().run());
+    check_doubled(&block_on(executor.run(running)).expect("it ends well").done);
+}
+
+#[test]
+fn a_pipeline_has_a_task_a_segment_on_many_threads_of_smol() {
+    on_smol_threads(|executor| {
+        let running = pipeline().spawn_with(|segment| executor.spawn(segment).detach());
+        check_doubled(&block_on(running).expect("it ends well").done);
+    });
+}
+
+#[test]
+fn a_pipeline_is_cancelled_when_an_executor_of_smol_is_dropped() {
+    let executor = Executor::new();
+    let running = pipeline().spawn_with(|segment| executor.spawn(segment).detach());
+    assert!(executor.try_tick(), "one segment has begun");
+    drop(executor);
+    let error = block_on(running).expect_err("nobody is left to poll it");
+    assert_eq!(error.kind(), standpipe::CauseKind::Cancelled);
 }

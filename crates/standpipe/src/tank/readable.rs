@@ -20,6 +20,7 @@ use crate::tank::writable::{Finished, Writable};
 /// Dropping it stops the writers: they get
 /// [`Stopped`](CauseKind::Stopped) at their next call, and what is queued is
 /// lost and counted. Also a [`Stream`].
+#[doc(alias("Receiver", "Publisher", "Reader"))]
 pub struct Readable<T> {
     core: Shared<T>,
     batch: Batch<T>,
@@ -40,6 +41,7 @@ impl<T> Readable<T> {
     /// # Errors
     /// The cause, once, after everything that was queued, if the data ended
     /// early; `None` follows.
+    #[doc(alias("recv", "request", "poll_recv"))]
     #[expect(clippy::should_implement_trait, reason = "the async sister of `Iterator::next`")]
     pub fn next(&mut self) -> Next<'_, T> {
         Next { readable: self }
@@ -58,6 +60,7 @@ impl<T> Readable<T> {
     ///
     /// # Panics
     /// If `into` holds items of another tank, or of none.
+    #[doc(alias("recv_many"))]
     pub async fn next_batch(&mut self, into: &mut Batch<T>) -> Result<bool, Cause> {
         into.belong(&self.core);
         if !into.is_empty() {
@@ -148,6 +151,7 @@ impl<T> Readable<T> {
     ///
     /// `None` says only that nothing is there now: the end, or the cause of an
     /// early one, is told by [`next`](Self::next) alone.
+    #[doc(alias("try_recv", "read"))]
     pub fn try_next(&mut self) -> Option<T> {
         if self.core.is_held() {
             return None;
@@ -233,6 +237,7 @@ impl<T> Readable<T> {
     /// # Errors
     /// The cause that ended either side early; it has been passed on to the
     /// other side: downstream as a failure, upstream as the reason to stop.
+    #[doc(alias("forward"))]
     pub async fn pipe(mut self, to: Writable<T>) -> Result<u64, Cause> {
         let mut moved: u64 = 0;
         loop {
@@ -337,6 +342,7 @@ impl<T> Readable<T> {
     }
 
     /// Wants no more, and says why: the writers get this cause.
+    #[doc(alias("cancel", "destroy"))]
     pub fn stop(mut self, why: Cause) {
         self.leave(why);
     }
@@ -348,12 +354,14 @@ impl<T> Readable<T> {
     }
 
     /// Weight in the tank, exact from this side.
+    #[doc(alias("readableLength"))]
     #[must_use]
     pub fn level(&self) -> usize {
         self.core.gate().level().saturating_sub(self.batch.left().weight)
     }
 
     /// The level at which the tank shuts.
+    #[doc(alias("highWaterMark", "readableHighWaterMark"))]
     #[must_use]
     pub fn high_water_mark(&self) -> usize {
         self.core.gate().marks().high()
@@ -362,6 +370,7 @@ impl<T> Readable<T> {
     /// Whether every writer has ended cleanly: what is left is all there will
     /// be. For parsers that read ahead with [`try_next`](Self::try_next), whose
     /// `None` does not tell the end from a pause.
+    #[doc(alias("readableEnded"))]
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.core.has_ended()

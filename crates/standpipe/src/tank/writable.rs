@@ -22,6 +22,7 @@ use crate::tank::queue::Shared;
 /// without, the reader gets [`Abandoned`](crate::error::CauseKind::Abandoned)
 /// after what is queued, never a clean end: an upload cut short by a bug must
 /// not look complete.
+#[doc(alias("Sender", "Subscriber", "Writer", "sink"))]
 pub struct Writable<T> {
     core: Shared<T>,
     ended: bool,
@@ -59,6 +60,7 @@ impl<T> Writable<T> {
     /// assert_eq!(refused.into_inner(), "c");
     /// # Ok::<(), standpipe::WriteError<&str>>(())
     /// ```
+    #[doc(alias("try_send", "onNext", "push", "offer"))]
     #[track_caller]
     #[inline]
     pub fn write(&self, item: T) -> Result<Flow, WriteError<T>> {
@@ -77,6 +79,7 @@ impl<T> Writable<T> {
     ///
     /// # Errors
     /// The cause, if the tank takes nothing any more.
+    #[doc(alias("drain", "ready", "poll_ready"))]
     pub fn drained(&self) -> Drained<'_, T> {
         Drained { core: &self.core, ticket: None }
     }
@@ -110,6 +113,7 @@ impl<T> Writable<T> {
     ///
     /// # Errors
     /// The cause, if the tank takes nothing any more.
+    #[doc(alias("permit", "request"))]
     pub async fn reserve(&self, weight: usize) -> Result<Permit<'_, T>, Cause> {
         loop {
             self.drained().await?;
@@ -172,6 +176,7 @@ impl<T> Writable<T> {
     /// assert_eq!(readable.try_next(), Some("head"));
     /// # Ok::<(), standpipe::WriteError<&str>>(())
     /// ```
+    #[doc(alias("uncork"))]
     pub fn cork(&self) -> Corked<T> {
         Corked::new(&self.core)
     }
@@ -184,6 +189,7 @@ impl<T> Writable<T> {
     ///
     /// # Cancel safety
     /// Cancel safe: the end has been said, only the answer is lost.
+    #[doc(alias("close", "complete", "onComplete", "final"))]
     pub fn end(mut self) -> Finished<T> {
         self.ended = true;
         Finished::new(self.core.clone()) // `self` drops, and leaves with the count
@@ -206,6 +212,7 @@ impl<T> Writable<T> {
 
     /// Fails the tank for everybody: the reader gets what is queued and then
     /// this error, other writers get it at their next call.
+    #[doc(alias("onError", "destroy", "abort"))]
     pub fn fail(self, error: impl Into<BoxError>) {
         self.fail_with(Cause::failed(error));
     }
@@ -220,6 +227,7 @@ impl<T> Writable<T> {
     ///
     /// May over-read by credit that a reader has not returned yet: at most
     /// what lies between two drains.
+    #[doc(alias("writableLength", "bufferSize"))]
     #[must_use]
     pub fn level(&self) -> usize {
         self.core.gate().level()
@@ -233,12 +241,14 @@ impl<T> Writable<T> {
     }
 
     /// The level at which the tank shuts.
+    #[doc(alias("highWaterMark", "capacity", "max_capacity"))]
     #[must_use]
     pub fn high_water_mark(&self) -> usize {
         self.core.gate().marks().high()
     }
 
     /// Whether a write would have to wait.
+    #[doc(alias("writableNeedDrain", "is_full"))]
     #[must_use]
     pub fn is_shut(&self) -> bool {
         self.core.gate().is_shut()
