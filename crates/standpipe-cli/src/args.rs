@@ -29,6 +29,8 @@ mod word;
 
 use answer::{Answer, answer_to};
 use commands::Task;
+#[cfg(test)]
+pub(crate) use doctor::FINDINGS;
 pub(crate) use doctor::{Doctor, Target};
 pub(crate) use environment::Environment;
 use flag::{Flag, Id};

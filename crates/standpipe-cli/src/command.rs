@@ -16,6 +16,7 @@ mod peer;
 mod patience;
 mod report;
 mod screen;
+mod door;
 mod record;
 mod outbox;
 mod signals;

@@ -316,7 +316,7 @@ impl Costs {
     }
 
     /// Both together.
-    #[cfg(feature = "sim")]
+    #[cfg(all(feature = "sim", not(loom)))]
     #[must_use]
     pub(crate) fn plus(self, other: Self) -> Self {
         let mut sums = self.sums();

@@ -77,8 +77,12 @@ of a run and beat the file.
         details: "\
 Watches a pipeline for 10 s, or as long as --for says, and names its slow stage.
 PID is any of its stages, or the shell that runs it; NAME is a program's. With
--c the pipeline is started, by sh, and watched until it ends. RECORD.jsonl is
+-c the pipeline is started, by sh, and watched until it ends; what it writes to
+stdout goes to stderr, for stdout is for what the doctor says. RECORD.jsonl is
 what a run has written with --json=RECORD.jsonl: its times are exact.
+
+A run of standpipe of yours tells its own, exact numbers if both have the same
+XDG_RUNTIME_DIR: it listens there, in standpipe/PID.sock, for you and root only.
 
 It needs no preparation and no privilege, and changes nothing: /proc says what
 each process waits for and how full the pipes are. Other users' processes are

@@ -160,6 +160,18 @@ mod tests {
     }
 
     #[test]
+    fn each_finding_is_in_the_help_and_the_completions_and_no_other_is() {
+        let help = crate::args::commands::by_name("doctor").expect("a command").details;
+        let (_, listed) = help.split_once("Findings:\n").expect("they are listed");
+        let names = listed.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+        assert_eq!(names.collect::<Vec<_>>(), FINDINGS);
+        for shell in ["bash", "zsh", "fish"] {
+            let script = crate::args::completions::script(shell).expect("a shell");
+            assert!(script.contains(&FINDINGS.join(" ")), "{shell}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_meant_is_refused_with_the_cure() {
         for (words, what, hint) in [
             (&[][..], "needs to know whom", "standpipe doctor PID"),

@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::args::{Environment, Typed, UsageError, ViewChoice};
+use crate::command::door;
 use crate::command::record::Record;
 use crate::command::run::run;
 use crate::command::screen::{Failure, Screen};
@@ -39,7 +40,8 @@ pub(crate) fn begin(typed: Typed, environment: &Environment) -> Exit {
     if let Some(Err(error)) = clash {
         return refuse(&screen_with(None), error);
     }
-    let record = match events.as_ref().map(Record::open).transpose() {
+    let is_wanted = events.is_some() || door::is_possible();
+    let record = match is_wanted.then(|| Record::open(events.as_ref())).transpose() {
         Ok(record) => record.map(Arc::new),
         Err(error) => return screen_with(None).refuse(None, error),
     };
@@ -91,7 +93,7 @@ mod tests {
     #[test]
     fn a_panic_has_its_end_too() {
         let file = std::env::temp_dir().join(format!("standpipe-panic-{}", std::process::id()));
-        let record = Record::open(&EventsTo::File(file.clone())).expect("it is writable");
+        let record = Record::open(Some(&EventsTo::File(file.clone()))).expect("it is writable");
         let record = Arc::new(record);
         let display = Display { events_on_stderr: true, ..Display::default() };
         let screen = Screen::new(&display, None, Some(Arc::clone(&record)));

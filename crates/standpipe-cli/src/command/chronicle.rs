@@ -86,14 +86,14 @@ impl<'plan> Chronicle<'plan> {
             path: reading.path.name(),
             full: Some(plan.tanks[index].full).filter(|full| *full != Full::Wait).map(Full::name),
         };
-        record.keep(&Event::Start(Start {
+        record.begin(Start {
             name: plan.name.as_deref().map(Into::into),
             pid: std::process::id(),
             memory_limit: plan.memory_bytes,
             total_bytes,
             stages: stages.collect(),
             tanks: readings.iter().enumerate().map(tank).collect(),
-        }));
+        });
         Self {
             plan,
             record,
@@ -122,7 +122,7 @@ impl<'plan> Chronicle<'plan> {
         self.turns(&readings);
         self.changed_paths(&readings);
         self.ends(line, at, false);
-        if at.saturating_duration_since(self.last) >= EVERY {
+        if at.saturating_duration_since(self.last) >= EVERY || self.record.is_asked() {
             self.sample(line, past, at, ran);
         }
     }

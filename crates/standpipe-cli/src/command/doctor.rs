@@ -15,6 +15,7 @@ use crate::view::{self, Finding, Report, Severity, View};
 use crate::watch::{self, Chain, Doing, Pid, Sampler, Seen, Unseen};
 
 mod judge;
+mod live;
 mod record;
 
 /// How often it looks.
@@ -22,14 +23,11 @@ const EVERY: Duration = Duration::from_millis(10);
 
 /// Watches, and tells what it found.
 pub(crate) fn doctor(asked: &Doctor) -> Exit {
-    let nothing_yet = |seen: Seen| (seen, Vec::new());
     let seen = match &asked.target {
-        Target::Pid(pid) => look_at(*pid, asked.watch).map(nothing_yet),
-        Target::Name(name) => {
-            by_name(name).and_then(|pid| look_at(pid, asked.watch)).map(nothing_yet)
-        }
+        Target::Pid(pid) => look_at(*pid, asked.watch),
+        Target::Name(name) => by_name(name).and_then(|pid| look_at(pid, asked.watch)),
         Target::Shell(text) => {
-            start(text).and_then(|shell| shell.watch(asked.watch)).map(nothing_yet)
+            start(text).and_then(|shell| shell.watch(asked.watch)).map(|seen| (seen, Vec::new()))
         }
         Target::File(path) => look_back(path),
     };
@@ -87,9 +85,13 @@ fn look_back(path: &OsStr) -> Result<(Seen, Vec<Finding>), Report> {
     Ok(record.seen())
 }
 
-fn look_at(pid: Pid, time: Duration) -> Result<Seen, Report> {
+/// Asks a run of ours; what is none, or does not answer, is looked at from outside.
+fn look_at(pid: Pid, time: Duration) -> Result<(Seen, Vec<Finding>), Report> {
+    if let Some(told) = live::run_of(pid).and_then(|run| live::listen(run, time)) {
+        return Ok(told);
+    }
     let chain = find(pid)?;
-    Ok(watch_chain(chain, time, || false))
+    Ok((watch_chain(chain, time, || false), Vec::new()))
 }
 
 fn find(pid: Pid) -> Result<Chain, Report> {

@@ -129,6 +129,11 @@ impl Outbox {
         self.shared.came.notify_one();
     }
 
+    /// Whether nothing is written any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.shared.lock().closed
+    }
+
     /// Rings when the last line is out, or never will be.
     pub(super) fn done(&self) -> &Bell {
         &self.done

@@ -27,10 +27,13 @@ use crate::exec::stdio::{Stream, was_closed};
 use crate::exec::stop::wait;
 use crate::exec::wall_clock;
 use crate::exit::Exit;
-use crate::view::event::{End, Event, Failed, Output, Sample, Share, Warning};
+use crate::view::event::{End, Event, Failed, Output, Sample, Share, Start, Warning};
 
 /// A reader that takes at once is worth this much, even to those who asked twice.
 const HURRIED: Duration = Duration::from_millis(20);
+
+/// So many may look at a run at once.
+const SEATS: usize = 4;
 
 /// What has become of a run so far.
 #[derive(Clone, Debug, Default)]
@@ -50,7 +53,11 @@ pub(super) struct Figures {
 /// The events of one run.
 #[derive(Debug)]
 pub(crate) struct Record {
-    outbox: Outbox,
+    /// Where it was asked to go.
+    outbox: Option<Outbox>,
+    guests: Mutex<Guests>,
+    /// A guest has come since the last sample.
+    is_asked: AtomicBool,
     run: String,
     known: Mutex<Known>,
     /// Held while the line is started, so that nothing a command says comes before that is told.
@@ -59,7 +66,15 @@ pub(crate) struct Record {
     hurried: AtomicBool,
 }
 
+/// Those who look at the run from outside.
 #[derive(Debug, Default)]
+struct Guests {
+    /// What whoever comes is told first.
+    start: Option<String>,
+    seats: Vec<Outbox>,
+}
+
+#[derive(Clone, Debug, Default)]
 struct Known {
     failed: Option<Failed>,
     figures: Figures,
@@ -71,17 +86,20 @@ struct Known {
 }
 
 impl Record {
-    /// Opens the destination.
+    /// Opens the destination; without one it is for guests alone.
     ///
     /// # Errors
     /// Why it cannot be written.
-    pub(crate) fn open(to: &EventsTo) -> Result<Self, EndError> {
-        let fd = destination(to)?;
-        let outbox = Outbox::open(fd).map_err(|error| {
-            EndError::new(format!("cannot write events: {}", end::reason(&error)))
-        })?;
+    pub(crate) fn open(to: Option<&EventsTo>) -> Result<Self, EndError> {
+        let outbox = to.map(|to| {
+            Outbox::open(destination(to)?).map_err(|error| {
+                EndError::new(format!("cannot write events: {}", end::reason(&error)))
+            })
+        });
         Ok(Self {
-            outbox,
+            outbox: outbox.transpose()?,
+            guests: Mutex::default(),
+            is_asked: AtomicBool::new(false),
             run: name(),
             known: Mutex::default(),
             beginning: Mutex::default(),
@@ -98,27 +116,86 @@ impl Record {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes note of something that must not be missed.
+    fn guests(&self) -> MutexGuard<'_, Guests> {
+        self.guests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it goes where it was asked to, beside guests.
+    pub(super) fn is_kept(&self) -> bool {
+        self.outbox.is_some()
+    }
+
+    fn is_heard(&self) -> bool {
+        self.is_kept() || !self.guests().seats.is_empty()
+    }
+
+    /// Lets somebody hear what is told from now on; false if all seats are taken, or the run has not begun.
+    pub(super) fn admit(&self, guest: OwnedFd) -> bool {
+        let mut guests = self.guests();
+        guests.seats.retain(|seat| !seat.is_closed());
+        let Some(start) = guests.start.clone().filter(|_| guests.seats.len() < SEATS) else {
+            return false;
+        };
+        let Ok(seat) = Outbox::open(guest) else { return false };
+        seat.keep(start);
+        guests.seats.push(seat);
+        self.is_asked.store(true, Ordering::Relaxed);
+        true
+    }
+
+    /// Whether a guest waits to hear how things are.
+    pub(super) fn is_asked(&self) -> bool {
+        self.is_asked.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of the start, for whoever comes later too.
+    pub(super) fn begin(&self, start: Start) {
+        let line = Event::Start(start).render(&self.run, wall_clock());
+        self.guests().start = Some(line.clone());
+        if let Some(outbox) = &self.outbox {
+            outbox.keep(line);
+        }
+    }
+
+    /// Takes note of something that must not be missed. A guest that does not read may miss it.
     pub(super) fn keep(&self, event: &Event) {
-        self.outbox.keep(event.render(&self.run, wall_clock()));
+        if self.is_heard() {
+            let line = event.render(&self.run, wall_clock());
+            self.guests().seats.iter().for_each(|seat| seat.offer(line.clone()));
+            if let Some(outbox) = &self.outbox {
+                outbox.keep(line);
+            }
+        }
     }
 
     /// Takes note of something that can be missed.
     pub(super) fn offer(&self, event: &Event) {
-        self.outbox.offer(event.render(&self.run, wall_clock()));
+        if self.is_heard() {
+            let line = event.render(&self.run, wall_clock());
+            let guests = self.guests();
+            guests.seats.iter().chain(&self.outbox).for_each(|to| to.offer(line.clone()));
+        }
     }
 
     /// Takes note of how things are, instead of how they were if nobody has read that yet.
     pub(super) fn sample(&self, mut sample: Sample) {
-        self.outbox.sample(|lost| {
-            sample.dropped_samples = lost.samples;
-            sample.dropped_events = lost.lines;
-            Event::Sample(sample).render(&self.run, wall_clock())
-        });
+        self.is_asked.store(false, Ordering::Relaxed);
+        let mut guests = self.guests();
+        guests.seats.retain(|seat| !seat.is_closed());
+        for to in guests.seats.iter().chain(&self.outbox) {
+            to.sample(|lost| {
+                sample.dropped_samples = lost.samples;
+                sample.dropped_events = lost.lines;
+                Event::Sample(sample.clone()).render(&self.run, wall_clock())
+            });
+        }
     }
 
     /// Takes note of a line that a command wrote to its stderr.
     pub(super) fn child_line(&self, stage: &str, line: &[u8]) {
+        if !self.is_heard() {
+            return;
+        }
         drop(self.hold_back());
         self.offer(&Event::Warning(Warning {
             code: "stderr",
@@ -161,7 +238,7 @@ impl Record {
     /// Writes the last line.
     pub(super) fn close(&self, exit: Exit) {
         let known = std::mem::take(&mut *self.known());
-        let failed = known.failed;
+        let failed = known.failed.clone();
         let kind = failed.as_ref().map(|failed| failed.kind);
         let status = match exit {
             Exit::Success => "ok",
@@ -170,36 +247,49 @@ impl Record {
             Exit::Timeout => "timeout",
             _ => "failed",
         };
-        self.outbox.close(|lost| {
-            let end = End {
-                status,
-                exit_code: exit.code(),
-                failed: failed.filter(|_| exit != Exit::Success),
-                elapsed_ms: known.figures.elapsed_ms,
-                bytes_in: known.figures.bytes_in,
-                bytes_out: known.figures.bytes_out,
-                memory_peak: known.figures.peak_bytes,
-                complete: exit == Exit::Success && !known.stopped_early && !known.left_out,
-                outputs: known.outputs,
-                slowest: known.figures.slowest,
-                dropped_samples: lost.samples,
-                dropped_events: lost.lines,
-            };
-            Event::End(end).render(&self.run, wall_clock())
-        });
+        let guests = self.guests();
+        for to in guests.seats.iter().chain(&self.outbox) {
+            let (known, failed) = (known.clone(), failed.clone());
+            to.close(|lost| {
+                let end = End {
+                    status,
+                    exit_code: exit.code(),
+                    failed: failed.filter(|_| exit != Exit::Success),
+                    elapsed_ms: known.figures.elapsed_ms,
+                    bytes_in: known.figures.bytes_in,
+                    bytes_out: known.figures.bytes_out,
+                    memory_peak: known.figures.peak_bytes,
+                    complete: exit == Exit::Success && !known.stopped_early && !known.left_out,
+                    outputs: known.outputs,
+                    slowest: known.figures.slowest,
+                    dropped_samples: lost.samples,
+                    dropped_events: lost.lines,
+                };
+                Event::End(end).render(&self.run, wall_clock())
+            });
+        }
     }
 
-    /// Waits until the reader has taken the last line, or a signal says not to.
+    /// Waits until the reader has taken the last line, or a signal says not to. Guests have a moment for theirs.
     pub(super) fn wait(&self, inbox: Option<&Inbox>) {
+        let guests = std::mem::take(&mut self.guests().seats);
+        for seat in guests {
+            wait(
+                &mut [PollFd::from_borrowed_fd(seat.done().as_fd(), PollFlags::IN)],
+                Some(HURRIED),
+            )
+            .ok();
+        }
+        let Some(outbox) = &self.outbox else { return };
         loop {
-            let mut on = vec![PollFd::from_borrowed_fd(self.outbox.done().as_fd(), PollFlags::IN)];
+            let mut on = vec![PollFd::from_borrowed_fd(outbox.done().as_fd(), PollFlags::IN)];
             on.extend(
                 inbox.map(|inbox| PollFd::from_borrowed_fd(inbox.bell().as_fd(), PollFlags::IN)),
             );
             let patience = self.hurried.load(Ordering::Relaxed).then_some(HURRIED);
             match wait(&mut on, patience) {
                 Ok(0) | Err(_) => return,
-                Ok(_) if self.outbox.done().hush() => return,
+                Ok(_) if outbox.done().hush() => return,
                 Ok(_) => {}
             }
             let Some(inbox) = inbox else { continue };

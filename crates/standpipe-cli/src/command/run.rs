@@ -14,6 +14,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1};
 
 use crate::args::{Fast, Full, Stderr};
 use crate::command::chronicle::Chronicle;
+use crate::command::door::Door;
 use crate::command::figures::{Past, totals};
 use crate::command::patience::{Undone, attend};
 use crate::command::report;
@@ -75,7 +76,7 @@ pub(crate) fn run(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Exit {
         bell: Arc::clone(inbox.bell()),
         turns: screen
             .record()
-            .filter(|_| plan.display.verbose >= 2)
+            .filter(|record| record.is_kept() && plan.display.verbose >= 2)
             .map(|_| Arc::clone(inbox.bell())),
         hear: {
             let screen = screen.clone();
@@ -317,6 +318,8 @@ struct Run<'plan> {
 impl Run<'_> {
     /// Watches until the line is over.
     fn watch(&mut self) {
+        let record = self.screen.record().cloned();
+        let _door = record.and_then(|record| Door::open(&record, self.inbox.bell()));
         let mut over_since: Option<Instant> = None;
         loop {
             let patience = self.chronicle.as_ref().map_or(LOOK, |told| told.patience(now()));

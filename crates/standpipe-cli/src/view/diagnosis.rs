@@ -18,6 +18,8 @@ pub(crate) struct Diagnosis {
     pub(crate) notes: Vec<String>,
     /// How long it was looked at.
     pub(crate) watched: Duration,
+    /// Times and bytes are those that the run itself has counted.
+    pub(crate) exact: bool,
     /// What is wrong; a slow stage is not.
     pub(crate) findings: Vec<Finding>,
 }
@@ -67,6 +69,7 @@ impl Diagnosis {
             "v": 1,
             "event": "doctor",
             "watched_ms": u64::try_from(self.watched.as_millis()).unwrap_or(u64::MAX),
+            "exact": self.exact,
             "slowest": slowest,
             "cannot_tell": self.cannot_tell,
             "notes": self.notes,
@@ -83,7 +86,8 @@ impl Diagnosis {
                 let [head, rest @ ..] = &summary::verdict(slowest, style)[..] else {
                     return String::new();
                 };
-                lines.push(format!("{head} (last {})", size::time(self.watched)));
+                let by = if self.exact { ", by its own count" } else { "" };
+                lines.push(format!("{head} (last {}{by})", size::time(self.watched)));
                 lines.extend(rest.iter().cloned());
             }
             (None, Some(why)) => lines.push(format!("cannot tell: {}", style.safe(why))),

@@ -121,7 +121,7 @@ impl Stat {
 
     /// What the process with this number does: its threads are asked, the first answer in the order of [`Doing`]
     /// counts.
-    pub(super) fn doing(&self, pid: Pid) -> Doing {
+    pub(crate) fn doing(&self, pid: Pid) -> Doing {
         if self.threads <= 1 {
             return thread(&of(pid, ""), self.state);
         }
@@ -134,7 +134,7 @@ impl Stat {
     }
 
     /// The CPU time it has used, in seconds.
-    pub(super) fn cpu_seconds(&self) -> f64 {
+    pub(crate) fn cpu_seconds(&self) -> f64 {
         let per_second = rustix::param::clock_ticks_per_second().max(1);
         #[expect(clippy::cast_precision_loss, reason = "shown in percent")]
         let seconds = self.cpu_ticks as f64 / per_second as f64;

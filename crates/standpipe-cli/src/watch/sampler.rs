@@ -54,8 +54,10 @@ pub(crate) struct Seen {
     /// The last one writes a pipe that nobody reads any more.
     pub(crate) unread: bool,
     pub(crate) watched: Duration,
-    /// How often it was looked at; `None` if it kept the record itself.
+    /// How often it was looked at; `None` if it was not.
     pub(crate) looks: Option<u32>,
+    /// It has told its times and bytes itself, and they are exact.
+    pub(crate) told: bool,
 }
 
 /// What was seen of a stage.
@@ -125,6 +127,7 @@ impl Sampler {
                 .collect(),
             unread: self.unread,
             watched,
+            told: false,
             looks: Some(self.looks),
         }
     }

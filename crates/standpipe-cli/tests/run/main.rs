@@ -9,6 +9,7 @@ mod rig;
 mod record;
 mod causes;
 mod doctor;
+mod door;
 mod ends;
 mod events;
 mod fanout;

@@ -38,6 +38,7 @@ pub(super) fn judge(seen: &Seen, mut findings: Vec<Finding>, allowed: &[String])
         cannot_tell: None,
         notes: Vec::new(),
         watched: seen.watched,
+        exact: seen.told,
         findings,
     };
     let is_stalled = diagnosis.findings.iter().any(|finding| finding.name == "stalled");
@@ -117,7 +118,8 @@ fn why(seen: &Seen, stage: usize) -> String {
     words.extend(cores(link, seen).map(|cores| format!("it uses {} of a core", percent(cores))));
     let bytes = moved(link);
     if bytes > 0 {
-        words.push(format!("about {} went through", size(bytes)));
+        let about = if seen.told { "" } else { "about " };
+        words.push(format!("{about}{} went through", size(bytes)));
     }
     words.join(", ")
 }
@@ -131,7 +133,7 @@ fn own_wait(seen: &Seen, stage: usize) -> Option<String> {
 
 /// Nothing moved and nobody worked, though somebody waits for somebody: whom the waits lead to.
 fn stalled(seen: &Seen) -> Option<Finding> {
-    if seen.looks? < LEAST_LOOKS || seen.links.len() < 2 {
+    if seen.looks.is_some_and(|looks| looks < LEAST_LOOKS) || seen.links.len() < 2 {
         return None;
     }
     let idle = seen.links.iter().all(|link| moved(link) == 0 && is_idle(link, seen));
@@ -256,7 +258,13 @@ mod tests {
     }
 
     fn seen(links: Vec<LinkSeen>) -> Seen {
-        Seen { links, unread: false, watched: Duration::from_secs(10), looks: Some(1000) }
+        Seen {
+            links,
+            unread: false,
+            watched: Duration::from_secs(10),
+            looks: Some(1000),
+            told: false,
+        }
     }
 
     fn still(mut link: LinkSeen, doing: Doing) -> LinkSeen {
@@ -268,6 +276,26 @@ mod tests {
 
     fn named(diagnosis: &Diagnosis) -> Option<&Who> {
         diagnosis.slowest.as_ref().map(|slowest| &slowest.who)
+    }
+
+    #[test]
+    fn every_name_can_be_allowed() {
+        use crate::args::FINDINGS;
+        let yes = still(link("yes", (0, 9, 0)), Doing::Paused);
+        let stopped = vec![yes, still(link("cat", (9, 0, 0)), Doing::Stopped)];
+        let mut gone = vec![link("sleep", (9, 0, 0)), link("head", (1, 0, 0))];
+        gone[1].doing = Doing::Gone;
+        let found = [stopped, gone].map(|line| judge(&seen(line), Vec::new(), &[]).findings);
+        let names: Vec<&str> = found.iter().flatten().map(|finding| finding.name).collect();
+        assert_eq!(names, ["stalled", "stopped-early"]);
+        let of_peers = ["remote-slow", "send-buffer-small", "network-slow"];
+        let all = names.into_iter().chain(RECORDED).chain(of_peers).chain(["failed"]);
+        let mut all: Vec<&str> = all.collect();
+        all.sort_unstable();
+        all.dedup();
+        let mut known = FINDINGS.to_vec();
+        known.sort_unstable();
+        assert_eq!(all, known);
     }
 
     #[test]

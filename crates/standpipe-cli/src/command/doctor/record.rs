@@ -10,10 +10,10 @@ use serde_json::Value;
 use standpipe::diagnose::Times;
 
 use crate::view::Finding;
-use crate::watch::{Doing, LinkSeen, Seen};
+use crate::watch::{Doing, LinkSeen, Pid, Seen};
 
 /// No event is longer; what is, is no record.
-const LONGEST_BYTES: u64 = 1 << 20;
+pub(super) const LONGEST_BYTES: u64 = 1 << 20;
 
 /// What a record says of its last run.
 #[derive(Debug, Default)]
@@ -26,10 +26,38 @@ pub(super) struct Record {
     begun: bool,
 }
 
+/// Why a line is none of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    Version(String),
+    Nonsense,
+}
+
+/// What the processes of a stage did while it told.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Beside {
+    /// Those that are to be let go on, if it is stopped.
+    pub(super) pids: Vec<Pid>,
+    pub(super) cpu_seconds: f64,
+    /// They were stopped by a signal.
+    pub(super) is_stopped: bool,
+}
+
+/// What a line told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Got {
+    Start,
+    Sample,
+    End,
+    Other,
+}
+
 #[derive(Debug, Default)]
 struct Stage {
     id: String,
     label: String,
+    kind: String,
+    pid: Option<Pid>,
     /// Milliseconds in each state.
     times: [f64; 3],
     moved_bytes: (u64, u64),
@@ -37,6 +65,10 @@ struct Stage {
     from: Option<String>,
     /// It may leave bytes out, so it holds nobody up.
     drops: bool,
+    /// What had moved when counting began.
+    before_bytes: (u64, u64),
+    /// What its processes did while it told.
+    beside: Option<Beside>,
 }
 
 impl Record {
@@ -58,23 +90,31 @@ impl Record {
             if line.is_empty() {
                 continue;
             }
-            match serde_json::from_slice::<Value>(line) {
-                Ok(event) if event["v"] == 1 && event["event"].is_string() => record.take(event),
-                Ok(event) if event["v"].is_u64() => {
+            match record.line(line) {
+                Ok(_) => {}
+                Err(Fault::Version(version)) => {
                     return Err(format!(
-                        "line {number} is of version {}, this reads version 1",
-                        event["v"]
+                        "line {number} is of version {version}, this reads version 1"
                     ));
                 }
                 // a run that was killed may have left half a line
-                Err(_) if !bytes.ends_with(b"\n") && record.begun => {}
-                _ => return Err(format!("line {number} is no event of a run")),
+                Err(Fault::Nonsense) if !bytes.ends_with(b"\n") && record.begun => {}
+                Err(Fault::Nonsense) => return Err(format!("line {number} is no event of a run")),
             }
         }
         if record.begun { Ok(record) } else { Err("no run begins in it".to_owned()) }
     }
 
-    fn take(&mut self, event: Value) {
+    /// Takes a line that is whole.
+    pub(super) fn line(&mut self, line: &[u8]) -> Result<Got, Fault> {
+        match serde_json::from_slice::<Value>(line) {
+            Ok(event) if event["v"] == 1 && event["event"].is_string() => Ok(self.take(event)),
+            Ok(event) if event["v"].is_u64() => Err(Fault::Version(event["v"].to_string())),
+            _ => Err(Fault::Nonsense),
+        }
+    }
+
+    fn take(&mut self, event: Value) -> Got {
         match event["event"].as_str() {
             Some("start") => {
                 *self = Self { begun: true, ..Self::default() };
@@ -83,16 +123,28 @@ impl Record {
                     self.stages.push(Stage {
                         id: text("id"),
                         label: text("label"),
+                        kind: text("kind"),
+                        pid: stage["pid"].as_u64().and_then(|pid| Pid::try_from(pid).ok()),
                         ..Stage::default()
                     });
                 }
                 event["tanks"].as_array().into_iter().flatten().for_each(|tank| self.tank(tank));
+                Got::Start
             }
-            Some("sample") => self.sample(&event),
-            Some("warning") => self.warning(&event),
+            Some("sample") => {
+                self.sample(&event);
+                Got::Sample
+            }
+            Some("warning") => {
+                self.warning(&event);
+                Got::Other
+            }
             // a run that was refused has nothing but an end
-            Some("end") => (self.begun, self.end) = (true, Some(event)),
-            _ => {}
+            Some("end") => {
+                (self.begun, self.end) = (true, Some(event));
+                Got::End
+            }
+            _ => Got::Other,
         }
     }
 
@@ -120,6 +172,34 @@ impl Record {
         route
     }
 
+    /// Whether something other than its ends works in it.
+    pub(super) fn has_commands(&self) -> bool {
+        self.stages.iter().any(Stage::works)
+    }
+
+    /// Forgets the times and bytes so far.
+    pub(super) fn count_from_here(&mut self) {
+        (self.watched_ms, self.samples) = (0, 0);
+        for stage in &mut self.stages {
+            stage.times = [0.0; 3];
+            stage.before_bytes = stage.moved_bytes;
+        }
+    }
+
+    /// The processes of the stages, as far as they have one.
+    pub(super) fn pids(&self) -> impl Iterator<Item = Option<Pid>> {
+        self.stages.iter().map(|stage| stage.pid)
+    }
+
+    /// What was told by a run that may still go on; beside each stage what its processes did meanwhile.
+    pub(super) fn seen_beside(mut self, beside: Vec<Option<Beside>>) -> (Seen, Vec<Finding>) {
+        for (stage, beside) in self.stages.iter_mut().zip(beside) {
+            // an end has no process, and does not compute
+            stage.beside = if stage.works() { beside } else { Some(Beside::default()) };
+        }
+        self.told()
+    }
+
     fn sample(&mut self, sample: &Value) {
         let Some(interval_ms) = sample["interval_ms"].as_u64() else { return };
         self.samples += 1;
@@ -145,42 +225,57 @@ impl Record {
         }
     }
 
-    /// What was seen, and what was found beside it.
+    /// What was seen, and what was found beside it; the run should be over.
     pub(super) fn seen(mut self) -> (Seen, Vec<Finding>) {
-        let failure = match &self.end {
-            None => {
-                Some("the record has no end: the run was killed, or is still going on".to_owned())
-            }
-            Some(end) if end["status"] == "ok" => None,
-            Some(end) => {
-                let why = end["failed"]["message"].as_str().unwrap_or("it did not say why");
-                Some(format!("the run failed with code {}: {why}", end["exit_code"]))
-            }
-        };
-        self.findings.extend(failure.map(|says| Finding {
-            name: "failed",
-            says,
-            advice: None,
-            allowed: false,
-        }));
+        if self.end.is_none() {
+            let says = "the record has no end: the run was killed, or is still going on";
+            self.findings.push(failed(says.to_owned()));
+        }
+        self.told()
+    }
+
+    fn told(mut self) -> (Seen, Vec<Finding>) {
+        if let Some(end) = self.end.take().filter(|end| end["status"] != "ok") {
+            let why = end["failed"]["message"].as_str().unwrap_or("it did not say why");
+            let says = format!("the run failed with code {}: {why}", end["exit_code"]);
+            self.findings.push(failed(says));
+        }
         let links = self.route().into_iter().map(|stage| {
             let [busy_ns, paused_ns, starved_ns] = stage.times.map(nanoseconds);
             LinkSeen {
                 id: Some(stage.id),
                 label: stage.label,
-                pids: Vec::new(),
+                pids: stage.beside.as_ref().map_or_else(Vec::new, |beside| beside.pids.clone()),
                 times: Times { busy_ns, paused_ns, starved_ns },
                 by_level: 0.0,
-                doing: Doing::Runs,
-                cpu_seconds: None,
-                moved_bytes: Some(stage.moved_bytes),
+                doing: match &stage.beside {
+                    Some(beside) if beside.is_stopped => Doing::Stopped,
+                    _ => Doing::Runs,
+                },
+                cpu_seconds: stage.beside.as_ref().map(|beside| beside.cpu_seconds),
+                moved_bytes: Some((
+                    stage.moved_bytes.0.saturating_sub(stage.before_bytes.0),
+                    stage.moved_bytes.1.saturating_sub(stage.before_bytes.1),
+                )),
                 level: None,
                 wire: None,
             }
         });
         let watched = Duration::from_millis(self.watched_ms);
-        (Seen { links: links.collect(), unread: false, watched, looks: None }, self.findings)
+        let links = links.collect();
+        (Seen { links, unread: false, watched, looks: None, told: true }, self.findings)
     }
+}
+
+impl Stage {
+    /// Whether it is more than an end.
+    fn works(&self) -> bool {
+        matches!(self.kind.as_str(), "exec" | "builtin")
+    }
+}
+
+fn failed(says: String) -> Finding {
+    Finding { name: "failed", says, advice: None, allowed: false }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown in percent")]

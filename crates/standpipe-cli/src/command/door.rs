@@ -1,0 +1,136 @@
+//! Who may look at a run from outside, and what does that cost it?
+//!
+//! A run listens on a socket of its own, `$XDG_RUNTIME_DIR/standpipe/PID.sock`, and tells whoever connects what it
+//! tells its record: the start, samples, the end. Nothing that is sent to it is read. A guest has a queue of
+//! bounded size in which a sample takes the place of the one before, so no guest is waited for; there are few
+//! seats, and none for another user. The socket goes when the run does, and what a killed run left behind is
+//! removed by the next one.
+//!
+//! # Knows / never knows
+//! Knows a socket and who is at its other end. Never knows what is told: `command/record` does.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::process::geteuid;
+
+use crate::command::record::Record;
+use crate::exec::stop::{Bell, wait};
+
+/// Sockets of others that are looked at, at most, for the run they belonged to.
+const MOST_STALE: usize = 256;
+
+/// Where runs of this user listen; `None` if there is no such place.
+fn place() -> Option<PathBuf> {
+    let runtime = PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR")?);
+    runtime.is_absolute().then(|| runtime.join("standpipe"))
+}
+
+/// Whether a run can be looked at from outside at all.
+pub(super) fn is_possible() -> bool {
+    place().is_some()
+}
+
+/// Connects to the run of this process, if it is one of ours.
+pub(super) fn knock(pid: u32) -> Option<UnixStream> {
+    let stream = UnixStream::connect(place()?.join(format!("{pid}.sock"))).ok()?;
+    is_ours(&stream).then_some(stream)
+}
+
+/// Whether this user, or root, is at the other end.
+fn is_ours(stream: &UnixStream) -> bool {
+    let peer = rustix::net::sockopt::socket_peercred(stream);
+    peer.is_ok_and(|peer| peer.uid == geteuid() || peer.uid.is_root() || geteuid().is_root())
+}
+
+/// The open door of a run. Dropping it closes it and removes the socket.
+#[derive(Debug)]
+pub(super) struct Door {
+    path: PathBuf,
+    shut: Arc<Bell>,
+}
+
+impl Door {
+    /// Opens it; `None` if there is no place for a socket that is ours alone. A run goes on without.
+    pub(super) fn open(record: &Arc<Record>, look: &Arc<Bell>) -> Option<Self> {
+        let place = place()?;
+        prepare(&place).ok()?;
+        clean(&place);
+        let path = place.join(format!("{}.sock", std::process::id()));
+        fs::remove_file(&path).ok(); // an earlier process of our number
+        let listener = UnixListener::bind(&path).ok()?;
+        let opened = Self::listen(listener, &path, record, look);
+        if opened.is_err() {
+            fs::remove_file(&path).ok();
+        }
+        opened.ok()
+    }
+
+    fn listen(
+        listener: UnixListener,
+        path: &Path,
+        record: &Arc<Record>,
+        look: &Arc<Bell>,
+    ) -> io::Result<Self> {
+        // nobody else gets into the directory, so there is no hurry
+        fs::set_permissions(path, Permissions::from_mode(0o600))?;
+        listener.set_nonblocking(true)?;
+        let shut = Arc::new(Bell::new()?);
+        let (record, look, stop) = (Arc::clone(record), Arc::clone(look), Arc::clone(&shut));
+        let receive = move || {
+            while waits(&listener, &stop) {
+                let Ok((guest, _)) = listener.accept() else { continue };
+                if is_ours(&guest)
+                    && guest.set_nonblocking(false).is_ok()
+                    && record.admit(guest.into())
+                {
+                    look.ring(); // it is told at once how things are
+                }
+            }
+        };
+        std::thread::Builder::new().name("door".to_owned()).stack_size(128 << 10).spawn(receive)?;
+        Ok(Self { path: path.to_owned(), shut })
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        fs::remove_file(&self.path).ok();
+        self.shut.ring();
+    }
+}
+
+/// Waits until somebody knocks; false if the door is shut.
+fn waits(listener: &UnixListener, shut: &Bell) -> bool {
+    let of = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
+    let mut on = [of(listener.as_fd()), of(shut.as_fd())];
+    wait(&mut on, None).is_ok() && on[1].revents().is_empty()
+}
+
+/// Makes the directory, or sees to it that it is nobody else's.
+fn prepare(place: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(place) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let seen = fs::symlink_metadata(place)?;
+    let is_ours = seen.is_dir() && seen.uid() == geteuid().as_raw() && seen.mode() & 0o077 == 0;
+    if is_ours { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+}
+
+/// Removes what runs that were killed have left.
+fn clean(place: &Path) {
+    for entry in fs::read_dir(place).into_iter().flatten().flatten().take(MOST_STALE) {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.strip_suffix(".sock")?.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            fs::remove_file(entry.path()).ok();
+        }
+    }
+}

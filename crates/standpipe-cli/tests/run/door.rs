@@ -1,0 +1,200 @@
+//! Does a run tell whoever looks at it from outside, and nobody else, and is it none the slower for it?
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::Command;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::record;
+use crate::rig::{Live, Scratch, run, standpipe};
+
+/// A compressor that would go on for ever.
+const ENDLESS: &str = "cat /dev/urandom | gzip -6 | cat >/dev/null";
+
+/// A place for sockets, and runs that know it.
+struct House(Scratch);
+
+impl House {
+    fn new() -> Self {
+        Self(Scratch::new())
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = standpipe(args);
+        command.env("XDG_RUNTIME_DIR", self.0.path(""));
+        command
+    }
+
+    fn socket(&self, pid: u32) -> PathBuf {
+        self.0.path("standpipe").join(format!("{pid}.sock"))
+    }
+
+    /// Starts a run; back when its door is open.
+    fn start(&self, args: &[&str]) -> Live {
+        let running = Live::start(self.command(args));
+        drop(self.knock(running.pid()));
+        running
+    }
+
+    fn knock(&self, pid: u32) -> UnixStream {
+        loop {
+            match UnixStream::connect(self.socket(pid)) {
+                Ok(stream) => return stream,
+                Err(_) => std::thread::yield_now(),
+            }
+        }
+    }
+
+    /// What the doctor says of a process, as JSON.
+    fn doctor(&self, pid: u32, time: &str) -> Value {
+        let done = run(self.command(&["doctor", "--json", "--for", time, &pid.to_string()]));
+        serde_json::from_str(&done.text()).expect(&done.err)
+    }
+}
+
+/// The lines a guest hears.
+fn hear(stream: UnixStream) -> impl Iterator<Item = Value> {
+    BufReader::new(stream).lines().map(|line| {
+        let line = line.expect("the run is there") + "\n";
+        record::valid(&line).pop().expect("one event")
+    })
+}
+
+#[test]
+fn the_doctor_of_a_run_hears_it_from_the_run() {
+    let house = House::new();
+    let running = house.start(&["-q", "-c", ENDLESS]);
+    let said = house.doctor(running.pid(), "500ms");
+    assert_eq!(said["exact"], true, "{said}");
+    assert_eq!(said["slowest"]["stage"], "2 gzip -6", "{said}");
+    assert_eq!(said["findings"], serde_json::json!([]), "{said}");
+    let why = said["slowest"]["because"].as_str().expect("evidence");
+    assert!(why.contains("went through") && !why.contains("about"), "it has counted: {why}");
+    // a stage of it leads to the same run
+    let start = hear(house.knock(running.pid())).next().expect("it is greeted");
+    assert_eq!(start["event"], "start");
+    let gzip = start["stages"][1]["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
+    let said = house.doctor(gzip.expect("a process"), "500ms");
+    assert_eq!((&said["exact"], &said["slowest"]["stage"]), (&true.into(), &"2 gzip -6".into()));
+    running.signal(Signal::INT);
+    running.end();
+}
+
+#[test]
+fn the_socket_is_private_and_goes_with_the_run() {
+    let house = House::new();
+    let running = house.start(&["-q", "-c", ENDLESS]);
+    let mode = |path: PathBuf| {
+        std::fs::symlink_metadata(path).expect("it is there").permissions().mode() & 0o777
+    };
+    assert_eq!(mode(house.0.path("standpipe")), 0o700);
+    let socket = house.socket(running.pid());
+    assert_eq!(mode(socket.clone()), 0o600);
+    running.signal(Signal::TERM);
+    running.end();
+    assert!(!socket.exists(), "it went with the run");
+}
+
+#[test]
+fn what_a_killed_run_left_is_removed_by_the_next() {
+    let house = House::new();
+    let killed = house.start(&["-q", "-c", ENDLESS]);
+    let socket = house.socket(killed.pid());
+    killed.signal(Signal::KILL);
+    killed.end();
+    assert!(socket.exists(), "nobody could remove it");
+    let next = house.start(&["-q", "-c", ENDLESS]);
+    assert!(!socket.exists());
+    next.signal(Signal::INT);
+    next.end();
+}
+
+#[test]
+fn a_directory_of_others_is_left_alone() {
+    let house = House::new();
+    std::fs::create_dir(house.0.path("standpipe")).expect("it is new");
+    let open = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(house.0.path("standpipe"), open).expect("it is ours");
+    let done = run(house.command(&["-q", "-c", "ls \"$XDG_RUNTIME_DIR/standpipe\" | cat"]));
+    assert_eq!((done.code(), done.text().as_str()), (0, ""), "no socket, and a good run");
+}
+
+#[test]
+fn a_guest_that_does_not_read_slows_nothing_and_the_others_hear_the_end() {
+    let house = House::new();
+    let text = "sh -c 'read go; exec head -c 300000000 /dev/zero' | cat | wc -c";
+    let mut command = house.command(&["-q", "-vv", "-c", text]);
+    let (read, write) = rustix::pipe::pipe().expect("there are pipes");
+    command.stdin(std::process::Stdio::from(read));
+    let running = Live::start(command);
+    let deaf: Vec<UnixStream> = (0..3).map(|_| house.knock(running.pid())).collect();
+    let guest = hear(house.knock(running.pid()));
+    let mut refused = house.knock(running.pid());
+    assert_eq!(refused.read(&mut [0]).expect("it is closed"), 0, "four seats are all");
+    rustix::io::write(&write, b"go\n").expect("it is read");
+    let heard: Vec<Value> = guest.collect();
+    let done = running.end();
+    assert_eq!((done.code(), done.text().trim()), (0, "300000000"));
+    let names = |event: &Value| event["event"].as_str().unwrap_or_default().to_owned();
+    let heard: Vec<String> = heard.iter().map(names).collect();
+    assert_eq!(heard.first().map(String::as_str), Some("start"));
+    assert_eq!(heard.last().map(String::as_str), Some("end"));
+    assert!(heard.iter().any(|name| name == "sample"), "{heard:?}");
+    drop(deaf);
+}
+
+/// Bug 11 of the twelve: a program that was stopped.
+#[test]
+fn a_stopped_command_of_a_run_is_named_within_a_second() {
+    let house = House::new();
+    let running =
+        house.start(&["-q", "--", "yes", "::", "cat", "::", "cp", "/dev/stdin", "/dev/null"]);
+    let start = hear(house.knock(running.pid())).next().expect("it is greeted");
+    let stage = start["stages"][1]["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
+    let stage = stage.and_then(Pid::from_raw).expect("a process");
+    kill_process(stage, Signal::STOP).expect("it is ours");
+    let said = house.doctor(running.pid(), "700ms");
+    let finding = &said["findings"][0];
+    assert_eq!(finding["name"], "stalled", "{said}");
+    let says = finding["says"].as_str().expect("words");
+    assert!(says.contains("2 cat is stopped by a signal"), "{says}");
+    kill_process(stage, Signal::CONT).expect("it is ours");
+    running.signal(Signal::INT);
+    running.end();
+}
+
+/// Bug 11, the other half: a program that does not read.
+#[test]
+fn a_command_that_does_not_read_is_named_within_a_second() {
+    let house = House::new();
+    let running = house.start(&["-q", "-c", "yes | cat | sleep 60"]);
+    let said = house.doctor(running.pid(), "700ms");
+    let says = said["findings"][0]["says"].as_str().unwrap_or_default();
+    assert!(says.contains("3 sleep 60 does not read"), "{said}");
+    running.signal(Signal::INT);
+    running.end();
+}
+
+/// Bug 12: a peer that never opens its window.
+#[test]
+fn a_peer_that_takes_nothing_is_named_within_a_second() {
+    let house = House::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let to = format!("tcp://{}", listener.local_addr().expect("it is bound"));
+    let running = house.start(&["-q", "--to", &to, "-c", "cat /dev/zero"]);
+    let _peer = listener.accept().expect("it is connected");
+    let mut said = house.doctor(running.pid(), "700ms");
+    while said["findings"] == serde_json::json!([]) {
+        said = house.doctor(running.pid(), "700ms"); // its buffers were not full yet
+    }
+    let finding = &said["findings"][0];
+    let says = finding["says"].as_str().expect("words");
+    assert_eq!(finding["name"], "stalled", "{said}");
+    assert!(says.contains("2 tcp://127.0.0.1:") && says.contains("does not read"), "{says}");
+    running.signal(Signal::INT);
+    running.end();
+}
