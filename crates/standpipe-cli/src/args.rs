@@ -49,6 +49,8 @@ pub(crate) enum ViewChoice {
     Line,
     /// Three rows, redrawn in place.
     Tanks,
+    /// The whole screen, and keys.
+    Full,
     /// A line each 10 s, for logs.
     Plain,
     /// Nothing but errors.
@@ -585,10 +587,11 @@ fn events_to(flag: &Flag, value: OsString) -> Result<EventsTo, UsageError> {
     }
 }
 
-const VIEWS: [(&str, ViewChoice); 5] = [
+const VIEWS: [(&str, ViewChoice); 6] = [
     ("auto", ViewChoice::Auto),
     ("line", ViewChoice::Line),
     ("tanks", ViewChoice::Tanks),
+    ("full", ViewChoice::Full),
     ("plain", ViewChoice::Plain),
     ("none", ViewChoice::None),
 ];

@@ -20,5 +20,6 @@ mod door;
 mod record;
 mod outbox;
 mod signals;
+mod keys;
 
 pub(crate) use signals::die_of;

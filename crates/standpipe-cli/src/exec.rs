@@ -29,6 +29,7 @@ pub(crate) mod errand;
 pub(crate) mod copy;
 pub(crate) mod vigil;
 pub(crate) mod bucket;
+pub(crate) mod valve;
 pub(crate) mod gauge;
 pub(crate) mod stdio;
 pub(crate) mod outset;

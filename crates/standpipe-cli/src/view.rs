@@ -15,6 +15,9 @@ use std::{
 
 use crate::args::{Display, When};
 
+mod canvas;
+mod full;
+mod story;
 mod tanks;
 mod block;
 mod ink;
@@ -33,8 +36,10 @@ pub(crate) use error::{Report, Severity};
 pub(crate) use summary::{StageShares, Summary};
 pub(crate) use terminal::{Shape, Style, Terminal};
 
+pub(crate) use glass::Glass;
+
 use block::Block;
-use glass::Glass;
+use canvas::Canvas;
 
 /// Columns of a summary that no terminal shows.
 const LOG_COLUMNS: usize = 200;
@@ -68,6 +73,8 @@ pub(crate) struct Progress {
     pub(crate) memory_bytes: Option<u64>,
     /// Whether it goes on.
     pub(crate) phase: Phase,
+    /// What the source is limited to, in bytes per second.
+    pub(crate) limit: Option<f64>,
 }
 
 /// Whether a run goes on.
@@ -76,6 +83,8 @@ pub(crate) enum Phase {
     /// It does.
     #[default]
     Running,
+    /// The source waits until somebody wants it to go on.
+    Paused,
     /// The source was stopped, the tanks empty themselves.
     Draining,
     /// It is being ended before its data is.
@@ -87,6 +96,7 @@ impl Phase {
     const fn word(self) -> &'static str {
         match self {
             Self::Running => "running",
+            Self::Paused => "paused",
             Self::Draining => "draining",
             Self::Stopping => "stopping",
         }
@@ -178,6 +188,8 @@ pub(crate) struct View<W> {
     glass: Option<Glass>,
     /// The rows that are redrawn.
     block: Block,
+    /// The whole screen.
+    canvas: Canvas,
     /// Whether the cursor stands behind a line that is to be redrawn.
     line_is_open: bool,
     next_plain: Duration,
@@ -189,7 +201,7 @@ impl View<io::Stderr> {
     /// Makes the display on stderr.
     pub(crate) fn on_stderr(display: &Display, name: Option<&str>) -> Self {
         let view = Self::new(io::stderr(), Terminal::look(display), name);
-        let glass = view.terminal.is_terminal.then_some(Glass);
+        let glass = view.terminal.is_terminal.then(Glass::default);
         Self { glass, mute: display.events_on_stderr, ..view }
     }
 }
@@ -203,6 +215,7 @@ impl<W: Write> View<W> {
             name: name.map(str::to_owned),
             glass: None,
             block: Block::default(),
+            canvas: Canvas::default(),
             line_is_open: false,
             next_plain: PLAIN_EVERY,
             mute: false,
@@ -219,6 +232,7 @@ impl<W: Write> View<W> {
                 self.line_is_open = true;
             }
             Shape::Tanks => self.tanks(progress),
+            Shape::Full => self.full(progress),
             Shape::Plain if progress.elapsed >= self.next_plain => {
                 while self.next_plain <= progress.elapsed {
                     self.next_plain += PLAIN_EVERY;
@@ -243,18 +257,21 @@ impl<W: Write> View<W> {
     pub(crate) fn child_line(&mut self, label: &str, line: &[u8]) {
         let style = self.terminal.style;
         let text = style.safe_bytes(line);
-        self.say(&format!("{}| {text}\n", style.safe(label)));
+        let text = format!("{}| {text}\n", style.safe(label));
+        self.canvas.tell(&text);
+        self.say(&text);
     }
 
     /// Shows an error, a warning or a note.
     pub(crate) fn report(&mut self, report: &Report) {
-        let text = report.render(self.terminal.style);
-        self.say(&text);
+        let style = self.terminal.style;
+        self.canvas.tell(&report.render(Style { color: false, ..style }));
+        self.say(&report.render(style));
     }
 
     /// Draws the three rows, or one where there is no room for them.
     fn tanks(&mut self, progress: &Progress) {
-        if self.glass.is_some_and(|glass| !glass.is_ours()) {
+        if self.glass.as_ref().is_some_and(|glass| !glass.is_ours()) {
             return;
         }
         let [columns, rows] = self.size();
@@ -269,9 +286,78 @@ impl<W: Write> View<W> {
         self.write(&text);
     }
 
+    /// Draws the whole screen, or three rows where it is too small.
+    fn full(&mut self, progress: &Progress) {
+        let Some(glass) = self.glass.clone() else { return };
+        let size = self.size();
+        let style = self.terminal.style;
+        self.canvas.note(progress);
+        if size[0] < full::LEAST[0] || size[1] < full::LEAST[1] {
+            self.leave();
+            self.tanks(progress);
+            return;
+        }
+        if !glass.is_ours() {
+            self.canvas.forget();
+            return;
+        }
+        if !glass.is_taken() {
+            let text = self.block.erase(size[0]);
+            self.write(&text);
+            if self.mute || !glass.take() {
+                return;
+            }
+            self.canvas.forget();
+        }
+        let name = self.name.as_deref();
+        let text = self.canvas.draw(progress, (name, glass.has_keys()), size, style);
+        self.write(&text);
+    }
+
+    /// The terminal, if all of its screen is to be ours.
+    pub(crate) fn whole(&self) -> Option<Glass> {
+        self.glass.clone().filter(|_| self.terminal.shape == Shape::Full && !self.mute)
+    }
+
+    /// Explains the keys, or goes back.
+    pub(crate) fn help(&mut self) {
+        self.canvas.help();
+    }
+
+    /// Gives the terminal back before a stop.
+    pub(crate) fn suspend(&mut self) {
+        self.leave();
+        self.block.leave();
+    }
+
+    /// Goes on after a stop: the terminal shows something else by now.
+    pub(crate) fn resume(&mut self) {
+        self.block.leave();
+        self.canvas.forget();
+        if let Some(glass) = &self.glass {
+            glass.retake();
+        }
+    }
+
+    /// Ends the display.
+    pub(crate) fn close(&mut self) {
+        self.leave();
+        self.close_line();
+    }
+
+    /// Leaves the whole screen, and writes below what stays what was said on it.
+    fn leave(&mut self) {
+        if let Some(glass) = self.glass.as_ref().filter(|glass| glass.is_taken()) {
+            glass.give_back();
+            self.canvas.forget();
+        }
+        let kept = self.canvas.kept();
+        self.write(&kept);
+    }
+
     /// The columns and rows of the terminal, as they are now.
     fn size(&mut self) -> [u16; 2] {
-        if let Some(size) = self.glass.and_then(Glass::size) {
+        if let Some(size) = self.glass.as_ref().and_then(Glass::size) {
             self.terminal.columns = size[0].into();
             self.terminal.rows = size[1].into();
         }
@@ -281,6 +367,10 @@ impl<W: Write> View<W> {
 
     /// Writes lines above whatever is redrawn.
     fn say(&mut self, text: &str) {
+        if self.glass.as_ref().is_some_and(Glass::is_taken) {
+            self.canvas.keep(text);
+            return;
+        }
         self.erase_line();
         let [columns, _] = self.size();
         let text = self.block.above(text, columns);
@@ -300,7 +390,8 @@ impl<W: Write> View<W> {
                 outcome == Outcome::Failed || self.terminal.is_terminal || answers
             }
         };
-        if wanted && self.terminal.shape == Shape::Tanks {
+        self.leave();
+        if wanted {
             // it has all that the rows say
             let [columns, _] = self.size();
             let text = self.block.erase(columns);

@@ -118,7 +118,7 @@ Where each shell looks for them:
         task: Task::Help,
         name: "help",
         usage: &["standpipe help [COMMAND | TOPIC]", "standpipe help --man"],
-        text: "Help on commands, uris, sizes, exit-codes, files, json, built-ins",
+        text: "Commands, uris, sizes, exit-codes, files, json, built-ins, views",
         details: "\
 With --man it prints the manual page: `standpipe help --man | man -l -`.
 `standpipe help json --schema` prints the JSON Schema of the events.

@@ -238,9 +238,9 @@ pub(super) const FLAGS: [Flag; 28] = [
     Flag::new(Id::Drain, Group::Stopping, (None, "drain"), "How long SIGTERM lets the tanks empty")
         .value("TIME")
         .default("[default: 10s]"),
-    Flag::new(Id::View, Group::Display, (None, "view"), "auto, line, tanks, plain, none")
+    Flag::new(Id::View, Group::Display, (None, "view"), "auto, line, tanks, full, plain, none")
         .value("VIEW")
-        .words(&["auto", "line", "tanks", "plain", "none"])
+        .words(&["auto", "line", "tanks", "full", "plain", "none"])
         .default("[default: auto]"),
     Flag::new(Id::Summary, Group::Display, (None, "summary"), "auto, always, never")
         .value("WHEN")

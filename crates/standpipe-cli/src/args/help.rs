@@ -37,11 +37,11 @@ Most used options:
   -m, --memory <SIZE>  Limit for all tanks [64M]   -t, --tank <SIZE>  Each tank
   -r, --rate <RATE>    Limit the source            --total <SIZE>   For the ETA
       --strict         Early close is a failure    --stall <TIME>   Give up
-      --view <VIEW>    auto line tanks plain none
+      --view <VIEW>    auto line tanks full plain none
   -q, -v, -h, --help, -V
 
 Example: standpipe -c 'pg_dump shop | zstd -3 | ssh backup "cat > shop.zst"'
-More:    --help, standpipe help uris|sizes|exit-codes|files|json|built-ins
+More:    --help, standpipe help uris|sizes|exit-codes|files|json|built-ins|views
 "#;
 
 /// What to try first.

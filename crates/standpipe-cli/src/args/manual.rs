@@ -59,6 +59,7 @@ pub(super) fn manual() -> String {
             "exit-codes" => "EXIT STATUS",
             "json" => "EVENTS",
             "built-ins" => "BUILT-IN STAGES",
+            "views" => "VIEWS",
             _ => "PIPELINE FILES",
         };
         page += &format!(".SH {title}\n.nf\n");

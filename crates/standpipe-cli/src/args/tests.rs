@@ -325,7 +325,7 @@ fn options_given_wrongly_are_refused() {
     refused(
         &["--view", "x"],
         "invalid value `x` for `--view`",
-        "`auto`, `line`, `tanks`, `plain`, `none`",
+        "`auto`, `line`, `tanks`, `full`, `plain`, `none`",
     );
     refused(&["--fast", "always"], "invalid value `always` for `--fast`", "`auto`, `never`");
 }

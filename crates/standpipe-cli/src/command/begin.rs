@@ -19,7 +19,7 @@ use crate::end::EndError;
 use crate::exec::stdio::share_a_terminal;
 use crate::exit::Exit;
 use crate::plan::Plan;
-use crate::view::{Report, Severity};
+use crate::view::{Report, Severity, View};
 
 /// Runs what was typed; all that is to be said has been said when it returns.
 pub(crate) fn begin(typed: Typed, environment: &Environment) -> Exit {
@@ -50,7 +50,15 @@ pub(crate) fn begin(typed: Typed, environment: &Environment) -> Exit {
         // What a panic says would get between the events; it is told as the cause of the end.
         std::panic::set_hook(Box::new(|_| {}));
     }
-    let inbox = match (Inbox::open(), plan) {
+    if let Some(glass) = screen.whole() {
+        // What a panic says is to be read.
+        let say = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            glass.give_back();
+            say(panic);
+        }));
+    }
+    let inbox = match (Inbox::open(screen.whole()), plan) {
         (_, Err(error)) => Err(refuse(&screen, error)),
         (Err(error), _) => {
             Err(screen.refuse(None, EndError::new(format!("cannot handle signals: {error}"))))
@@ -61,6 +69,7 @@ pub(crate) fn begin(typed: Typed, environment: &Environment) -> Exit {
         Err(exit) => *exit,
         Ok((inbox, plan)) => guarded(&screen, || run(plan, inbox, &screen)),
     };
+    screen.show(View::close);
     if let Some(record) = record {
         record.close(exit);
         record.wait(inbox.as_ref().ok().map(|(inbox, _)| inbox));

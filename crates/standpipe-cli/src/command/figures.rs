@@ -46,6 +46,30 @@ struct Moment {
     times: Vec<Times>,
     /// What entered each tank, and what left it.
     passed: Vec<(u64, u64)>,
+    held: Held,
+}
+
+/// Why the source had to wait before the first tank, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    /// For the limit, or whoever paused it.
+    held_ns: u64,
+    /// For the tank, which was full.
+    full_ns: u64,
+}
+
+impl Held {
+    fn of(readings: &[Reading]) -> Self {
+        let first = readings.first().copied().unwrap_or_default();
+        Self { held_ns: first.held_ns, full_ns: first.full_ns }
+    }
+
+    fn since(self, earlier: Self) -> Self {
+        Self {
+            held_ns: self.held_ns.saturating_sub(earlier.held_ns),
+            full_ns: self.full_ns.saturating_sub(earlier.full_ns),
+        }
+    }
 }
 
 impl Past {
@@ -64,7 +88,8 @@ impl Past {
         let (bytes_in, bytes_out) = totals(plan, &readings);
         let passed = readings.iter().map(|tank| (tank.bytes_in, tank.bytes_out)).collect();
         let times = line.times(at);
-        self.moments.push_back(Moment { at, bytes_in, bytes_out, times, passed });
+        let held = Held::of(&readings);
+        self.moments.push_back(Moment { at, bytes_in, bytes_out, times, passed, held });
         while self.moments.len() > 1 && at.saturating_duration_since(self.moments[0].at) > VERDICT {
             self.moments.pop_front();
         }
@@ -109,6 +134,7 @@ impl Past {
             stages: self.stages(plan, line, at),
             memory_bytes: Some(plan.memory_bytes),
             phase: Phase::Running,
+            limit: None,
         }
     }
 
@@ -127,7 +153,9 @@ impl Past {
 
     /// Who has been the slowest of late.
     pub(crate) fn ruling(&self, plan: &Plan, line: &Line, at: Instant) -> Option<Ruling> {
-        slowest(plan, &self.of_late(line, at), &line.readings())
+        let held = Held::of(&line.readings());
+        let before = self.moments.front().map(|first| first.held).unwrap_or_default();
+        slowest(plan, &self.of_late(line, at), held.since(before))
     }
 
     /// Where the time of each stage went of late.
@@ -139,7 +167,7 @@ impl Past {
 
     /// Who has been the slowest of all the run.
     pub(crate) fn verdict(plan: &Plan, line: &Line, at: Instant) -> Option<Ruling> {
-        slowest(plan, &line.times(at), &line.readings())
+        slowest(plan, &line.times(at), Held::of(&line.readings()))
     }
 
     /// The past that a ruling rests on.
@@ -202,7 +230,7 @@ pub(crate) struct Ruling {
     pub(crate) slowest: Slowest,
 }
 
-fn slowest(plan: &Plan, times: &[Times], readings: &[Reading]) -> Option<Ruling> {
+fn slowest(plan: &Plan, times: &[Times], held: Held) -> Option<Ruling> {
     let nobody =
         || Slowest { who: Who::Nobody, busy: None, confidence: None, why: None, advice: None };
     let none = |slowest| Ruling { stage: None, slowest };
@@ -215,10 +243,11 @@ fn slowest(plan: &Plan, times: &[Times], readings: &[Reading]) -> Option<Ruling>
     let Some(found) = times::slowest(&line) else { return Some(none(nobody())) };
     let (place, stage) = (found.stage, route[found.stage]);
     let at = &times[stage];
-    let (held, full) = readings.first().map_or((0, 0), |tank| (tank.held_ns, tank.full_ns));
-    if plan.rate.is_some() && place <= 1 && held > full.max(at.busy_ns) {
+    if place <= 1 && held.held_ns > held.full_ns.max(at.busy_ns) {
+        let limit =
+            if plan.rate.is_some() { "the limit of `--rate`" } else { "a limit or pause by key" };
         return Some(none(Slowest {
-            who: Who::Stage("the limit of `--rate`".to_owned()),
+            who: Who::Stage(limit.to_owned()),
             why: Some(format!("it holds {} back", label(plan, 0))),
             ..nobody()
         }));

@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1};
 use standpipe::diagnose::Times;
 
-use crate::args::Observed;
+use crate::args::{Observed, ViewChoice};
 use crate::command::screen::Screen;
 use crate::command::signals::{Inbox, suspend};
 use crate::end::{EndError, reason};
@@ -27,7 +27,7 @@ use crate::exit::{Exit, Status};
 use crate::plan::CommandLine;
 use crate::size;
 use crate::view::{
-    Outcome, Phase, Progress, Report, Severity, Slowest, StageNow, StageShares, Summary, Who,
+    Outcome, Phase, Progress, Report, Severity, Slowest, StageNow, StageShares, Summary, View, Who,
 };
 use crate::watch::{Family, Member};
 
@@ -41,8 +41,13 @@ const MERCY: Duration = Duration::from_secs(2);
 /// Runs a text under a shell and watches; all that is to be said has been said when it returns.
 pub(crate) fn observe(asked: &Observed) -> Exit {
     let name = asked.name.as_ref().map(crate::args::shown);
-    let screen = Screen::new(&asked.display, name.as_deref(), None);
-    let begun = Inbox::open().and_then(|inbox| {
+    let mut display = asked.display;
+    if display.view == ViewChoice::Full {
+        // there are no tanks to be drawn and no valve to be turned
+        display.view = ViewChoice::Tanks;
+    }
+    let screen = Screen::new(&display, name.as_deref(), None);
+    let begun = Inbox::open(None).and_then(|inbox| {
         let line = CommandLine::Shell(asked.text.clone());
         let streams = Streams { stdin: None, stdout: None, stderr: Words::Ours };
         // its words go to our stderr straight, and nobody hears them
@@ -140,7 +145,9 @@ impl Run<'_> {
                 self.screen.show(|view| view.status(&progress));
             }
             SIGTSTP => {
+                self.screen.show(View::suspend);
                 suspend();
+                self.screen.show(View::resume);
                 self.suspended += now().saturating_duration_since(at);
             }
             _ => {}
@@ -188,6 +195,7 @@ impl Run<'_> {
             stages: stages.iter().enumerate().map(now).collect(),
             memory_bytes: None,
             phase: if self.ended_by.is_some() { Phase::Stopping } else { Phase::Running },
+            limit: None,
         }
     }
 

@@ -10,12 +10,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1};
 
 use crate::args::{Fast, Full, Stderr};
 use crate::command::chronicle::Chronicle;
 use crate::command::door::Door;
 use crate::command::figures::{Past, totals};
+use crate::command::keys::Keys;
 use crate::command::patience::{Undone, attend};
 use crate::command::report;
 use crate::command::screen::{Failure, Remark, Screen};
@@ -26,15 +27,17 @@ use crate::exec::line::{Line, Part, Setup};
 use crate::exec::now;
 use crate::exec::port::Port;
 use crate::exec::resolve::resolve;
+use crate::exec::valve::Valve;
 use crate::exec::worker::Work;
 use crate::exit::Exit;
 use crate::plan::{EndPlan, Plan, StageKind, StagePlan};
 use crate::size;
 use crate::transform;
-use crate::view::{Phase, Progress, Report, Severity};
+use crate::view::{Report, Severity, View};
 use crate::watch;
 
 mod settle;
+mod steer;
 mod verdict;
 
 /// The loop looks around at least this often.
@@ -68,10 +71,11 @@ pub(crate) fn run(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Exit {
     let start = now();
     #[expect(clippy::cast_precision_loss, reason = "a rate beyond 2^53 bytes is no limit")]
     let rate = plan.rate.map(|rate| rate.bytes as f64 / rate.per.as_secs_f64());
+    let valve = Arc::new(Valve::new(rate));
     let setup = Setup {
         tanks: &plan.tanks,
         fast: plan.fast == Fast::Auto,
-        rate,
+        valve: Arc::clone(&valve),
         start,
         bell: Arc::clone(inbox.bell()),
         turns: screen
@@ -102,17 +106,7 @@ pub(crate) fn run(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Exit {
     let chronicle = screen.record().map(begin);
     ready.remarks.into_iter().for_each(|(remark, said)| screen.record_remark(remark, &said));
     drop(held_back);
-    if plan.display.verbose > 0 {
-        screen.show(|view| view.report(&report::paths(plan, &line)));
-    }
-    if line.cramped {
-        let what = "some pipes stayed small: the pipe memory of this user is spent";
-        let report = Report::new(Severity::Warning, what);
-        screen.record_remark(Remark::run("pipe-budget"), &report);
-        if plan.display.verbose > 0 {
-            screen.show(|view| view.report(&report));
-        }
-    }
+    tell_paths(plan, &line, screen);
     let mut run = Run {
         plan,
         inbox,
@@ -126,11 +120,36 @@ pub(crate) fn run(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Exit {
         told_stalled: false,
         waited_for: None,
         screen: screen.clone(),
+        keys: keys(plan, inbox, screen),
+        valve,
         past: Past::new(ready.total),
         chronicle,
     };
     run.watch();
     run.settle(ready.unfinished)
+}
+
+/// Says how the bytes go, to whoever wants to know.
+fn tell_paths(plan: &Plan, line: &Line, screen: &Screen) {
+    if plan.display.verbose > 0 {
+        screen.show(|view| view.report(&report::paths(plan, line)));
+    }
+    if line.cramped {
+        let what = "some pipes stayed small: the pipe memory of this user is spent";
+        let report = Report::new(Severity::Warning, what);
+        screen.record_remark(Remark::run("pipe-budget"), &report);
+        if plan.display.verbose > 0 {
+            screen.show(|view| view.report(&report));
+        }
+    }
+}
+
+/// Reads keys, if the whole screen is ours and what is typed there is not the data.
+fn keys(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Option<Keys> {
+    let first = plan.stages.first().map(|stage| &stage.kind);
+    let typed = matches!(first, Some(StageKind::Source(EndPlan::Stdio | EndPlan::Fd(_))));
+    let glass = screen.whole().filter(|_| !typed)?;
+    Keys::open(glass, inbox.bell())
 }
 
 /// What a line is started from.
@@ -310,6 +329,9 @@ struct Run<'plan> {
     /// Whom the run waited for when it was given up.
     waited_for: Option<String>,
     screen: Screen,
+    /// Keys, where they are ours to read.
+    keys: Option<Keys>,
+    valve: Arc<Valve>,
     past: Past,
     /// What is told to the record, if there is one.
     chronicle: Option<Chronicle<'plan>>,
@@ -344,6 +366,7 @@ impl Run<'_> {
                 self.progress = (moved, at);
                 self.told_stalled = false;
             }
+            self.steer(at);
             self.past.note(self.plan, &self.line, at);
             let ran = self.ran(at);
             if let Some(chronicle) = &mut self.chronicle {
@@ -387,13 +410,16 @@ impl Run<'_> {
                 }
             }
             (SIGTSTP, _) => {
+                self.screen.show(View::suspend);
                 suspend();
+                self.screen.show(View::resume);
                 let slept = now().saturating_duration_since(at);
                 self.suspended += slept;
                 self.past.sleep(slept);
                 self.progress.1 += slept;
                 self.drain_until = self.drain_until.map(|until| until + slept);
             }
+            (SIGCONT, _) => self.screen.show(View::resume),
             _ => {}
         }
     }
@@ -462,14 +488,5 @@ impl Run<'_> {
 
     fn delivered(&self) -> u64 {
         totals(self.plan, &self.line.readings()).1
-    }
-
-    fn progress(&self, at: Instant) -> Progress {
-        let phase = match self.cut {
-            None => Phase::Running,
-            Some(_) if self.drain_until.is_some() => Phase::Draining,
-            Some(_) => Phase::Stopping,
-        };
-        Progress { phase, ..self.past.progress(self.plan, &self.line, at, self.ran(at)) }
     }
 }

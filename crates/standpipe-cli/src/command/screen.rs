@@ -15,7 +15,7 @@ use crate::command::record::Record;
 use crate::end::EndError;
 use crate::exit::Exit;
 use crate::view::event::{Event, Failed, Warning};
-use crate::view::{Report, View};
+use crate::view::{Glass, Report, View};
 
 /// A display that threads share.
 #[derive(Clone)]
@@ -66,6 +66,11 @@ impl Screen {
     /// Makes the display that was asked for.
     pub(crate) fn new(display: &Display, name: Option<&str>, record: Option<Arc<Record>>) -> Self {
         Self { view: Arc::new(Mutex::new(View::on_stderr(display, name))), record }
+    }
+
+    /// The terminal, if all of its screen is ours.
+    pub(crate) fn whole(&self) -> Option<Glass> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner).whole()
     }
 
     /// The record, if one is wanted.

@@ -9,14 +9,22 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1, SIGXFSZ};
+use signal_hook::consts::{
+    SIGABRT, SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGSYS, SIGTERM, SIGTRAP,
+    SIGTSTP, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ,
+};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
 use crate::exec::stop::Bell;
+use crate::view::Glass;
 
 /// Signals that came and were not looked at yet; more than this many are one storm.
 const MOST: usize = 64;
+
+/// What ends a process at once. Where the whole screen is ours, it is given back before.
+const DEADLY: [i32; 10] =
+    [SIGQUIT, SIGABRT, SIGALRM, SIGUSR2, SIGVTALRM, SIGPROF, SIGXCPU, SIGIO, SIGSYS, SIGTRAP];
 
 /// The signals of one run.
 #[derive(Debug)]
@@ -26,15 +34,16 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    /// Installs the handlers.
+    /// Installs the handlers; where the whole screen is ours, also those that give it back.
     ///
     /// # Errors
     /// Those of the system.
-    pub(crate) fn open() -> io::Result<Self> {
+    pub(crate) fn open(whole: Option<Glass>) -> io::Result<Self> {
         let ignored = ignored();
         // A file size limit is to be an error of the write, not a death that leaves a hidden file behind.
         let wanted = [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGTSTP, SIGCONT, SIGXFSZ];
-        let heard = wanted.into_iter().filter(|signal| {
+        let deadly = DEADLY.iter().copied().filter(|_| whole.is_some());
+        let heard = wanted.into_iter().chain(deadly).filter(|signal| {
             // A shell ignores INT for what it starts in the background, and nohup ignores HUP.
             !([SIGINT, SIGHUP, SIGTSTP].contains(signal) && (ignored >> (signal - 1)) & 1 == 1)
         });
@@ -45,6 +54,10 @@ impl Inbox {
         std::thread::Builder::new().name("signals".to_owned()).stack_size(128 << 10).spawn(
             move || {
                 for signal in signals.forever() {
+                    if let Some(glass) = whole.as_ref().filter(|_| DEADLY.contains(&signal)) {
+                        glass.give_back();
+                        die_of(signal);
+                    }
                     let mut inbox = inbox.lock().unwrap_or_else(PoisonError::into_inner);
                     if inbox.len() < MOST {
                         inbox.push(signal);

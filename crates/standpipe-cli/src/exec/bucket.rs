@@ -6,7 +6,13 @@
 //! # Knows / never knows
 //! Knows a rate and the time it is given. Never knows clocks or descriptors.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use crate::exec::valve::Valve;
+
+/// A valve that is shut is looked at again after this long.
+const SHUT: Duration = Duration::from_millis(100);
 
 /// A rate limit in bytes per second.
 #[derive(Clone, Debug)]
@@ -62,6 +68,8 @@ pub(crate) struct Ration {
     pub(crate) rate: Option<Bucket>,
     /// How much is left; `None`: all there is.
     pub(crate) left: Option<u64>,
+    /// Where somebody may change the rate meanwhile.
+    pub(crate) valve: Option<Arc<Valve>>,
 }
 
 /// How much may be read now.
@@ -79,6 +87,15 @@ impl Ration {
     /// How much of `most` may be read at `now`.
     pub(crate) fn allow(&mut self, most: usize, now: Instant) -> Allowed {
         let left = self.left.map_or(most, |left| usize::try_from(left).unwrap_or(most));
+        if let Some(valve) = self.valve.as_ref().filter(|_| left > 0) {
+            if valve.is_shut() {
+                return Allowed::After(SHUT);
+            }
+            let limit = valve.limit();
+            if limit != self.rate.as_ref().map(|rate| rate.per_second) {
+                self.rate = limit.map(|limit| Bucket::new(limit, now));
+            }
+        }
         match (most.min(left), &mut self.rate) {
             (0, _) => Allowed::Nothing,
             (most, None) => Allowed::Bytes(most),
@@ -119,6 +136,25 @@ mod tests {
             }
         }
         assert!((975_000..=1_000_000).contains(&passed), "{passed} of 1,000,000 bytes");
+    }
+
+    #[test]
+    fn a_valve_is_obeyed_before_each_portion() {
+        let start = crate::exec::now();
+        let valve = Arc::new(Valve::new(None));
+        let mut ration = Ration { valve: Some(Arc::clone(&valve)), ..Ration::default() };
+        assert_eq!(ration.allow(9, start), Allowed::Bytes(9));
+        valve.turn();
+        assert_eq!(ration.allow(9, start), Allowed::After(SHUT));
+        valve.turn();
+        valve.set_limit(Some(10.0));
+        assert!(matches!(ration.allow(9, start), Allowed::After(_)), "it begins empty");
+        assert_eq!(ration.allow(9, start + Duration::from_secs(1)), Allowed::Bytes(1));
+        valve.set_limit(None);
+        assert_eq!(ration.allow(9, start), Allowed::Bytes(9));
+        ration.left = Some(0);
+        valve.turn();
+        assert_eq!(ration.allow(9, start), Allowed::Nothing, "what is over is over");
     }
 
     #[test]

@@ -35,6 +35,7 @@ use crate::exec::rest::Rest;
 use crate::exec::stdio::let_go_of_stdin;
 use crate::exec::stop::{Bell, Order, Stop, wait};
 use crate::exec::times::between;
+use crate::exec::valve::Valve;
 use crate::exec::worker::{Work, Worker};
 use crate::exec::{nanos, now};
 use crate::exit::{StageEnd, Status};
@@ -71,8 +72,8 @@ pub(crate) struct Setup<'run> {
     pub(crate) tanks: &'run [TankPlan],
     /// Whether the kernel may move the bytes.
     pub(crate) fast: bool,
-    /// Limit of the source in bytes per second.
-    pub(crate) rate: Option<f64>,
+    /// Limits the source.
+    pub(crate) valve: Arc<Valve>,
     /// When the run began.
     pub(crate) start: Instant,
     /// Rung when something ended.
@@ -245,8 +246,10 @@ impl Line {
         let stop = Stop::new()?;
         let inode = from.port().map_or(0, |port| inode(port.as_fd()));
         let behind = setup.tanks[tank].from;
-        let rate = setup.rate.filter(|_| behind == 0).map(|rate| Bucket::new(rate, now()));
-        let ration = Ration { rate, left: limit };
+        let valve = (behind == 0).then(|| Arc::clone(&setup.valve));
+        let limited = valve.as_ref().and_then(|valve| valve.limit());
+        let rate = limited.map(|rate| Bucket::new(rate, now()));
+        let ration = Ration { rate, left: limit, valve };
         let gauge = || Arc::new(Gauge::ringing(setup.turns.clone()));
         let gauges: Vec<Arc<Gauge>> = to.iter().map(|_| gauge()).collect();
         let threads = if setup.fans(tank) {

@@ -14,6 +14,11 @@ pub(super) fn level(tank: &TankLevel, cells: usize, style: Style) -> String {
     draw(share(tank.level_bytes).unwrap_or(0), cells, mark, style)
 }
 
+/// Draws a part of a whole in so many cells.
+pub(super) fn done(bytes: u64, of_bytes: u64, cells: usize, style: Style) -> String {
+    draw(part(bytes, of_bytes, cells * 8), cells, None, style)
+}
+
 /// The part in `steps`, rounded down: only what is full is drawn full.
 fn part(bytes: u64, of_bytes: u64, steps: usize) -> usize {
     let steps = u128::try_from(steps).unwrap_or(0);
@@ -31,6 +36,21 @@ fn draw(eighths: usize, cells: usize, mark: Option<usize>, style: Style) -> Stri
         _ => empty,
     };
     (0..cells).map(cell).collect()
+}
+
+/// Draws percents of the past as a line of columns, the latest at the right; what is unknown is a gap.
+pub(super) fn history(percents: &[Option<u64>], style: Style) -> String {
+    let levels: &[char] = if style.ascii {
+        &['_', '.', '-', '=', '#']
+    } else {
+        &['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
+    };
+    let column = |percent: &Option<u64>| {
+        let percent = percent.as_ref()?;
+        let step = usize::try_from(*percent.min(&100)).ok()? * levels.len() / 101;
+        levels.get(step).copied()
+    };
+    percents.iter().map(|percent| column(percent).unwrap_or(' ')).collect()
 }
 
 #[cfg(test)]
@@ -60,5 +80,13 @@ mod tests {
             assert_eq!(level(&tank, 8, ascii), plain);
         }
         assert_eq!(level(&TankLevel::default(), 2, wide), "░░");
+        assert_eq!(done(1, 0, 2, wide), "██");
+    }
+
+    #[test]
+    fn the_past_has_a_column_a_number() {
+        let past = [None, Some(0), Some(50), Some(99), Some(100), Some(400)];
+        assert_eq!(history(&past, Style::default()), " ▁▄███");
+        assert_eq!(history(&past, Style { ascii: true, color: false }), " _-###");
     }
 }

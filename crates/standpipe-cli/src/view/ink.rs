@@ -8,6 +8,7 @@
 
 use crossterm::{
     Command,
+    cursor::MoveTo,
     style::{Attribute, Color as Ansi, Print, SetAttribute, SetForegroundColor},
 };
 use ratatui::{
@@ -35,6 +36,11 @@ impl Sent {
         self.text.push_str(text);
     }
 
+    /// Letters so far.
+    pub(super) fn len(&self) -> usize {
+        self.text.len()
+    }
+
     /// What is to be sent.
     pub(super) fn finish(mut self) -> String {
         self.wear(Dress::default());
@@ -47,6 +53,18 @@ impl Sent {
         let mut column = 0;
         while column < columns {
             column += self.cell(&screen[(screen.area.x + column, screen.area.y + row)]);
+        }
+        self.wear(Dress::default());
+    }
+
+    /// Appends what `after` shows differently, for a terminal that shows `before`.
+    pub(super) fn changes(&mut self, before: &Buffer, after: &Buffer) {
+        let mut next = None;
+        for (column, row, cell) in before.diff(after) {
+            if next != Some((column, row)) {
+                self.put(MoveTo(column, row));
+            }
+            next = Some((column + self.cell(cell), row));
         }
         self.wear(Dress::default());
     }
@@ -103,6 +121,17 @@ mod tests {
 
     fn screen(rows: &[&str]) -> Buffer {
         Buffer::with_lines(rows.iter().copied())
+    }
+
+    #[test]
+    fn what_did_not_change_is_not_sent() {
+        let (before, after) = (screen(&["one two", "same   "]), screen(&["one six", "same   "]));
+        let mut sent = Sent::default();
+        sent.changes(&before, &after);
+        assert_eq!(sent.finish(), "\x1b[1;5Hsix");
+        let mut sent = Sent::default();
+        sent.changes(&after, &after);
+        assert_eq!(sent.finish(), "");
     }
 
     #[test]

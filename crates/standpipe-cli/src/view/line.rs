@@ -61,7 +61,7 @@ fn moved_by(progress: &Progress, gap: &str) -> String {
     [moved, format!("{percent}%"), time, format!("ETA {eta}")].join(gap)
 }
 
-fn eta(progress: &Progress, total: u64) -> Option<Duration> {
+pub(super) fn eta(progress: &Progress, total: u64) -> Option<Duration> {
     let left = total.checked_sub(progress.bytes_in)?;
     let rate = progress.rate_in.filter(|rate| *rate >= 1.0)?;
     let eta = Duration::try_from_secs_f64(float(left) / rate).ok()?;

@@ -24,6 +24,8 @@ pub(crate) enum Shape {
     Line,
     /// Three rows, redrawn.
     Tanks,
+    /// The whole screen.
+    Full,
     /// A line now and then.
     Plain,
 }
@@ -77,6 +79,7 @@ impl Terminal {
             _ if is_dumb => Shape::Plain,
             ViewChoice::Auto | ViewChoice::Line => Shape::Line,
             ViewChoice::Tanks => Shape::Tanks,
+            ViewChoice::Full => Shape::Full,
         };
         let is_forced = |name: &str| set(name).is_some_and(|value| value != "0");
         let color = match display.color {

@@ -49,9 +49,9 @@ fn bash_completes_words() {
     };
     complete(&["ch"], &["check"]);
     complete(&["--st"], &["--stall", "--strict"]);
-    complete(&["--view", ""], &["auto", "line", "none", "plain", "tanks"]);
+    complete(&["--view", ""], &["auto", "full", "line", "none", "plain", "tanks"]);
     complete(&["--view", "=", "pl"], &["plain"]);
-    complete(&["--view", "="], &["auto", "line", "none", "plain", "tanks"]);
+    complete(&["--view", "="], &["auto", "full", "line", "none", "plain", "tanks"]);
     complete(&["--fast", "n"], &["never"]);
     complete(&["-f", "ni"], &["nightly.toml"]);
     complete(&["--from", "ni"], &["nightly.toml"]);
@@ -87,7 +87,7 @@ fn fish_completes_words() {
     };
     complete("ch", &["check"]);
     complete("--st", &["--stall", "--strict"]);
-    complete("--view ", &["auto", "line", "none", "plain", "tanks"]);
+    complete("--view ", &["auto", "full", "line", "none", "plain", "tanks"]);
     complete("--view=pl", &["--view=plain"]);
     complete("-f ni", &["nightly.toml"]);
     complete("check ni", &["nightly.toml"]);

@@ -1,14 +1,39 @@
 //! What is there to know beyond the flags?
 
 /// The topics, as they are asked for, with their text: at most 80 columns.
-pub(in super::super) const TOPICS: [(&str, &str); 6] = [
+pub(in super::super) const TOPICS: [(&str, &str); 7] = [
     ("uris", URIS),
     ("sizes", SIZES),
     ("exit-codes", EXIT_CODES),
     ("files", FILES),
     ("built-ins", BUILT_INS),
+    ("views", VIEWS),
     ("json", JSON),
 ];
+
+const VIEWS: &str = "\
+What a run shows on stderr while it goes on:
+
+  line    One line, redrawn; what a filter shows at a terminal
+  tanks   Three rows, redrawn; what a run shows at a terminal. What commands say
+          goes above them
+  full    The whole screen, from 80x24 on, and keys; below that, three rows
+  plain   A line each 10 s, for logs
+  none    Errors only
+
+In full, these keys are read while the terminal is ours, and not while a command
+asks for a password:
+
+  q       Abort, as Ctrl-C does           d   Drain and stop, as SIGTERM does
+  p       Pause the source, and go on     ?   What keys and words mean
+  - +     Limit the source                r   No limit any more
+
+A command that reads plain answers from the terminal has to share it with them:
+use tanks, which reads none.
+
+auto is tanks or line; nothing where stderr is no terminal or is the one that
+the data goes to; plain if TERM is dumb.
+";
 
 const BUILT_INS: &str = "\
 Stages that run within standpipe, after -- and as exec of a pipeline file:

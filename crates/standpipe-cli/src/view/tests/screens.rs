@@ -2,7 +2,12 @@
 //!
 //! A changed screen is written anew by `STANDPIPE_SNAPSHOTS=write cargo test`; look at what it wrote.
 
-use super::*;
+use ratatui::{
+    backend::TestBackend,
+    buffer::{Buffer, Cell},
+};
+
+use super::{story::Story, *};
 
 /// The run of the mock-ups.
 fn running() -> Progress {
@@ -47,6 +52,7 @@ fn running() -> Progress {
         ],
         memory_bytes: Some(64 << 20),
         phase: Phase::Running,
+        limit: None,
     }
 }
 
@@ -67,6 +73,40 @@ fn drained() -> Progress {
     drained
 }
 
+/// The same, held by a key and limited by another.
+fn paused() -> Progress {
+    Progress { phase: Phase::Paused, limit: Some(5.0 * 1_048_576.0), ..running() }
+}
+
+/// One transform with two outputs.
+fn fanned() -> Progress {
+    let mut fanned = running();
+    let mut mirror = fanned.stages[2].clone();
+    mirror.shares.label = "3b tcp://10.0.0.2:9000".to_owned();
+    fanned.stages.push(mirror);
+    fanned.tanks.push(tank("2>3b", 90, 100));
+    fanned
+}
+
+/// A minute and a half in which the first tank fills and the second does not.
+fn story(progress: &Progress) -> Story {
+    let mut story = Story::default();
+    for second in 0..=progress.elapsed.as_secs() {
+        let mut then = progress.clone();
+        then.elapsed = Duration::from_secs(second);
+        for (tank, most) in then.tanks.iter_mut().zip([98, 11]) {
+            tank.level_bytes = tank.high_bytes * (second * 3).min(most - second % 3) / 100;
+        }
+        then.slowest = then.slowest.filter(|_| second > 2);
+        then.phase = if second < 60 { Phase::Running } else { then.phase };
+        story.note(&then);
+        if second == 31 {
+            story.tell("pg_dump| warning: there are circular foreign-key constraints".to_owned());
+        }
+    }
+    story
+}
+
 /// Many stages, with words of others in their names.
 fn many() -> Progress {
     let mut many = running();
@@ -83,7 +123,7 @@ fn many() -> Progress {
 
 /// Holds a screen to its file.
 #[track_caller]
-fn check(name: &str, screen: &ratatui::buffer::Buffer) {
+fn check(name: &str, screen: &Buffer) {
     let mut text = String::new();
     for row in 0..screen.area.height {
         let mut column = 0;
@@ -117,13 +157,62 @@ fn three_rows_give_up_the_least_important_first() {
     check("tanks-nothing-80", &tanks::render(&Progress::default(), None, 80, STYLE));
 }
 
+fn whole(progress: &Progress, [keys, help]: [bool; 2], size: [u16; 2], style: Style) -> Buffer {
+    let (story, name) = (story(progress), Some("nightly-dump"));
+    full::render(&full::Scene { progress, name, story: &story, keys, help }, size, style)
+}
+
+#[test]
+fn a_whole_screen_has_the_answer_first() {
+    let runs = [
+        ("running", running()),
+        ("failed", failed()),
+        ("drained", drained()),
+        ("paused", paused()),
+        ("many", many()),
+        ("fanned", fanned()),
+    ];
+    for size in [[80, 24], [120, 40]] {
+        for (name, progress) in &runs {
+            let name = format!("full-{name}-{}x{}", size[0], size[1]);
+            check(&name, &whole(progress, [true, false], size, STYLE));
+        }
+        let help = whole(&running(), [true, true], size, STYLE);
+        check(&format!("full-help-{}x{}", size[0], size[1]), &help);
+    }
+    check("full-nothing-80x24", &whole(&Progress::default(), [false, false], [80, 24], STYLE));
+}
+
+#[test]
+fn a_whole_screen_can_be_drawn_at_any_size_and_in_ascii() {
+    let style = Style { ascii: true, color: true };
+    for columns in (20..=200).step_by(7) {
+        for rows in 5..=60 {
+            for progress in [many(), fanned(), Progress::default()] {
+                let screen = whole(&progress, [true, rows % 2 == 0], [columns, rows], style);
+                let text: String = screen.content().iter().map(Cell::symbol).collect();
+                assert!(text.is_ascii(), "{columns}x{rows}: {text}");
+                assert!(rows % 2 == 0 || rows < 24 || text.contains("SLOWEST"), "{columns}x{rows}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_screen_is_drawn_by_a_terminal_as_it_was_meant() {
+    let screen = whole(&running(), [true, false], [80, 24], STYLE);
+    let mut terminal = ratatui::Terminal::new(TestBackend::new(80, 24)).expect("it is in memory");
+    terminal.draw(|frame| frame.buffer_mut().merge(&screen)).expect("it is in memory");
+    terminal.backend().assert_buffer(&screen);
+}
+
 #[test]
 fn three_rows_name_the_slowest_stage_in_any_terminal_and_in_ascii() {
     for columns in 20..200 {
         for progress in [running(), many(), failed(), Progress::default()] {
             let style = Style { ascii: true, color: true };
             let rows = tanks::render(&progress, Some("näme"), columns, style);
-            let text: String = rows.content().iter().map(|cell| cell.symbol()).collect();
+            let text: String = rows.content().iter().map(Cell::symbol).collect();
             assert!(text.is_ascii(), "{columns}: {text}");
             assert!(text.contains("slowest: "), "{columns}: {text}");
         }
