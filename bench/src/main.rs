@@ -3,12 +3,16 @@
 //! `cargo run --release --manifest-path bench/Cargo.toml -- w1` prints one markdown table; see README.md in this folder.
 
 mod callgrind;
+mod ceiling;
 mod counts;
 mod heap;
 mod measure;
+mod overhead;
+mod page;
 mod pair;
 mod planted;
 mod queues;
+mod scale;
 mod setting;
 mod table;
 mod w1;
@@ -16,6 +20,9 @@ mod w10;
 mod w2;
 mod w3;
 mod w4;
+mod w5;
+mod w6;
+mod w7;
 mod w8;
 mod w9;
 
@@ -27,18 +34,24 @@ use measure::{Case, Plan, Unit, measure};
 #[global_allocator]
 static HEAP: heap::Counting = heap::Counting;
 
-const USAGE: &str =
-    "usage: bench WORKLOAD|all|counts|planted [--rounds N] [--filter TEXT] [--json] [--gate]
+const USAGE: &str = "usage: bench WORKLOAD|all|… [--rounds N] [--filter TEXT] [--json] [--gate]
 
   w1           one hop: a producer, a tank, a consumer
   w2           three transforms, fused and with four tanks
   w3           chunks of bytes through two tanks
   w4           relays of bytes: file to file, pipe to pipe
+  w5           packing 128 MiB
+  w6           peak memory with a slow consumer
+  w7           relays of TCP connections, 1 and 1,000
   w8           idle tanks: bytes, time to make one, what a burst leaves
   w9           how often a producer is polled
   w10          instructions per item, under callgrind
   pair         the README's example and the tokio code for it
   counts       instructions per item against counts.txt (--write: makes it)
+  all          all above but counts; writes docs/performance.md
+  ceiling      is the ceiling that a report tells ever beaten? (3 rounds)
+  overhead     what the gauges cost, in instructions
+  scale        instructions per item against tanks, stages, producers, items
   planted      is the slow stage named that was planted? (3 rounds, 10 minutes)
   --rounds N   interleaved rounds (7; heavy ones 5 or 3; exact ones 1)
   --filter T   only cases whose name and setting contain T, and their peers
@@ -65,6 +78,30 @@ const WORKLOADS: &[Workload] = &[
         cases: w4::cases,
         unit: Unit::GibPerSecond,
         rounds: 5,
+        round_time: None,
+    },
+    Workload {
+        name: "w5",
+        title: "W5 packing 128 MiB on tmpfs; the count is the bytes that come out",
+        cases: w5::cases,
+        unit: Unit::GibPerSecond,
+        rounds: 3,
+        round_time: None,
+    },
+    Workload {
+        name: "w6",
+        title: "W6 a slow consumer, 64 MiB in chunks of 64 KiB, one per 1.2 ms",
+        cases: w6::cases,
+        unit: Unit::GibPerSecond,
+        rounds: 3,
+        round_time: None,
+    },
+    Workload {
+        name: "w7",
+        title: "W7 relays of TCP, 1 GiB over loopback; CPU and peak of the relay",
+        cases: w7::cases,
+        unit: Unit::GibPerSecond,
+        rounds: 3,
         round_time: None,
     },
     Workload {
@@ -125,6 +162,9 @@ const WORKLOADS: &[Workload] = &[
     },
 ];
 
+/// What prints a table of its own.
+const OTHERS: [&str; 5] = ["planted", "counts", "ceiling", "overhead", "scale"];
+
 /// What was asked for.
 #[derive(Default)]
 struct Options {
@@ -134,16 +174,26 @@ struct Options {
     json: bool,
     gate: bool,
     write: bool,
+    /// Collects what is printed, to be written down.
+    page: Option<page::Page>,
 }
 
 fn main() -> ExitCode {
-    let Some(options) = parse(std::env::args().skip(1)) else {
+    let Some(mut options) = parse(std::env::args().skip(1)) else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    let mut missed = false;
+    let (mut missed, mut page) = (false, options.page.take());
     for workload in &options.workloads {
-        missed |= run(workload, &options);
+        let (table, misses) = run(workload, &options);
+        print!("{table}");
+        missed |= misses;
+        if let Some(page) = &mut page {
+            page.add(&table);
+        }
+    }
+    if let Some(page) = page.filter(|_| options.filter.is_empty() && !options.json) {
+        page.write();
     }
     if missed && options.gate { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
@@ -156,8 +206,20 @@ fn parse(words: impl Iterator<Item = String>) -> Option<Options> {
     let (mut options, mut words) = (Options::default(), words);
     while let Some(word) = words.next() {
         match word.as_str() {
-            "planted" => options.workloads.push("planted"),
-            "counts" => options.workloads.push("counts"),
+            "planted" | "counts" | "ceiling" | "overhead" | "scale" => {
+                let known = OTHERS.iter().find(|other| **other == word)?;
+                options.workloads.push(known);
+            }
+            "deflate" | "slow" | "relay" | "drawn" => {
+                let words = words.collect::<Vec<_>>();
+                let done = match word.as_str() {
+                    "deflate" => w5::deflate(&words),
+                    "slow" => w6::slow(&words),
+                    "relay" => w7::relay(&words),
+                    _ => ceiling::stage(&words),
+                };
+                std::process::exit(if done.is_some() { 0 } else { 1 });
+            }
             "--write" => options.write = true,
             "stage" => {
                 planted::stage(&words.collect::<Vec<_>>());
@@ -166,12 +228,17 @@ fn parse(words: impl Iterator<Item = String>) -> Option<Options> {
             "count" => {
                 let cases = match words.next()?.as_str() {
                     "gate" => counts::gate_cases(),
+                    "overhead" => overhead::cases(),
+                    "scale" => scale::cases(),
                     name => (named(name)?.cases)(),
                 };
                 callgrind::count(cases, &words.collect::<Vec<_>>())?;
                 std::process::exit(0);
             }
-            "all" => options.workloads.extend(WORKLOADS.iter().map(|workload| workload.name)),
+            "all" => {
+                options.workloads.extend(WORKLOADS.iter().map(|workload| workload.name));
+                options.page = Some(page::Page::default());
+            }
             "--rounds" => {
                 options.rounds = Some(words.next()?.parse().ok().filter(|rounds| *rounds > 0)?)
             }
@@ -184,31 +251,35 @@ fn parse(words: impl Iterator<Item = String>) -> Option<Options> {
     (!options.workloads.is_empty()).then_some(options)
 }
 
-/// Runs one workload and prints it; says whether a gate was missed.
-fn run(name: &str, options: &Options) -> bool {
+/// Runs one workload; its table, unless it has printed one itself, and whether a gate was missed.
+fn run(name: &str, options: &Options) -> (String, bool) {
     let Some(workload) = named(name) else {
-        return match name {
+        let rounds = options.rounds.unwrap_or(3);
+        let missed = match name {
             "counts" if options.write => counts::run(counts::Writes::Yes),
             "counts" => counts::run(counts::Writes::No),
-            _ => planted::run(options.rounds.unwrap_or(3)),
+            "ceiling" => ceiling::run(rounds),
+            "overhead" => overhead::run(),
+            "scale" => {
+                scale::run();
+                false
+            }
+            _ => planted::run(rounds),
         };
+        return (String::new(), missed);
     };
     let rounds = options.rounds.unwrap_or(workload.rounds);
     let plan = Plan { rounds, round_time: workload.round_time };
     let rows = measure(chosen((workload.cases)(), &options.filter), plan);
+    let missed = rows.iter().any(|row| row.verdicts(&rows).iter().any(measure::Verdict::fails));
     if options.json {
         table::json(name, &rows);
-    } else {
-        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-        let load = load.split(' ').next().unwrap_or("unknown").to_owned();
-        let cpus = std::thread::available_parallelism().map_or(0, usize::from);
-        println!("\n{}; {rounds} rounds, {cpus} CPUs, load {load}\n", workload.title);
-        print!("{}", table::markdown(&rows, workload.unit));
-        if name == "pair" {
-            print!("{}", pair::lengths());
-        }
+        return (String::new(), missed);
     }
-    rows.iter().any(|row| row.verdicts(&rows).iter().any(measure::Verdict::fails))
+    let table = table::markdown(&rows, workload.unit);
+    let more = if name == "pair" { pair::lengths() } else { String::new() };
+    let (title, load) = (workload.title, page::load());
+    (format!("\n## {title}\n\n{rounds} rounds, load {load}.\n\n{table}{more}"), missed)
 }
 
 /// Keeps the cases that match, and the peers they are compared with.

@@ -31,7 +31,6 @@ pub(crate) enum Metric {
     /// Peak memory in MiB.
     PeakMib,
     /// Peak memory in MiB beyond that of the peer.
-    #[expect(dead_code, reason = "used by the slow consumer")]
     PeakOverMib,
     /// What the case counts itself.
     Count,
