@@ -286,6 +286,32 @@ fn the_page_on_json_names_every_event_and_field_of_the_schema_and_no_other() {
 }
 
 #[test]
+fn the_page_on_json_names_every_code_of_a_warning_and_every_kind_of_failure() {
+    let schema: Value = serde_json::from_str(record::SCHEMA).expect("the schema is JSON");
+    let of = |event: &str| {
+        let mut parts = schema["allOf"].as_array().into_iter().flatten();
+        let part = parts.find(|part| part["if"]["properties"]["event"]["const"] == event);
+        part.expect("it is an event")["then"]["properties"].clone()
+    };
+    let page = page("docs/json.md");
+    let rows = |starts: &str| -> String {
+        let lines = page.lines().skip_while(|line| !line.starts_with(starts));
+        lines.take_while(|line| line.starts_with('|')).collect::<Vec<_>>().join("\n")
+    };
+    for (table, listed) in [
+        (rows("| code | about |"), &of("warning")["code"]["description"]),
+        (rows("| `failed.kind` |"), &of("end")["failed"]["properties"]["kind"]["description"]),
+    ] {
+        let listed = listed.as_str().expect("it is described");
+        let names: Vec<&str> = listed.split('`').skip(1).step_by(2).collect();
+        assert!(names.len() > 5, "{listed}");
+        for name in names {
+            assert!(table.contains(&format!("`{name}`")), "{name} is missing in\n{table}");
+        }
+    }
+}
+
+#[test]
 fn the_run_on_the_page_on_json_is_one() {
     let shown = blocks(&page("docs/json.md")).into_iter().find(|block| block.kind == "json");
     let events = record::valid(&shown.expect("there is an example").text);
