@@ -124,6 +124,7 @@
 //! | `http-body` | [`adapt::http`]: a tank as a body, a body as a source |
 //! | `metrics` | [`export::record`]: a report into the `metrics` facade |
 //! | `serde` | `Serialize` for [`Report`] and all that is in it |
+//! | `tracing` | spans of a pipeline and its stages in the log of a service: see [`pipeline`] |
 //! | `sim` | [`sim`]: pipelines in virtual time, to ask what would happen |
 //!
 //! [`Ready::spawn`]: pipeline::Ready::spawn

@@ -25,6 +25,13 @@
 //! everything upstream, and its word is the result. Dropping a pipeline ends
 //! all it began.
 //!
+//! # In a log
+//! With the feature `tracing` a pipeline is a span `pipeline` with its stages'
+//! names, inside the span it is begun in, and each segment a span `stage` with
+//! `index` and `name`, current while it is polled: what your stage logs is under
+//! its name. The target is `standpipe`; spans are of level info, begin and end
+//! debug (an error is yours to report), pauses trace. Nothing is told per item.
+//!
 //! # Knows / never knows
 //! Knows stages, tanks, marks, and is the only room that spawns. Never knows
 //! formats or files.
@@ -50,6 +57,8 @@ mod operators;
 mod outcome;
 mod relay;
 mod segment;
+#[cfg(feature = "tracing")]
+mod spans;
 mod turn;
 
 pub use drive::{Run, Spawned};
@@ -192,6 +201,9 @@ impl Parts {
         let name: Arc<str> = open.names.join("+").into();
         lock(&self.board.rows).push(Row {
             first_stage: open.first_stage,
+            #[cfg(feature = "tracing")]
+            name: name.clone(),
+            #[cfg(not(feature = "tracing"))]
             name,
             meter: open.watch.meter.clone(),
         });
@@ -201,6 +213,8 @@ impl Parts {
             at_first: H::AT_FIRST,
             first_stage: open.first_stage,
             shift: open.shift,
+            #[cfg(feature = "tracing")]
+            name,
         });
     }
 }

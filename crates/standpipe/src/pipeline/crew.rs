@@ -22,6 +22,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use crate::error::{Cause, CauseKind};
 use crate::pipeline::relay::{Relay, Round};
 use crate::pipeline::segment::Watch;
+#[cfg(feature = "tracing")]
+use crate::pipeline::spans::{PipelineSpan, SegmentSpan};
 use crate::pipeline::turn::{Paused, Polled, Turn};
 use crate::snapshot::StageState;
 use crate::stage::line::{Line, Outcome, Polling, Shift};
@@ -45,6 +47,8 @@ pub(crate) struct Segment {
     pub(crate) first_stage: usize,
     /// Marks it as being polled, for its stages' guards.
     pub(crate) shift: Arc<Shift>,
+    #[cfg(feature = "tracing")]
+    pub(crate) name: Arc<str>,
 }
 
 struct Slot {
@@ -62,6 +66,8 @@ struct Running {
     turn: Turn,
     watch: Watch,
     shift: Arc<Shift>,
+    #[cfg(feature = "tracing")]
+    span: SegmentSpan,
 }
 
 impl Running {
@@ -78,6 +84,8 @@ impl Running {
         let paused = meter.state() == StageState::Paused;
         let paused_ns = paused.then(|| meter.since_ns());
         let polled = {
+            #[cfg(feature = "tracing")]
+            let _entered = self.span.enter();
             let _polling = Polling::new(&self.shift);
             let work = &mut self.work;
             catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx)))
@@ -96,6 +104,15 @@ impl Running {
         let ended_ns = self.turn.end(&self.watch, over);
         let stays = self.watch.meter.state() == StageState::Paused
             && paused_ns == Some(self.watch.meter.since_ns());
+        #[cfg(feature = "tracing")]
+        if !stays {
+            if let Some(since_ns) = paused_ns {
+                self.span.goes_on(begun_ns.saturating_sub(since_ns));
+            }
+            if self.watch.meter.state() == StageState::Paused {
+                self.span.pauses();
+            }
+        }
         Polled {
             begun_ns,
             ended_ns,
@@ -107,7 +124,15 @@ impl Running {
 
     /// Drops the work; what its stages destroy happens here.
     fn take_down(self, line: &Line, first_stage: usize) {
-        self.watch.meter.enter(StageState::Done, self.watch.now_ns());
+        let now_ns = self.watch.now_ns();
+        self.watch.meter.enter(StageState::Done, now_ns);
+        #[cfg(feature = "tracing")]
+        let _entered = {
+            let id = line.stage_id(first_stage);
+            let name = id.name.clone();
+            self.span.ends(&self.watch.meter.snapshot(id, name, now_ns));
+            self.span.enter()
+        };
         let work = self.work;
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(work))) {
             line.halt(Cause::new(CauseKind::Panicked), Some(first_stage));
@@ -180,10 +205,17 @@ pub(crate) struct Crew {
     office: Arc<Office>,
     /// Whose turn it is in the order of taking down.
     next_down: Mutex<usize>,
+    #[cfg(feature = "tracing")]
+    span: PipelineSpan,
 }
 
 impl Crew {
     pub(crate) fn new(segments: Vec<Segment>, line: Arc<Line>, now_ns: u64) -> Self {
+        #[cfg(feature = "tracing")]
+        let span = {
+            let names: Vec<_> = segments.iter().map(|segment| segment.name.clone()).collect();
+            PipelineSpan::begin(&names)
+        };
         let slots: Vec<Slot> = segments
             .into_iter()
             .map(|segment| {
@@ -191,7 +223,14 @@ impl Crew {
                 turn.start(&segment.watch, segment.at_first, now_ns);
                 segment.shift.begin();
                 let (work, watch, shift) = (segment.work, segment.watch, segment.shift);
-                let running = Mutex::new(Some(Running { work, turn, watch, shift: shift.clone() }));
+                let running = Mutex::new(Some(Running {
+                    work,
+                    turn,
+                    watch,
+                    shift: shift.clone(),
+                    #[cfg(feature = "tracing")]
+                    span: span.segment(segment.first_stage, &segment.name),
+                }));
                 let flag = || AtomicBool::new(false);
                 let first_stage = segment.first_stage;
                 Slot { running, shift, dropped: flag(), closed: flag(), first_stage }
@@ -209,7 +248,19 @@ impl Crew {
                 office.wake_all();
             }
         }));
-        Self { slots, office, next_down: Mutex::new(0) }
+        Self {
+            slots,
+            office,
+            next_down: Mutex::new(0),
+            #[cfg(feature = "tracing")]
+            span,
+        }
+    }
+
+    /// Tells the log how it ended, once.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn tell_end(&self) {
+        self.span.end(self.line().outcome().as_ref());
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -22,6 +22,8 @@ fn result<D>(
     let ended_ns = (board.clock)();
     lock(&board.ended_ns).get_or_insert(ended_ns);
     let report = board.report();
+    #[cfg(feature = "tracing")]
+    crew.tell_end();
     let done = lock(done).take();
     match (crew.line().outcome(), done) {
         (Some(Outcome::Complete), Some(done)) => {
@@ -75,6 +77,8 @@ fn end(crew: &Crew, drivers: Drivers) {
         crew.abandon();
     }
     crew.take_down();
+    #[cfg(feature = "tracing")]
+    crew.tell_end();
 }
 
 impl<D> fmt::Debug for Run<D> {
