@@ -130,7 +130,7 @@ fn three_rows_leave_nothing_behind_when_the_size_changes() {
     }
     assert!(tmux.is_plain());
     tmux.press(&["C-c"]);
-    let screen = tmux.until("the end", |screen| screen.contains("note: stopped after"));
+    let screen = tmux.until("the end", |screen| screen.contains("SLOWEST: "));
     assert!(!screen.contains("slowest: "), "the summary took their place:\n{screen}");
 }
 
@@ -148,7 +148,9 @@ fn a_stop_gives_the_terminal_back_and_going_on_takes_it_again() {
         tmux.until("it is stopped", |screen| screen.contains("Stopped"));
         assert!(tmux.is_plain());
         assert_eq!(tmux.modes("stopped "), before);
-        tmux.enter("clear; fg");
+        tmux.enter("clear");
+        tmux.until("nothing is left", |screen| !screen.contains("Stopped"));
+        tmux.enter("fg");
         tmux.until("it goes on", seen);
         tmux.press(&["C-c"]);
         tmux.until("the end", |screen| screen.contains("note: stopped after"));
@@ -185,12 +187,15 @@ fn whatever_ends_a_run_the_terminal_is_as_it_was() {
 /// Whoever asks takes the modes away that we have set, by which we know that the answer is not for us.
 #[test]
 fn a_stage_that_asks_for_a_password_is_given_it() {
-    let asks = "sh -c 'old=$(stty -g </dev/tty); stty -echo -echonl </dev/tty; \
+    let go = std::env::temp_dir().join(format!("standpipe-go-{}", std::process::id()));
+    let asks = "sh -c 'until [ -e $GO ]; do sleep 0.02; done; old=$(stty -g </dev/tty); stty -echo -echonl </dev/tty; \
         printf Password: >/dev/tty; read word </dev/tty; stty $old </dev/tty; \
         echo got $word >&2; cat'";
     for view in ["full", "tanks"] {
-        let tmux = Tmux::open([100, 30]);
+        let tmux = Tmux::open_with([100, 30], &[("GO", go.to_str().expect("it is text"))]);
         tmux.enter(&format!("$S --view {view} --from zero:1K -- {asks} :: null:; echo exit $?"));
+        tmux.until("the run", |screen| is_full(screen) || screen.contains("slowest: "));
+        std::fs::write(&go, "").expect("it can be written");
         tmux.until("the question", |screen| {
             screen.contains(
                 "
@@ -199,7 +204,8 @@ Password:",
         });
         tmux.press(&["q", "d", "p", "Enter"]);
         let screen = tmux.until("the end", |screen| screen.contains("exit 0"));
-        assert!(screen.contains("got qdp"), "{view}\n{screen}");
+        assert!(screen.replace('\n', "").contains("got qdp"), "{view}\n{screen}");
+        std::fs::remove_file(&go).expect("it is ours");
         assert!(tmux.is_plain());
     }
 }
