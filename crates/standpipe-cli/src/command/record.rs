@@ -29,8 +29,11 @@ use crate::exec::wall_clock;
 use crate::exit::Exit;
 use crate::view::event::{End, Event, Failed, Output, Sample, Share, Start, Warning};
 
-/// A reader that takes at once is worth this much, even to those who asked twice.
-const HURRIED: Duration = Duration::from_millis(20);
+/// A reader that takes at once is worth this much, even to those who asked twice: on a busy machine our own thread
+/// may not have come to write for a while.
+const HURRIED: Duration = Duration::from_millis(500);
+/// Guests are worth less: they see that we are gone.
+const GUEST: Duration = Duration::from_millis(20);
 
 /// So many may look at a run at once.
 const SEATS: usize = 4;
@@ -225,12 +228,12 @@ impl Record {
         self.known().stopped_early = true;
     }
 
-    /// Says that the end is not to be waited for.
     /// Notes that a branch left bytes out on purpose.
     pub(super) fn left_out(&self) {
         self.known().left_out = true;
     }
 
+    /// Says that the end is not to be waited for long.
     pub(super) fn hurry(&self) {
         self.hurried.store(true, Ordering::Relaxed);
     }
@@ -270,15 +273,12 @@ impl Record {
         }
     }
 
-    /// Waits until the reader has taken the last line, or a signal says not to. Guests have a moment for theirs.
+    /// Waits until the reader has taken the last line; after a signal not for long. Guests have a moment for theirs.
     pub(super) fn wait(&self, inbox: Option<&Inbox>) {
         let guests = std::mem::take(&mut self.guests().seats);
         for seat in guests {
-            wait(
-                &mut [PollFd::from_borrowed_fd(seat.done().as_fd(), PollFlags::IN)],
-                Some(HURRIED),
-            )
-            .ok();
+            wait(&mut [PollFd::from_borrowed_fd(seat.done().as_fd(), PollFlags::IN)], Some(GUEST))
+                .ok();
         }
         let Some(outbox) = &self.outbox else { return };
         loop {
@@ -296,7 +296,8 @@ impl Record {
             inbox.bell().hush();
             for signal in inbox.take() {
                 match signal {
-                    SIGINT | SIGHUP | SIGTERM => return,
+                    // it may have come before anybody had a chance to read
+                    SIGINT | SIGHUP | SIGTERM => self.hurry(),
                     SIGTSTP => suspend(),
                     _ => {}
                 }

@@ -54,6 +54,16 @@ impl House {
         let done = run(self.command(&["doctor", "--json", "--for", time, &pid.to_string()]));
         serde_json::from_str(&done.text()).expect(&done.err)
     }
+
+    /// What it says when all buffers are full, and nothing has moved for most of a second.
+    fn finding(&self, pid: u32) -> Value {
+        loop {
+            let said = self.doctor(pid, "700ms");
+            if said["findings"] != serde_json::json!([]) {
+                return said;
+            }
+        }
+    }
 }
 
 /// The lines a guest hears.
@@ -172,7 +182,7 @@ fn a_stopped_command_of_a_run_is_named_within_a_second() {
 fn a_command_that_does_not_read_is_named_within_a_second() {
     let house = House::new();
     let running = house.start(&["-q", "-c", "yes | cat | sleep 60"]);
-    let said = house.doctor(running.pid(), "700ms");
+    let said = house.finding(running.pid());
     let says = said["findings"][0]["says"].as_str().unwrap_or_default();
     assert!(says.contains("3 sleep 60 does not read"), "{said}");
     running.signal(Signal::INT);
@@ -187,10 +197,7 @@ fn a_peer_that_takes_nothing_is_named_within_a_second() {
     let to = format!("tcp://{}", listener.local_addr().expect("it is bound"));
     let running = house.start(&["-q", "--to", &to, "-c", "cat /dev/zero"]);
     let _peer = listener.accept().expect("it is connected");
-    let mut said = house.doctor(running.pid(), "700ms");
-    while said["findings"] == serde_json::json!([]) {
-        said = house.doctor(running.pid(), "700ms"); // its buffers were not full yet
-    }
+    let said = house.finding(running.pid());
     let finding = &said["findings"][0];
     let says = finding["says"].as_str().expect("words");
     assert_eq!(finding["name"], "stalled", "{said}");

@@ -41,6 +41,7 @@ pub(super) fn fixed_cost(sums: &[f64; Costs::SUMS]) -> Option<Fixed> {
     Some(Fixed { item_ns, share: share(item_ns), at_least: share(item_ns - DOUBT * error_ns) })
 }
 
+#[cfg(not(loom))] // the simulator is not there under it
 #[cfg(test)]
 mod tests {
     use super::*;
