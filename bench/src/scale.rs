@@ -7,7 +7,7 @@ use standpipe::{Pipeline, Tank};
 
 use crate::callgrind::{Named, instructions, present};
 use crate::measure::Case;
-use crate::queues::{Queue, Tanks, produce, sum};
+use crate::queues::{Hop, Tanks};
 use crate::setting::{Place, Setting};
 
 const MARK: usize = 64;
@@ -80,13 +80,13 @@ fn print(series: &str, sizes: &str, counts: &[f64], times: f64) {
 fn in_a_row(here: &Setting, tanks: usize, n: u64) -> u64 {
     here.runtime.block_on(async {
         let (first, mut last) = Tanks::pair::<u64>(MARK);
-        tokio::spawn(produce::<Tanks>(first, n));
+        tokio::spawn(Tanks::produce(first, 0..n));
         for _ in 1..tanks {
             let (writable, readable) = Tanks::pair::<u64>(MARK);
             tokio::spawn(last.pipe(writable));
             last = readable;
         }
-        tokio::spawn(sum::<Tanks>(last)).await.expect("it does not panic")
+        tokio::spawn(Tanks::sum(last, |item| item)).await.expect("it does not panic")
     })
 }
 
@@ -103,6 +103,6 @@ fn producers(here: &Setting, many: u64, n: u64) -> u64 {
             });
         }
         writable.end();
-        tokio::spawn(sum::<Tanks>(readable)).await.expect("it does not panic")
+        tokio::spawn(Tanks::sum(readable, |item| item)).await.expect("it does not panic")
     })
 }

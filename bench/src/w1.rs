@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use standpipe::pipeline::Ready;
 use standpipe::stage::{fold, iter};
-use standpipe::{Batch, Pipeline, Tank};
-use tokio::sync::mpsc;
+use standpipe::{Pipeline, Tank};
 
 use crate::measure::{Case, Target, Weight};
 use crate::queues::{
-    AsyncChannel, Crossfire, Flume, Kanal, Queue, Tanks, Thingbuf, Tokio, produce, sum,
+    AsyncChannel, Batches, Crossfire, Flume, Futures, Hop, Kanal, Number, Tanks, Thingbuf, Tokio,
+    TokioMany, TokioReserved, TokioVecs,
 };
 use crate::setting::{Claim, Setting};
 
@@ -40,56 +40,28 @@ fn pipeline(mark: usize, n: u64) -> Ready<u64> {
 }
 
 fn peers(setting: &Setting, cases: &mut Vec<Case>) {
-    cases.push(hop::<Tokio>(setting, vec![]));
-    let here = setting.clone();
-    cases.push(case(setting, "tokio recv_many", vec![], move |n| {
-        let (tx, mut rx) = mpsc::channel(here.mark);
-        let mark = here.mark;
-        here.two_tasks(produce::<Tokio>(tx, n), async move {
-            let (mut sum, mut batch) = (0, Vec::with_capacity(mark));
-            while rx.recv_many(&mut batch, mark).await > 0 {
-                sum += batch.drain(..).sum::<u64>();
-            }
-            sum
-        })
-    }));
-    cases.push(hop::<AsyncChannel>(setting, vec![]));
-    cases.push(hop::<Flume>(setting, vec![]));
-    cases.push(hop::<Kanal>(setting, vec![]));
-    cases.push(hop::<Crossfire>(setting, vec![]));
-    cases.push(hop::<Thingbuf>(setting, vec![]));
+    cases.extend([
+        hop::<Tokio>(setting, vec![]),
+        hop::<TokioMany>(setting, vec![]),
+        hop::<TokioReserved>(setting, vec![]),
+        hop::<TokioVecs>(setting, vec![]),
+        hop::<AsyncChannel>(setting, vec![]),
+        hop::<Futures>(setting, vec![]),
+        hop::<Flume>(setting, vec![]),
+        hop::<Kanal>(setting, vec![]),
+        hop::<Crossfire>(setting, vec![]),
+        hop::<Thingbuf>(setting, vec![]),
+    ]);
 }
 
 /// The same hop through a tank.
 fn tanks(setting: &Setting, cases: &mut Vec<Case>) {
     let weight = setting.weight();
     let at_1024 = if setting.is_ct() { 0.35 } else { 0.30 };
-    let single = Claim { peer: "tokio recv", at_16: 0.45, at_1024, weight };
+    let single = Claim { peer: Tokio::NAME, at_16: 0.45, at_1024, weight };
     cases.push(hop::<Tanks>(setting, vec![setting.target(single)]));
-    let batches = Claim { peer: "tokio recv_many", at_16: 0.30, at_1024: 0.15, weight };
-    let (target, here) = (setting.target(batches), setting.clone());
-    cases.push(case(setting, "standpipe send_batch + next_batch", vec![target], move |n| {
-        let (writable, mut readable) = Tank::items(here.mark).build::<u64>();
-        let step = here.mark as u64 / 2;
-        let producer = async move {
-            let mut batch = Batch::new();
-            for item in 0..n {
-                batch.push(item);
-                if item % step == step - 1 {
-                    writable.send_batch(&mut batch).await.expect("the consumer is there");
-                }
-            }
-            writable.send_batch(&mut batch).await.expect("the consumer is there");
-            writable.end();
-        };
-        here.two_tasks(producer, async move {
-            let (mut sum, mut batch) = (0, Batch::new());
-            while readable.next_batch(&mut batch).await.expect("the producer ends well") {
-                sum += batch.drain().sum::<u64>();
-            }
-            sum
-        })
-    }));
+    let batches = Claim { peer: TokioMany::NAME, at_16: 0.30, at_1024: 0.15, weight };
+    cases.push(hop::<Batches>(setting, vec![setting.target(batches)]));
     let segments = [("tokio recv", 0.22, 0.10), ("kanal", 0.75, 0.40)];
     let targets = segments
         .map(|(peer, at_16, at_1024)| setting.target(Claim { peer, at_16, at_1024, weight }))
@@ -135,20 +107,22 @@ fn alone(setting: &Setting, cases: &mut Vec<Case>) {
 }
 
 /// A hop between two tasks.
-fn hop<Q: Queue>(setting: &Setting, targets: Vec<Target>) -> Case {
+fn hop<Q: Hop>(setting: &Setting, targets: Vec<Target>) -> Case {
     let here = setting.clone();
     case(setting, Q::NAME, targets, move |n| {
         let (tx, rx) = Q::pair(here.mark);
-        here.two_tasks(produce::<Q>(tx, n), sum::<Q>(rx))
+        here.two_tasks(Q::produce(tx, Number::<1>::below(n)), Q::sum(rx, Number::get))
     })
 }
 
 /// A hop within one task.
-fn joined<Q: Queue>(setting: &Setting, name: &'static str) -> Case {
+fn joined<Q: Hop>(setting: &Setting, name: &'static str) -> Case {
     let here = setting.clone();
     case(setting, name, vec![], move |n| {
         let (tx, rx) = Q::pair(here.mark);
-        here.runtime.block_on(async { tokio::join!(produce::<Q>(tx, n), sum::<Q>(rx)).1 })
+        let (producer, consumer) =
+            (Q::produce(tx, Number::<11>::below(n)), Q::sum(rx, Number::get));
+        here.runtime.block_on(async { tokio::join!(producer, consumer).1 })
     })
 }
 

@@ -12,15 +12,24 @@ use standpipe::{Pipeline, Tank};
 
 use crate::measure::{Case, Target, Weight};
 use crate::queues::{
-    AsyncChannel, Crossfire, Flume, Kanal, Queue, Tanks, Thingbuf, Tokio, produce, relay, sum,
+    AsyncChannel, Batches, Crossfire, Flume, Futures, Hop, Kanal, Number, Tanks, Thingbuf, Tokio,
+    TokioMany, TokioReserved, TokioVecs,
 };
 use crate::setting::{Claim, Place, Setting};
 
 const MOST: u64 = 5_000_000;
 
-const F: fn(u64) -> u64 = |item| item * 3;
-const G: fn(u64) -> u64 = |item| item ^ 0x55;
-const H: fn(u64) -> u64 = |item| item + 7;
+fn f(item: u64) -> u64 {
+    item * 3
+}
+
+fn g(item: u64) -> u64 {
+    item ^ 0x55
+}
+
+fn h(item: u64) -> u64 {
+    item + 7
+}
 
 /// All cases, standpipe's beside the peers they are compared with.
 pub(crate) fn cases() -> Vec<Case> {
@@ -28,12 +37,17 @@ pub(crate) fn cases() -> Vec<Case> {
     for setting in Setting::all() {
         cases.extend([
             hops::<Tokio>(&setting, vec![]),
+            hops::<TokioMany>(&setting, vec![]),
+            hops::<TokioReserved>(&setting, vec![]),
+            hops::<TokioVecs>(&setting, vec![]),
             hops::<AsyncChannel>(&setting, vec![]),
+            hops::<Futures>(&setting, vec![]),
             hops::<Flume>(&setting, vec![]),
             hops::<Kanal>(&setting, vec![]),
             hops::<Crossfire>(&setting, vec![]),
             hops::<Thingbuf>(&setting, vec![]),
             hops::<Tanks>(&setting, vec![]),
+            hops::<Batches>(&setting, vec![]),
         ]);
         let weight = setting.weight();
         let (at_16, at_1024) = if setting.is_ct() { (0.25, 0.08) } else { (0.30, 0.12) };
@@ -66,16 +80,16 @@ pub(crate) fn cases() -> Vec<Case> {
 fn pipeline(mark: usize, n: u64) -> Ready<u64> {
     Pipeline::from("numbers", iter(0..n))
         .tank(Tank::items(mark))
-        .map("f", F)
+        .map("f", f)
         .tank(Tank::items(mark))
-        .map("g", G)
+        .map("g", g)
         .tank(Tank::items(mark))
-        .map("h", H)
+        .map("h", h)
         .tank(Tank::items(mark))
         .to("sum", fold(0, |sum, item: u64| sum + item))
 }
 
-fn hops<Q: Queue>(setting: &Setting, targets: Vec<Target>) -> Case {
+fn hops<Q: Hop>(setting: &Setting, targets: Vec<Target>) -> Case {
     let here = setting.clone();
     case(setting, Q::NAME, targets, move |n| {
         let (tx, first) = Q::pair(here.mark);
@@ -83,11 +97,11 @@ fn hops<Q: Queue>(setting: &Setting, targets: Vec<Target>) -> Case {
         let (to_third, third) = Q::pair(here.mark);
         let (to_last, last) = Q::pair(here.mark);
         here.runtime.block_on(async {
-            let total = tokio::spawn(sum::<Q>(last));
-            tokio::spawn(relay::<Q>(third, to_last, H));
-            tokio::spawn(relay::<Q>(second, to_third, G));
-            tokio::spawn(relay::<Q>(first, to_second, F));
-            tokio::spawn(produce::<Q>(tx, n));
+            let total = tokio::spawn(Q::sum(last, Number::<2>::get));
+            tokio::spawn(Q::relay(third, to_last, |Number(item)| Number(h(item))));
+            tokio::spawn(Q::relay(second, to_third, |Number(item)| Number(g(item))));
+            tokio::spawn(Q::relay(first, to_second, |Number(item)| Number(f(item))));
+            tokio::spawn(Q::produce(tx, Number::below(n)));
             total.await.expect("the sink does not panic")
         })
     })
@@ -99,21 +113,16 @@ fn fused() -> Vec<Case> {
         setting: "fused".to_owned(),
         ..case(&here, name, targets, work)
     };
-    // closures, not the function pointers of the hops: here the compiler is to see through all of it
     let runtime = || Arc::clone(&here.runtime);
     let (maps, thens, boxes, ours) = (runtime(), runtime(), runtime(), runtime());
     vec![
-        fused(
-            "iterator",
-            vec![],
-            Box::new(|n| (0..n).map(|i| i * 3).map(|i| i ^ 0x55).map(|i| i + 7).sum()),
-        ),
+        fused("iterator", vec![], Box::new(|n| (0..n).map(f).map(g).map(h).sum())),
         fused(
             "futures map",
             vec![],
             Box::new(move |n| {
                 let stream = futures::stream::iter(0..n);
-                let stream = stream.map(|i| i * 3).map(|i| i ^ 0x55).map(|i| i + 7);
+                let stream = stream.map(f).map(g).map(h);
                 maps.block_on(stream.fold(0, async |sum, item| sum + item))
             }),
         ),
@@ -121,8 +130,8 @@ fn fused() -> Vec<Case> {
             "futures then",
             vec![],
             Box::new(move |n| {
-                let stream = futures::stream::iter(0..n).then(async |i| i * 3);
-                let stream = stream.then(async |i| i ^ 0x55).then(async |i| i + 7);
+                let stream = futures::stream::iter(0..n).then(async |i| f(i));
+                let stream = stream.then(async |i| g(i)).then(async |i| h(i));
                 thens.block_on(stream.fold(0, async |sum, item| sum + item))
             }),
         ),
@@ -131,9 +140,9 @@ fn fused() -> Vec<Case> {
             vec![],
             Box::new(move |n| {
                 let stream = futures::stream::iter(0..n).boxed();
-                let stream: BoxStream<'_, u64> = stream.map(|i| i * 3).boxed();
-                let stream: BoxStream<'_, u64> = stream.map(|i| i ^ 0x55).boxed();
-                let stream: BoxStream<'_, u64> = stream.map(|i| i + 7).boxed();
+                let stream: BoxStream<'_, u64> = stream.map(f).boxed();
+                let stream: BoxStream<'_, u64> = stream.map(g).boxed();
+                let stream: BoxStream<'_, u64> = stream.map(h).boxed();
                 boxes.block_on(stream.fold(0, async |sum, item| sum + item))
             }),
         ),
@@ -142,9 +151,9 @@ fn fused() -> Vec<Case> {
             vec![Target::cpu("futures map", 1.5, Weight::Gate)],
             Box::new(move |n| {
                 let ready = Pipeline::from("numbers", iter(0..n))
-                    .map("f", |i| i * 3)
-                    .map("g", |i| i ^ 0x55)
-                    .map("h", |i| i + 7)
+                    .map("f", f)
+                    .map("g", g)
+                    .map("h", h)
                     .to("sum", fold(0, |sum, item: u64| sum + item));
                 ours.block_on(ready.run()).expect("no stage fails").done
             }),
@@ -163,7 +172,7 @@ fn case(
 
 /// The sum without going through all: over 128 items in a row `^ 0x55` adds nothing, since `item * 3` then ends in each of 128 ways.
 fn expected(n: u64) -> u64 {
-    let rest = (0..n % 128).map(F);
-    let changed: u64 = rest.clone().map(G).sum();
-    F(n * (n - 1) / 2) + changed + 7 * n - rest.sum::<u64>()
+    let rest = (0..n % 128).map(f);
+    let changed: u64 = rest.clone().map(g).sum();
+    f(n * (n - 1) / 2) + changed + 7 * n - rest.sum::<u64>()
 }

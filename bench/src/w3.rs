@@ -15,7 +15,7 @@ use standpipe::{KIB, Pipeline, Tank};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 use crate::measure::{Case, Target, Weight};
-use crate::queues::{Queue, Tanks, Tokio};
+use crate::queues::{Hop, Tanks, Tokio};
 use crate::setting::{Place, Setting};
 
 const HIGH: usize = 256 * KIB;
@@ -125,31 +125,15 @@ fn queues(chunks: &Chunks, ratio: f64, cases: &mut Vec<Case>) {
 }
 
 /// Two queues and the stage between them, each a task.
-fn through<Q: Queue>(chunks: &Chunks, name: &'static str) -> Case {
+fn through<Q: Hop>(chunks: &Chunks, name: &'static str) -> Case {
     chunks.case(name, vec![], |chunks, n| {
-        let (mut tx, mut pass_rx) = Q::pair::<Bytes>(chunks.setting.mark);
-        let (mut pass_tx, mut rx) = Q::pair::<Bytes>(chunks.setting.mark);
+        let (tx, pass_rx) = Q::pair(chunks.setting.mark);
+        let (pass_tx, rx) = Q::pair(chunks.setting.mark);
         let all = chunks.iter(n);
         chunks.setting.runtime.block_on(async {
-            tokio::spawn(async move {
-                for chunk in all {
-                    Q::send(&mut tx, chunk).await;
-                }
-                Q::end(tx);
-            });
-            tokio::spawn(async move {
-                while let Some(chunk) = Q::recv(&mut pass_rx).await {
-                    Q::send(&mut pass_tx, chunk).await;
-                }
-                Q::end(pass_tx);
-            });
-            let total = tokio::spawn(async move {
-                let mut sum = 0;
-                while let Some(chunk) = Q::recv(&mut rx).await {
-                    sum += chunk.len() as u64;
-                }
-                sum
-            });
+            tokio::spawn(Q::produce(tx, all));
+            tokio::spawn(Q::relay(pass_rx, pass_tx, |chunk| chunk));
+            let total = tokio::spawn(Q::sum(rx, |chunk: Bytes| chunk.len() as u64));
             total.await.expect("the sink does not panic")
         })
     })

@@ -11,7 +11,9 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::heap;
 use crate::measure::{Case, Metric, Target, Weight, in_process};
-use crate::queues::{AsyncChannel, Crossfire, Flume, Kanal, Queue, Tanks, Thingbuf, Tokio};
+use crate::queues::{
+    AsyncChannel, Crossfire, Flume, Futures, Hop, Kanal, Queue, Tanks, Thingbuf, Tokio,
+};
 
 /// Bytes an idle tank may take, gauges included, whatever its mark.
 const BYTES: f64 = 256.0;
@@ -25,6 +27,7 @@ pub(crate) fn cases() -> Vec<Case> {
         cases.extend([
             idle::<Tokio>(many, mark),
             idle::<AsyncChannel>(many, mark),
+            idle::<Futures>(many, mark),
             idle::<Flume>(many, mark),
             idle::<Kanal>(many, mark),
             idle::<Crossfire>(many, mark),
@@ -40,6 +43,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.extend([
         after_burst::<Tokio>(),
         after_burst::<AsyncChannel>(),
+        after_burst::<Futures>(),
         after_burst::<Flume>(),
         after_burst::<Kanal>(),
         after_burst::<Crossfire>(),
@@ -70,12 +74,8 @@ fn after_burst<Q: Queue>() -> Case {
         let (mut tx, mut rx) = Q::pair::<u64>(1024);
         runtime.block_on(async {
             // one less than the mark: nobody has to wait
-            for item in 0..1023 {
-                Q::send(&mut tx, item).await;
-            }
-            for _ in 0..1023 {
-                Q::recv(&mut rx).await;
-            }
+            Q::fill(&mut tx, 0..1023).await;
+            Q::take(&mut rx, 1023).await;
         });
         (tx, rx)
     })

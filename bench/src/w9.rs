@@ -13,7 +13,7 @@ use tokio::task::yield_now;
 
 use crate::measure::{Case, Metric, Target, Weight, in_process};
 use crate::queues::{
-    AsyncChannel, Crossfire, Flume, Kanal, Queue, Tanks, Thingbuf, Tokio, produce,
+    AsyncChannel, Crossfire, Flume, Futures, Hop, Kanal, Number, Queue, Tanks, Thingbuf, Tokio,
 };
 use crate::setting::{Place, Setting};
 
@@ -31,6 +31,7 @@ pub(crate) fn cases() -> Vec<Case> {
                 polls::<Tokio>(&setting),
                 many(&setting),
                 polls::<AsyncChannel>(&setting),
+                polls::<Futures>(&setting),
                 polls::<Flume>(&setting),
                 polls::<Kanal>(&setting),
                 polls::<Crossfire>(&setting),
@@ -47,16 +48,9 @@ pub(crate) fn cases() -> Vec<Case> {
 
 fn polls<Q: Queue>(setting: &Setting) -> Case {
     case(setting, Q::NAME, |here, n, polls| {
-        let (tx, mut rx) = Q::pair::<u64>(here.mark);
-        let producer = Counted { future: Box::pin(produce::<Q>(tx, n)), polls };
-        here.two_tasks(producer, async move {
-            let mut sum = 0;
-            while let Some(item) = Q::recv(&mut rx).await {
-                sum += item;
-                yield_now().await;
-            }
-            sum
-        })
+        let (tx, rx) = Q::pair(here.mark);
+        let future = Box::pin(Q::produce(tx, Number::<9>::below(n)));
+        here.two_tasks(Counted { future, polls }, Q::sum_by_turns(rx, Number::get))
     })
 }
 
@@ -64,11 +58,12 @@ fn polls<Q: Queue>(setting: &Setting) -> Case {
 fn many(setting: &Setting) -> Case {
     case(setting, "tokio recv_many", |here, n, polls| {
         let (tx, mut rx) = mpsc::channel(here.mark);
-        let producer = Counted { future: Box::pin(produce::<Tokio>(tx, n)), polls };
+        let producer =
+            Counted { future: Box::pin(Tokio::produce(tx, Number::<99>::below(n))), polls };
         here.two_tasks(producer, async move {
             let (mut sum, mut batch) = (0, Vec::with_capacity(BATCH));
             while rx.recv_many(&mut batch, BATCH).await > 0 {
-                for item in batch.drain(..) {
+                for Number(item) in batch.drain(..) {
                     sum += item;
                     yield_now().await;
                 }
