@@ -51,14 +51,17 @@ use crate::tank::{Measure, Tank};
 mod crew;
 mod drive;
 mod group;
+mod heads;
 mod monitor;
 mod opening;
 mod operators;
 mod outcome;
+mod pace;
 mod relay;
 mod segment;
 #[cfg(feature = "tracing")]
 mod spans;
+mod tails;
 mod turn;
 
 pub use drive::{Run, Spawned};
@@ -67,15 +70,18 @@ pub use monitor::Monitor;
 pub use outcome::{Completed, PipelineError};
 
 use crew::{Crew, OneTask, Segment};
+use heads::{SourceHead, TankHead};
 use monitor::{Board, Row};
 use relay::{Relay, Round};
-use segment::{Clock, Head, SinkTail, SourceHead, TankHead, TankTail, Watch};
+use segment::{Clock, Head, Watch};
+use tails::{SinkTail, TankTail};
 
 /// The types that a pipeline is made of while it is built. Nobody has to name
 /// them.
 #[doc(hidden)]
 pub mod parts {
-    pub use super::segment::{Head, SourceHead, TankHead, Watch};
+    pub use super::heads::{SourceHead, TankHead};
+    pub use super::segment::{Head, Watch};
 }
 
 /// A pipeline being built: its last segment is still open.

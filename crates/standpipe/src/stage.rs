@@ -72,7 +72,7 @@ pub use zip::{Zip, zip};
 /// them.
 #[doc(hidden)]
 pub mod parts {
-    pub use super::chain::{Link, Outlet, Then, Through, TransformOn, Transforming};
+    pub use super::chain::{Driver, Link, Outlet, Then, Through, TransformOn, Transforming};
     pub use super::concurrent::{Concurrent, ConcurrentOn};
     pub use super::filter::{FilterMap, FilterMapOn};
     pub use super::flat_map::{FlatMap, FlatMapOn};
@@ -517,6 +517,18 @@ pub trait Sink: Send + 'static {
         &mut self,
         batch: &mut Batch<Self::In>,
     ) -> impl Future<Output = Result<More, Self::Error>> + Send;
+
+    /// Whether it never waits, and has [`take_all`](Self::take_all): then it
+    /// compiles into one loop with the stages that are fused to it.
+    #[doc(hidden)]
+    const AT_ONCE: bool = false;
+
+    /// Takes items without waiting, until there are no more or it has enough.
+    #[doc(hidden)]
+    fn take_all(&mut self, items: impl Iterator<Item = Self::In>) -> Result<More, Self::Error> {
+        drop(items);
+        unreachable!("said that it waits")
+    }
 
     /// The commit point: called once, after the last item was written.
     ///

@@ -1,14 +1,16 @@
 //! Pipelines end to end: data, pressure, ends, numbers.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use standpipe::error::CauseKind;
 use standpipe::pipeline::Completed;
 use standpipe::snapshot::{Confidence, StageState};
 use standpipe::stage::{Emit, More, Sink, Source, Transform, collect, fold, for_each, iter};
+use standpipe::tank::Gauge;
 use standpipe::{Batch, BoxError, Overflow, Pipeline, Report, Tank};
 
 /// Gives each item twice, and a farewell at the end.
@@ -458,7 +460,7 @@ async fn a_stage_before_one_that_has_enough_is_over_and_told_so() {
             Ok(())
         }
     }
-    struct Told(std::ops::RangeFrom<u64>, Arc<std::sync::Mutex<Vec<Option<CauseKind>>>>);
+    struct Told(std::ops::RangeFrom<u64>, Arc<Mutex<Vec<Option<CauseKind>>>>);
     impl Source for Told {
         type Item = u64;
         type Error = Infallible;
@@ -546,4 +548,50 @@ async fn what_a_write_took_is_returned_when_it_is_done() {
     turns.add_permits(1);
     assert!(futures::poll!(&mut run).is_pending());
     assert_eq!(monitor.report().tanks[0].written.items, 12, "opened at the low-water mark");
+}
+
+/// The level of the first tank when each item is made, in a pipeline of
+/// segments that run each by itself, whose stages take so long for an item.
+fn levels_while_making(cost_ns: u64, items: u64) -> Vec<usize> {
+    let clock = Arc::new(AtomicU64::new(0));
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (makes, looks) = (clock.clone(), seen.clone());
+    let tank = Arc::new(OnceLock::<Gauge>::new());
+    let looked_at = tank.clone();
+    let ready =
+        Pipeline::from_with_clock("numbers", iter(0..items), move || clock.load(Ordering::Relaxed))
+            .map("make", move |n| {
+                makes.fetch_add(cost_ns, Ordering::Relaxed);
+                let level = looked_at.get().expect("set before it runs").level();
+                looks.lock().expect("nobody panics").push(level);
+                n
+            })
+            .tank(Tank::items(16))
+            .to("count", fold(0, |count, _: u64| count + 1));
+    tank.set(ready.monitor().tanks()[0].clone()).expect("set once");
+    let mut segments = Vec::new();
+    let running = ready.spawn_with(|segment| segments.push(Box::pin(segment)));
+    let polled = segments[0].as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(polled.is_pending(), "the tank is full, and nobody reads");
+    drop(running);
+    std::mem::take(&mut seen.lock().expect("nobody panics"))
+}
+
+/// A stage that took a second for each of 64 chunks kept them all to itself
+/// while the next one had nothing to do: the two worked one after the other.
+#[test]
+fn what_a_slow_stage_has_made_is_there_before_it_makes_the_next() {
+    let levels = levels_while_making(1_000_000_000, 100);
+    assert_eq!(levels, (0..16).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_a_quick_stage_makes_moves_under_one_lock() {
+    // the first shows how quick it is
+    assert_eq!(levels_while_making(10, 100), [vec![0], vec![1; 15]].concat());
+}
+
+#[test]
+fn what_takes_longer_than_a_thread_to_wake_moves_in_halves() {
+    assert_eq!(levels_while_making(1_000, 100), [vec![0], vec![1; 8], vec![9; 7]].concat());
 }

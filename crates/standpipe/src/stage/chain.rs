@@ -5,7 +5,7 @@
 //! yields an [`Outlet`]. Joining two links is a link, and the whole chain
 //! compiles to one state machine: no queue, no allocation per item.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll};
 
@@ -56,17 +56,34 @@ pub trait Outlet<T: Send>: Emit<T> + 'static {
     fn kept_items(&self) -> u64;
 
     /// Takes all items of a batch that came from a tank. Each stays charged
-    /// until what was made of it has found room.
-    fn accept(&mut self, batch: &mut Batch<T>) -> impl Future<Output = ()> + Send {
+    /// until what was made of it has found room. Credit comes back while there
+    /// is more to do; that of the last ones is left to the driver.
+    fn accept(
+        &mut self,
+        batch: &mut Batch<T>,
+        driver: &impl Driver,
+    ) -> impl Future<Output = ()> + Send {
         async {
-            while let Some(item) = batch.take() {
-                if !self.has_room() {
+            let late = driver.returns_late();
+            while !batch.is_empty() {
+                if self.has_room() {
+                    if self.put_all(&mut batch.taking(!late)) == Flow::Wait {
+                        let mut flush = pin!(self.flush());
+                        poll_fn(|cx| {
+                            let polled = flush.as_mut().poll(cx);
+                            if late && polled.is_pending() && batch.is_due() {
+                                // all that was put is visible, and now others run
+                                batch.settle(Some(driver.idles_since_ns()));
+                            }
+                            polled
+                        })
+                        .await;
+                    }
+                } else if let Some(item) = batch.take() {
                     self.feed(item).await;
-                } else if self.put(item) == Flow::Wait {
-                    self.flush().await;
                 }
-                if batch.is_due() {
-                    batch.settle(self.now_ns());
+                if batch.is_due() && !batch.is_empty() && !(late && self.has_room()) {
+                    batch.settle(Some(driver.now_ns()));
                 }
             }
         }
@@ -79,14 +96,36 @@ pub trait Outlet<T: Send>: Emit<T> + 'static {
     /// Takes an item without waiting. Only while there is room.
     fn put(&mut self, item: T) -> Flow;
 
+    /// Puts what an iterator gives while there is room. Only while there is
+    /// room.
+    #[inline]
+    fn put_all(&mut self, items: &mut impl Iterator<Item = T>) -> Flow {
+        for item in items {
+            if self.put(item) == Flow::Wait {
+                return Flow::Wait;
+            }
+        }
+        Flow::Ready
+    }
+
     /// The input idles.
     fn idle(&mut self) -> impl Future<Output = ()> + Send;
 
     /// The input has ended.
     fn finish(&mut self) -> impl Future<Output = ()> + Send;
+}
 
-    /// The driver's clock.
-    fn now_ns(&self) -> Option<u64>;
+/// Whoever drives a segment, as its outlets see him.
+pub trait Driver: Sync {
+    /// Whether credit that comes back before the batch is done, or has to wait,
+    /// helps nobody: no other segment can run before, or none would be awake.
+    fn returns_late(&self) -> bool;
+
+    /// The clock.
+    fn now_ns(&self) -> u64;
+
+    /// When the wait that is open began; else the clock.
+    fn idles_since_ns(&self) -> u64;
 }
 
 /// The calls of an [`Outlet`] that a stage leaves to `self.down`, an outlet `D`.
@@ -143,11 +182,6 @@ macro_rules! hands_on {
             self.down.finish()
         }
     };
-    (@ now_ns) => {
-        fn now_ns(&self) -> Option<u64> {
-            self.down.now_ns()
-        }
-    };
 }
 
 /// Says of an [`Outlet`] that it never takes an item without waiting.
@@ -160,6 +194,24 @@ macro_rules! waits_for_each {
         fn put(&mut self, item: $item) -> crate::gate::Flow {
             drop(item);
             unreachable!("has no room without waiting")
+        }
+    };
+}
+
+/// How a stage that calls a function for each item pushes, as an [`Emit`].
+macro_rules! puts {
+    ($item:ty) => {
+        #[inline]
+        fn push(&mut self, item: $item) -> Result<Flow, $item> {
+            if self.has_room() { Ok(self.put(item)) } else { Err(item) }
+        }
+
+        #[inline]
+        fn push_all(&mut self, items: &mut impl Iterator<Item = $item>) -> Result<Flow, $item> {
+            if self.has_room() {
+                return Ok(self.put_all(items));
+            }
+            items.next().map_or(Ok(Flow::Ready), Err)
         }
     };
 }
@@ -186,7 +238,7 @@ macro_rules! ends_here {
     };
 }
 
-pub(crate) use {ends_here, hands_on, waits_for_each};
+pub(crate) use {ends_here, hands_on, puts, waits_for_each};
 
 /// A stage, or several, waiting for what is downstream.
 pub trait Link: Send + 'static {
@@ -346,7 +398,7 @@ impl<T: Transform, D: Outlet<T::Out>> Emit<T::In> for TransformOn<T, D> {
 }
 
 impl<T: Transform, D: Outlet<T::Out>> Outlet<T::In> for TransformOn<T, D> {
-    hands_on!(ACTIVE, poll_due, work, in_hand, now_ns);
+    hands_on!(ACTIVE, poll_due, work, in_hand);
 
     waits_for_each!(T::In);
 

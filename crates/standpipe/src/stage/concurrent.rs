@@ -210,7 +210,7 @@ where
     E: Into<BoxError> + Send + 'static,
     D: Outlet<U>,
 {
-    hands_on!(open, holds_back, now_ns);
+    hands_on!(open, holds_back);
 
     waits_for_each!(T);
 

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use crate::gate::Flow;
 use crate::stage::Emit;
-use crate::stage::chain::{Link, Outlet, hands_on};
+use crate::stage::chain::{Link, Outlet, hands_on, puts};
 use crate::stage::line::Post;
 
 /// A function as a link.
@@ -54,10 +54,7 @@ impl<F, U, D> FilterMapOn<F, U, D> {
     where
         F: FnMut(T) -> Option<U>,
     {
-        let guard = self.post.guard();
-        let item = (self.function)(item);
-        guard.disarm();
-        item
+        self.post.calls(|| (self.function)(item))
     }
 }
 
@@ -88,10 +85,7 @@ where
         }
     }
 
-    #[inline]
-    fn push(&mut self, item: T) -> Result<Flow, T> {
-        if self.has_room() { Ok(self.put(item)) } else { Err(item) }
-    }
+    puts!(T);
 
     fn flush(&mut self) -> impl Future<Output = ()> + Send {
         self.down.flush()
@@ -105,7 +99,7 @@ where
     U: Send + 'static,
     D: Outlet<U>,
 {
-    hands_on!(open, ACTIVE, poll_due, work, in_hand, has_room, holds_back, idle, finish, now_ns);
+    hands_on!(open, ACTIVE, poll_due, work, in_hand, has_room, holds_back, idle, finish);
 
     #[inline]
     fn put(&mut self, item: T) -> Flow {
@@ -113,6 +107,12 @@ where
             Some(item) => self.down.put(item),
             None => Flow::Ready,
         }
+    }
+
+    #[inline]
+    fn put_all(&mut self, items: &mut impl Iterator<Item = T>) -> Flow {
+        let Self { function, post, down, .. } = self;
+        down.put_all(&mut items.filter_map(|item| post.calls(|| function(item))))
     }
 }
 

@@ -89,7 +89,7 @@ where
     I: IntoIterator<Item: Send + 'static, IntoIter: Send> + 'static,
     D: Outlet<I::Item>,
 {
-    hands_on!(open, ACTIVE, poll_due, work, in_hand, holds_back, idle, finish, now_ns);
+    hands_on!(open, ACTIVE, poll_due, work, in_hand, holds_back, idle, finish);
 
     // how many it makes is not known
     waits_for_each!(T);

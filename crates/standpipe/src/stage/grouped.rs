@@ -218,7 +218,7 @@ impl<T: Send + 'static, D: Outlet<Vec<T>>> Emit<T> for GroupedOn<T, D> {
 }
 
 impl<T: Send + 'static, D: Outlet<Vec<T>>> Outlet<T> for GroupedOn<T, D> {
-    hands_on!(open, in_hand, has_room, holds_back, idle, now_ns);
+    hands_on!(open, in_hand, has_room, holds_back, idle);
 
     const ACTIVE: bool = D::ACTIVE || cfg!(feature = "tokio");
 

@@ -335,6 +335,15 @@ impl Post {
         std::future::pending().await
     }
 
+    /// Calls into the stage, [watched over](Self::guard).
+    #[inline]
+    pub(crate) fn calls<R>(&self, call: impl FnOnce() -> R) -> R {
+        let guard = self.guard();
+        let result = call();
+        guard.disarm();
+        result
+    }
+
     /// Watches over a call into the stage: if it panics, the stage is recorded
     /// as the cause before anything is dropped.
     pub(crate) fn guard(&self) -> Guard<'_> {
@@ -358,8 +367,11 @@ impl Guard<'_> {
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
         // a segment that is merely dropped, perhaps by someone else's panic,
-        // is not being polled
-        if self.armed && std::thread::panicking() && self.post.shift.polled.load(Ordering::Relaxed)
+        // is not being polled; one that is has one stage that panics, and the
+        // calls around it only pass that on
+        if self.armed
+            && std::thread::panicking()
+            && self.post.shift.polled.swap(false, Ordering::Relaxed)
         {
             self.post.line.halt(Cause::new(CauseKind::Panicked), Some(self.post.index));
         }

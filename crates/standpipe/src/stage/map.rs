@@ -4,7 +4,7 @@ use std::future::Future;
 
 use crate::gate::Flow;
 use crate::stage::Emit;
-use crate::stage::chain::{Link, Outlet, hands_on};
+use crate::stage::chain::{Link, Outlet, hands_on, puts};
 use crate::stage::line::Post;
 
 /// A function as a link.
@@ -49,10 +49,7 @@ impl<F, U, D> MapOn<F, U, D> {
     where
         F: FnMut(T) -> U,
     {
-        let guard = self.post.guard();
-        let item = (self.function)(item);
-        guard.disarm();
-        item
+        self.post.calls(|| (self.function)(item))
     }
 }
 
@@ -75,10 +72,7 @@ where
         self.down.feed(item)
     }
 
-    #[inline]
-    fn push(&mut self, item: T) -> Result<Flow, T> {
-        if self.has_room() { Ok(self.put(item)) } else { Err(item) }
-    }
+    puts!(T);
 
     fn flush(&mut self) -> impl Future<Output = ()> + Send {
         self.down.flush()
@@ -92,12 +86,18 @@ where
     U: Send + 'static,
     D: Outlet<U>,
 {
-    hands_on!(open, ACTIVE, poll_due, work, in_hand, has_room, holds_back, idle, finish, now_ns);
+    hands_on!(open, ACTIVE, poll_due, work, in_hand, has_room, holds_back, idle, finish);
 
     #[inline]
     fn put(&mut self, item: T) -> Flow {
         let item = self.call(item);
         self.down.put(item)
+    }
+
+    #[inline]
+    fn put_all(&mut self, items: &mut impl Iterator<Item = T>) -> Flow {
+        let Self { function, post, down, .. } = self;
+        down.put_all(&mut items.map(|item| post.calls(|| function(item))))
     }
 }
 

@@ -263,7 +263,7 @@ where
     T: Send + 'static,
     D: Outlet<T>,
 {
-    hands_on!(open, ACTIVE, poll_due, work, in_hand, has_room, holds_back, idle, now_ns);
+    hands_on!(open, ACTIVE, poll_due, work, in_hand, has_room, holds_back, idle);
 
     #[inline]
     fn put(&mut self, item: T) -> Flow {

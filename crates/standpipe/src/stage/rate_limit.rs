@@ -305,7 +305,7 @@ where
     T: Send + 'static,
     D: Outlet<T>,
 {
-    hands_on!(open, ACTIVE, poll_due, work, in_hand, holds_back, idle, finish, now_ns);
+    hands_on!(open, ACTIVE, poll_due, work, in_hand, holds_back, idle, finish);
 
     // what the next item weighs is not known
     waits_for_each!(T);

@@ -34,8 +34,15 @@ where
     type Error = BoxError;
 
     async fn write(&mut self, batch: &mut Batch<T>) -> Result<More, BoxError> {
+        self.take_all(batch.drain())
+    }
+
+    const AT_ONCE: bool = true;
+
+    #[inline]
+    fn take_all(&mut self, items: impl Iterator<Item = T>) -> Result<More, BoxError> {
         let sum = self.sum.take().ok_or("fold after its end")?;
-        self.sum = Some(batch.drain().fold(sum, &mut self.function));
+        self.sum = Some(items.fold(sum, &mut self.function));
         Ok(More::Yes)
     }
 
@@ -74,7 +81,14 @@ where
     type Error = Infallible;
 
     async fn write(&mut self, batch: &mut Batch<T>) -> Result<More, Infallible> {
-        batch.drain().for_each(&mut self.function);
+        self.take_all(batch.drain())
+    }
+
+    const AT_ONCE: bool = true;
+
+    #[inline]
+    fn take_all(&mut self, items: impl Iterator<Item = T>) -> Result<More, Infallible> {
+        items.for_each(&mut self.function);
         Ok(More::Yes)
     }
 
@@ -112,7 +126,14 @@ impl<T: Send + 'static> Sink for Collect<T> {
     type Error = BoxError;
 
     async fn write(&mut self, batch: &mut Batch<T>) -> Result<More, BoxError> {
-        while let Some(item) = batch.pop() {
+        self.take_all(batch.drain())
+    }
+
+    const AT_ONCE: bool = true;
+
+    #[inline]
+    fn take_all(&mut self, items: impl Iterator<Item = T>) -> Result<More, BoxError> {
+        for item in items {
             if self.items.len() >= self.limit {
                 return Err(format!("more than the limit of {} items", self.limit).into());
             }

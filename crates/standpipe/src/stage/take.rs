@@ -8,7 +8,7 @@ use std::future::pending;
 
 use crate::gate::Flow;
 use crate::stage::Emit;
-use crate::stage::chain::{Link, Outlet, hands_on};
+use crate::stage::chain::{Link, Outlet, hands_on, puts};
 use crate::stage::line::Post;
 
 /// What becomes of an item, and of those after it.
@@ -75,10 +75,7 @@ impl<F, D> UntilOn<F, D> {
         if self.over {
             return None; // a source whose wait was dropped, and which goes on
         }
-        let guard = self.post.guard();
-        let keep = (self.function)(item);
-        guard.disarm();
-        match keep {
+        match self.post.calls(|| (self.function)(item)) {
             Keep::Item(item) => Some(item),
             Keep::Last(item) => {
                 self.close();
@@ -132,10 +129,7 @@ where
         }
     }
 
-    #[inline]
-    fn push(&mut self, item: T) -> Result<Flow, T> {
-        if self.has_room() { Ok(self.put(item)) } else { Err(item) }
-    }
+    puts!(T);
 
     async fn flush(&mut self) {
         if self.over {
@@ -152,7 +146,7 @@ where
     T: Send + 'static,
     D: Outlet<T>,
 {
-    hands_on!(open, ACTIVE, poll_due, work, in_hand, finish, now_ns);
+    hands_on!(open, ACTIVE, poll_due, work, in_hand, finish);
 
     #[inline]
     fn has_room(&self) -> bool {

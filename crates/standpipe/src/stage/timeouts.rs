@@ -250,7 +250,7 @@ impl<T: Send + 'static, D: Outlet<T>> Emit<T> for TimedOn<D> {
 }
 
 impl<T: Send + 'static, D: Outlet<T>> Outlet<T> for TimedOn<D> {
-    hands_on!(open, in_hand, has_room, holds_back, now_ns);
+    hands_on!(open, in_hand, has_room, holds_back);
 
     const ACTIVE: bool = true;
 

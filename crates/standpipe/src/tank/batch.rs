@@ -142,6 +142,18 @@ impl<T> Batch<T> {
         self.items.pop_front()
     }
 
+    /// Takes items from the front and keeps the credit back, until
+    /// [`settle`](Self::settle): all of them, or until it is due.
+    pub(crate) fn taking(&mut self, until_due: bool) -> Taking<'_, T> {
+        let is_bare = self.counted && self.pushed == 0;
+        let most = if is_bare && until_due {
+            self.return_at.saturating_sub(self.left().items).max(1)
+        } else {
+            usize::MAX
+        };
+        Taking { batch: self, is_bare, until_due, most }
+    }
+
     /// Takes the first item, or what `split` leaves of it: what that splits off
     /// stays in front. Returns the credit at once.
     pub(crate) fn take_part(&mut self, split: impl FnOnce(&mut T) -> Option<T>) -> Option<T> {
@@ -399,6 +411,32 @@ impl<T> Iterator for Drain<'_, T> {
             sum = with(sum, item);
         }
         sum
+    }
+}
+
+/// The iterator of [`Batch::taking`]. What it does not take stays.
+pub(crate) struct Taking<'a, T> {
+    batch: &'a mut Batch<T>,
+    /// All items count one and are charged: taking one is only taking one.
+    is_bare: bool,
+    until_due: bool,
+    /// If it is bare.
+    most: usize,
+}
+
+impl<T> Iterator for Taking<'_, T> {
+    type Item = T;
+
+    #[inline]
+    fn next(&mut self) -> Option<T> {
+        if self.is_bare {
+            self.most = self.most.checked_sub(1)?;
+            return self.batch.items.pop_front();
+        }
+        if self.until_due && self.batch.is_due() {
+            return None;
+        }
+        self.batch.take()
     }
 }
 

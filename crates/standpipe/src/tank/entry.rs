@@ -6,7 +6,7 @@ use std::panic::Location;
 use std::task::{Context, Poll};
 
 use crate::error::{Cause, CauseKind, WriteError};
-use crate::gate::Flow;
+use crate::gate::{Flow, Gate};
 use crate::overflow::{Action, Overflow};
 use crate::sync::{MutexGuard, lock};
 use crate::tank::batch::Batch;
@@ -194,8 +194,8 @@ impl<T> Core<T> {
 
     /// Moves items from the front of `items` into the tank while it is open:
     /// one lock and at most one wake. Ready when all are in and the tank is
-    /// open, with the room below the mark: how much a writer may gather before
-    /// it publishes again without exceeding the tank's bound.
+    /// open, with its gate: a writer that gathers no more than the room below
+    /// the mark does not exceed the tank's bound.
     ///
     /// Waits else; `ticket` is the waiter's seat, as in [`Core::poll_open`].
     pub(crate) fn poll_publish(
@@ -204,7 +204,7 @@ impl<T> Core<T> {
         items: &mut Batch<T>,
         ticket: &mut Option<u64>,
         now_ns: Option<u64>,
-    ) -> Poll<Result<usize, Cause>> {
+    ) -> Poll<Result<Gate, Cause>> {
         let mut wakes = Wakes::default();
         let mut seat = None;
         let mut state = lock(&self.state);
@@ -231,7 +231,7 @@ impl<T> Core<T> {
             if !state.seats.is_empty() {
                 state.wake_next_writer(&mut wakes);
             }
-            (None, Poll::Ready(Ok(state.gate.room())))
+            (None, Poll::Ready(Ok(state.gate)))
         };
         unlock(state, wakes);
         drop((old, seat)); // a waker's destructor is foreign code
