@@ -1,12 +1,17 @@
 //! Is standpipe fast enough? Its claims, each as a ratio to a peer in the same run.
 //!
 //! `cargo run --release --manifest-path bench/Cargo.toml -- w1` prints one markdown table; see README.md in this folder.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "what measures reads clocks, and a stage that is slow on purpose sleeps"
+)]
 
+#[path = "../counts/src/callgrind.rs"]
 mod callgrind;
 mod ceiling;
-mod counts;
 mod heap;
 mod measure;
+mod named;
 mod overhead;
 mod page;
 mod pair;
@@ -47,8 +52,7 @@ const USAGE: &str = "usage: bench WORKLOAD|all|… [--rounds N] [--filter TEXT] 
   w9           how often a producer is polled
   w10          instructions per item, under callgrind
   pair         the README's example and the tokio code for it
-  counts       instructions per item against counts.txt (--write: makes it)
-  all          all above but counts; writes docs/performance.md
+  all          all above; writes docs/performance.md
   ceiling      is the ceiling that a report tells ever beaten? (3 rounds)
   overhead     what the gauges cost, in instructions
   scale        instructions per item against tanks, stages, producers, items
@@ -163,7 +167,7 @@ const WORKLOADS: &[Workload] = &[
 ];
 
 /// What prints a table of its own.
-const OTHERS: [&str; 5] = ["planted", "counts", "ceiling", "overhead", "scale"];
+const OTHERS: [&str; 4] = ["planted", "ceiling", "overhead", "scale"];
 
 /// What was asked for.
 #[derive(Default)]
@@ -173,7 +177,6 @@ struct Options {
     filter: String,
     json: bool,
     gate: bool,
-    write: bool,
     /// Collects what is printed, to be written down.
     page: Option<page::Page>,
 }
@@ -206,7 +209,7 @@ fn parse(words: impl Iterator<Item = String>) -> Option<Options> {
     let (mut options, mut words) = (Options::default(), words);
     while let Some(word) = words.next() {
         match word.as_str() {
-            "planted" | "counts" | "ceiling" | "overhead" | "scale" => {
+            "planted" | "ceiling" | "overhead" | "scale" => {
                 let known = OTHERS.iter().find(|other| **other == word)?;
                 options.workloads.push(known);
             }
@@ -220,19 +223,17 @@ fn parse(words: impl Iterator<Item = String>) -> Option<Options> {
                 };
                 std::process::exit(if done.is_some() { 0 } else { 1 });
             }
-            "--write" => options.write = true,
             "stage" => {
                 planted::stage(&words.collect::<Vec<_>>());
                 std::process::exit(0);
             }
             "count" => {
                 let cases = match words.next()?.as_str() {
-                    "gate" => counts::gate_cases(),
                     "overhead" => overhead::cases(),
                     "scale" => scale::cases(),
                     name => (named(name)?.cases)(),
                 };
-                callgrind::count(cases, &words.collect::<Vec<_>>())?;
+                named::count(cases, &words.collect::<Vec<_>>())?;
                 std::process::exit(0);
             }
             "all" => {
@@ -256,8 +257,6 @@ fn run(name: &str, options: &Options) -> (String, bool) {
     let Some(workload) = named(name) else {
         let rounds = options.rounds.unwrap_or(3);
         let missed = match name {
-            "counts" if options.write => counts::run(counts::Writes::Yes),
-            "counts" => counts::run(counts::Writes::No),
             "ceiling" => ceiling::run(rounds),
             "overhead" => overhead::run(),
             "scale" => {

@@ -5,8 +5,9 @@
 use standpipe::stage::{fold, iter};
 use standpipe::{Pipeline, Tank};
 
-use crate::callgrind::{Named, instructions, present};
+use crate::callgrind::present;
 use crate::measure::Case;
+use crate::named::Named;
 use crate::queues::{Hop, Tanks};
 use crate::setting::{Place, Setting};
 
@@ -63,11 +64,11 @@ pub(crate) fn run() {
     println!("| grows | sizes | instructions/item | slope |\n| --- | --- | --- | ---: |");
     for (series, sizes, n) in SERIES {
         let counts =
-            sizes.map(|case| instructions(Named { workload: "scale", setting: series, case }, n));
+            sizes.map(|case| Named { workload: "scale", setting: series, case }.instructions(n));
         print(series, &sizes.join(", "), &counts, sizes[2].parse().unwrap_or(1.0));
     }
     let hop = Named { workload: "w1", setting: "ct 1024", case: "standpipe run()" };
-    let counts = [20_480, 204_800, 2_048_000].map(|n| instructions(hop, n));
+    let counts = [20_480, 204_800, 2_048_000].map(|n| hop.instructions(n));
     print("items through one tank, run()", "20,480, 204,800, 2,048,000", &counts, 100.0);
 }
 

@@ -93,6 +93,7 @@ impl Setting {
     }
 
     /// A case that moves 0..n, and what has to come of it.
+    #[expect(clippy::too_many_arguments, reason = "two of them are what the case is")]
     pub(crate) fn case(
         &self,
         name: &'static str,

@@ -2,8 +2,8 @@
 //!
 //! Cases of W1, W2, W3 and W9 under callgrind, in one thread: exact, so a gate here holds on a busy machine as on a quiet one.
 
-use crate::callgrind::{Named, run};
 use crate::measure::{Case, Metric, Target, Weight};
+use crate::named::Named;
 
 const TOKIO: &str = "tokio recv";
 const MANY: &str = "tokio recv_many";
@@ -14,7 +14,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let goal = |peer, at_most| Target::count(peer, at_most, Weight::Goal);
     let mut cases = Vec::new();
     let mut add = |workload, setting, case, shown: &str, targets| {
-        let run = run(Named { workload, setting, case });
+        let run = Named { workload, setting, case }.run();
         cases.push(Case { name: case, setting: shown.to_owned(), run, most: 1, targets });
     };
     for peer in [

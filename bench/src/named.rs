@@ -1,0 +1,53 @@
+//! How is a case of any workload counted?
+//!
+//! By its name: this program starts itself under callgrind with `count WORKLOAD SETTING CASE N`, and that process runs the case once.
+//!
+//! # Knows / never knows
+//! Knows cases by workload, setting and name. Never knows what they do.
+
+use crate::callgrind;
+use crate::measure::{Case, Reading, Run};
+
+/// Items of the smaller run: the tank of 1024 fills 20 times.
+const ITEMS: u64 = 20_480;
+
+/// A case by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Named {
+    pub(crate) workload: &'static str,
+    pub(crate) setting: &'static str,
+    pub(crate) case: &'static str,
+}
+
+impl Named {
+    fn words(self) -> [&'static str; 4] {
+        ["count", self.workload, self.setting, self.case]
+    }
+
+    /// A run whose reading is the instructions per item; none without callgrind.
+    pub(crate) fn run(self) -> Option<Run> {
+        callgrind::present().then(|| -> Run {
+            Box::new(move |_| Reading { count: self.instructions(ITEMS), ..Reading::default() })
+        })
+    }
+
+    /// The instructions per item, between n and 2n.
+    pub(crate) fn instructions(self, n: u64) -> f64 {
+        callgrind::instructions(&self.words(), n)
+    }
+
+    /// What callgrind writes about a run, each instruction with its address.
+    pub(crate) fn profile(self, n: u64) -> String {
+        callgrind::profile(&self.words(), n, &["--dump-instr=yes"])
+    }
+}
+
+/// The counted process's part: runs one of these cases once.
+pub(crate) fn count(cases: Vec<Case>, words: &[String]) -> Option<()> {
+    let [setting, name, n] = words else { return None };
+    let mut chosen =
+        cases.into_iter().find(|case| case.setting == *setting && case.name == name)?;
+    let run = chosen.run.as_mut()?;
+    run(n.parse().ok()?);
+    Some(())
+}
