@@ -1,23 +1,54 @@
 //! What do the gauges cost?
 //!
-//! A pipeline copies items of 64 KiB or 1 KiB into a tank and out of it, under callgrind with line numbers. Every instruction belongs to a
-//! line of source, inlined or not: those of the rooms that only count and time are the gauges', the rest is what a build without them
-//! would do. Reading the clock counts as theirs.
+//! A pipeline hands on numbers, or copies chunks of 1 KiB or 64 KiB into a tank and out of it, under callgrind. Every instruction has an
+//! address, and `addr2line` tells which lines of source it stands for, all the functions that were inlined there included. If one of
+//! these is of a room that only counts and times, or reads the clock, the instruction is the gauges'; the rest is what a build without
+//! them would do. (There is no such build: what is counted is also what says when a tank is empty.)
+//!
+//! # Knows / never knows
+//! Knows the rooms that count and time. Never knows what they count.
 
+use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::hint::black_box;
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use bytes::Bytes;
+use standpipe::pipeline::Ready;
 use standpipe::stage::{fold, iter};
 use standpipe::{KIB, Pipeline, Tank};
 
-use crate::callgrind::present;
+use crate::callgrind::{Calls, between, present};
 use crate::measure::Case;
+use crate::named::Named;
 use crate::setting::{Place, Setting};
 
-const ITEMS: u64 = 512;
-/// Size of an item, and the most that the gauges may add, in percent.
-const SIZES: [(&str, usize, f64); 2] = [("64 KiB", 64 * KIB, 2.0), ("1 KiB", KIB, 5.0)];
+/// What flows.
+#[derive(Clone, Copy)]
+struct Flow {
+    name: &'static str,
+    /// Bytes of a chunk; 0 for numbers.
+    size: usize,
+    /// Items of the smaller run: enough to fill the tank a few times. valgrind takes its time to copy.
+    n: u64,
+    /// The most that the gauges may add.
+    most: Most,
+}
+
+#[derive(Clone, Copy)]
+enum Most {
+    Percent(f64),
+    Instructions(f64),
+}
+
+const FLOWS: [Flow; 3] = [
+    Flow { name: "chunks of 64 KiB", size: 64 * KIB, n: 512, most: Most::Percent(2.0) },
+    Flow { name: "chunks of 1 KiB", size: KIB, n: 8192, most: Most::Percent(5.0) },
+    Flow { name: "numbers", size: 0, n: 20_480, most: Most::Instructions(6.0) },
+];
+/// So many functions are named.
+const DEAREST: usize = 6;
 /// The files whose lines count and time: rooms of the library, and the standard library's clock.
 const GAUGES: [&str; 6] = [
     "standpipe/src/meter",
@@ -27,29 +58,38 @@ const GAUGES: [&str; 6] = [
     "unix/time.rs",
     "core/src/time.rs",
 ];
+/// The functions that read the clock, in files that do more.
+const CLOCKS: [&str; 2] = ["machine_clock", "clock_gettime"];
 
 /// The cases, to be counted.
 pub(crate) fn cases() -> Vec<Case> {
     let setting = Setting::new(Place::Ct, 0);
-    let case = |(name, size, _): (&'static str, usize, f64)| {
-        let here = setting.clone();
-        let work = move |n| {
-            let template = vec![7_u8; size];
-            let items = (0..n).map(move |_| Bytes::from(template.clone()));
-            let mut to = vec![0; size];
-            let sink = fold(0, move |sum, item: Bytes| {
-                to.copy_from_slice(&item);
-                sum + black_box(&to).len() as u64
-            });
-            let ready = Pipeline::from("copy in", iter(items))
-                .tank(Tank::bytes(1024 * KIB))
-                .to("copy out", sink);
-            here.runtime.block_on(ready.run()).expect("no stage fails").done
-        };
-        let case = setting.case(name, 1, vec![], work, move |n| n * size as u64);
+    let case = |flow: Flow| {
+        let (here, size) = (setting.clone(), flow.size);
+        let work =
+            move |n| here.runtime.block_on(ready(size, n).run()).expect("no stage fails").done;
+        let expected = move |n| if size == 0 { n * (n - 1) / 2 } else { n * size as u64 };
+        let case = setting.case(flow.name, 1, vec![], work, expected);
         Case { setting: "overhead".to_owned(), ..case }
     };
-    SIZES.map(case).into()
+    FLOWS.map(case).into()
+}
+
+/// The pipeline that is looked at. Chunks are copied at both ends, as a kernel would.
+fn ready(size: usize, n: u64) -> Ready<u64> {
+    if size == 0 {
+        return Pipeline::from("numbers", iter(0..n))
+            .tank(Tank::items(1024))
+            .to("sum", fold(0, |sum, item: u64| sum + item));
+    }
+    let template = vec![7_u8; size];
+    let items = (0..n).map(move |_| Bytes::from(template.clone()));
+    let mut to = vec![0; size];
+    let sink = fold(0, move |sum, item: Bytes| {
+        to.copy_from_slice(&item);
+        sum + black_box(&to).len() as u64
+    });
+    Pipeline::from("copy in", iter(items)).tank(Tank::bytes(1024 * KIB)).to("copy out", sink)
 }
 
 /// Counts and prints; says whether the gauges cost too much.
@@ -59,62 +99,205 @@ pub(crate) fn run() -> bool {
         return false;
     }
     println!(
-        "\nWhat gauges cost, in instructions per item; one thread, `run()`, a tank of 1 MiB\n"
+        "\nWhat gauges cost, per item; one thread, `run()`, a tank of 1 MiB or 1024 numbers\n"
     );
-    println!("| item | all | of the gauges | more than without | target | met |");
-    println!("| --- | ---: | ---: | ---: | ---: | --- |");
-    let mut missed = false;
-    for (name, _, most) in SIZES {
-        let (once, twice) = (counted(name, ITEMS), counted(name, 2 * ITEMS));
-        let all = (twice.0 - once.0) as f64 / ITEMS as f64;
-        let gauges = (twice.1 - once.1) as f64 / ITEMS as f64;
-        let percent = 100.0 * gauges / (all - gauges);
-        let met = if percent < most { "met" } else { "**not met**" };
-        println!("| {name} | {all:.0} | {gauges:.1} | {percent:.2} % | < {most} % | {met} |");
-        missed |= percent >= most;
+    println!(
+        "| item | instructions | of the gauges | more than without | target | met | clock read | copies |"
+    );
+    println!("| --- | ---: | ---: | ---: | ---: | --- | ---: | ---: |");
+    let (mut missed, mut dearest) = (false, String::new());
+    for flow in FLOWS {
+        let cost = Cost::of(flow);
+        let percent = 100.0 * cost.gauges / (cost.all - cost.gauges);
+        let (is_met, target) = match flow.most {
+            Most::Percent(most) => (percent < most, format!("< {most} %")),
+            Most::Instructions(most) => (cost.gauges <= most, format!("<= {most} instructions")),
+        };
+        missed |= !is_met;
+        println!(
+            "| {} | {:.1} | {:.1} | {percent:.2} % | {target} | {} | {:.3} | {:.3} |",
+            flow.name,
+            cost.all,
+            cost.gauges,
+            if is_met { "met" } else { "**not met**" },
+            cost.calls.clock,
+            cost.calls.copies,
+        );
+        let _ = writeln!(dearest, "\n{}:", flow.name);
+        for (function, count) in cost.dearest.iter().take(DEAREST) {
+            let _ = writeln!(dearest, "{count:9.2} {function}");
+        }
     }
+    println!("\nThe dearest functions of the gauges, instructions per item:\n{dearest}");
     missed
 }
 
-/// All instructions of a run, and those of the gauges.
-fn counted(case: &str, n: u64) -> (u64, u64) {
-    let out = std::env::temp_dir().join(format!("standpipe-overhead-{}.out", std::process::id()));
-    let status = Command::new("valgrind")
-        .arg("--tool=callgrind")
-        .arg(format!("--callgrind-out-file={}", out.display()))
-        .arg(std::env::current_exe().expect("Linux knows"))
-        .args(["count", "overhead", "overhead", case, &n.to_string()])
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    assert!(status.is_ok_and(|status| status.success()), "a counted run fails");
-    let text = std::fs::read_to_string(&out).expect("it was written");
-    let _ = std::fs::remove_file(&out);
-    by_file(&text)
+/// What an item costs.
+struct Cost {
+    all: f64,
+    gauges: f64,
+    /// By function of the gauges, the dearest first.
+    dearest: Vec<(String, f64)>,
+    calls: Calls,
 }
 
-/// Adds up a profile: `fl=`, `fi=` and `fe=` name the file that the lines after them belong to, with a number that stands for the name
-/// from then on; the line after `calls=` is what was spent in the callee, and is counted there.
-fn by_file(text: &str) -> (u64, u64) {
-    let mut gauges = std::collections::HashMap::new();
-    let (mut here, mut called, mut all, mut theirs) = (false, false, 0, 0);
-    for line in text.lines() {
-        if let Some(file) = ["fl=", "fi=", "fe="].iter().find_map(|kind| line.strip_prefix(kind)) {
-            let (number, name) = file.split_once(' ').unwrap_or((file, ""));
-            if !name.is_empty() {
-                gauges.insert(number, GAUGES.iter().any(|part| name.contains(part)));
-            }
-            here = gauges.get(number).copied().unwrap_or(false);
-        } else if line.starts_with("calls=") {
-            called = true;
-        } else if line.starts_with(|first: char| first.is_ascii_digit() || "+-*".contains(first)) {
-            let cost =
-                line.split(' ').nth(1).and_then(|cost| cost.parse::<u64>().ok()).unwrap_or(0);
-            if !std::mem::take(&mut called) {
-                all += cost;
-                theirs += if here { cost } else { 0 };
+impl Cost {
+    fn of(flow: Flow) -> Self {
+        let n = flow.n;
+        let named = Named { workload: "overhead", setting: "overhead", case: flow.name };
+        let (once, twice) = (named.profile(n), named.profile(2 * n));
+        let calls = between(&once, &twice, n);
+        let (once, twice) = (Split::of(&once), Split::of(&twice));
+        let per_item = |once: u64, twice: u64| (twice as f64 - once as f64) / n as f64;
+        let mut dearest: Vec<(String, f64)> = twice
+            .gauges
+            .iter()
+            .map(|(function, cost)| {
+                let before = once.gauges.get(function).copied().unwrap_or(0);
+                (function.clone(), per_item(before, *cost))
+            })
+            .collect();
+        dearest.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+        let gauges = per_item(once.gauges.values().sum(), twice.gauges.values().sum());
+        Self { all: per_item(once.all, twice.all), gauges, dearest, calls }
+    }
+}
+
+/// All instructions of a run, and those of the gauges by function.
+struct Split {
+    all: u64,
+    gauges: HashMap<String, u64>,
+}
+
+impl Split {
+    fn of(profile: &str) -> Self {
+        let me = std::env::current_exe().expect("Linux knows").display().to_string();
+        let spent = Spent::read(profile, &me);
+        let functions = of_gauges(spent.here.keys().copied(), &me);
+        let mut gauges = HashMap::from([("the clock of libc".to_owned(), spent.clocks_elsewhere)]);
+        for (address, cost) in &spent.here {
+            if let Some(function) = functions.get(address) {
+                *gauges.entry(function.clone()).or_default() += cost;
             }
         }
+        let all = spent.here.values().sum::<u64>() + spent.clocks_elsewhere + spent.elsewhere;
+        Self { all, gauges }
     }
-    (all, theirs)
+}
+
+/// Where the instructions of a profile were spent.
+#[derive(Default)]
+struct Spent {
+    /// In this program, by address.
+    here: HashMap<u64, u64>,
+    /// In libraries, reading the clock.
+    clocks_elsewhere: u64,
+    elsewhere: u64,
+}
+
+impl Spent {
+    /// A profile names objects by `ob=(1) PATH`, functions by `fn=(1) NAME`, later the numbers alone. A line of costs is address, line
+    /// and instructions; an address may be told as a difference to the one before. The line after `calls=` is what was spent in the
+    /// callee, and is counted there.
+    fn read(profile: &str, me: &str) -> Self {
+        let mut spent = Self::default();
+        let (mut is_me, mut is_clock) = (Names::default(), Names::default());
+        let (mut address, mut called) = (0_u64, false);
+        for line in profile.lines() {
+            if let Some(object) = line.strip_prefix("ob=") {
+                is_me.enter(object, |name| name == me);
+            } else if let Some(function) = line.strip_prefix("fn=") {
+                is_clock.enter(function, |name| CLOCKS.iter().any(|part| name.contains(part)));
+            } else if let Some(object) = line.strip_prefix("cob=") {
+                is_me.learn(object, |name| name == me);
+            } else if let Some(function) = line.strip_prefix("cfn=") {
+                is_clock.learn(function, |name| CLOCKS.iter().any(|part| name.contains(part)));
+            } else if line.starts_with("calls=") {
+                called = true;
+            } else if let Some((at, cost)) = costs(line, address) {
+                address = at;
+                match (std::mem::take(&mut called), is_me.here, is_clock.here) {
+                    (true, ..) => {}
+                    (false, true, _) => *spent.here.entry(address).or_default() += cost,
+                    (false, false, true) => spent.clocks_elsewhere += cost,
+                    (false, false, false) => spent.elsewhere += cost,
+                }
+            }
+        }
+        spent
+    }
+}
+
+/// Address and instructions of a line of costs.
+fn costs(line: &str, before: u64) -> Option<(u64, u64)> {
+    let mut words = line.split(' ');
+    let at = words.next()?;
+    let difference = |text: &str| text.parse::<u64>().ok();
+    let hexadecimal = |text: &str| u64::from_str_radix(text, 16).ok();
+    let address = if at == "*" {
+        before
+    } else if let Some(more) = at.strip_prefix('+') {
+        before + more.strip_prefix("0x").map_or_else(|| difference(more), hexadecimal)?
+    } else if let Some(less) = at.strip_prefix('-') {
+        before - less.strip_prefix("0x").map_or_else(|| difference(less), hexadecimal)?
+    } else {
+        hexadecimal(at.strip_prefix("0x")?)?
+    };
+    Some((address, words.nth(1)?.parse().ok()?))
+}
+
+/// Names that a profile tells once and then calls by number: is the one at hand of the kind?
+#[derive(Default)]
+struct Names {
+    kinds: HashMap<String, bool>,
+    here: bool,
+}
+
+impl Names {
+    fn learn(&mut self, text: &str, is_of_kind: impl Fn(&str) -> bool) -> bool {
+        let (number, name) = text.split_once(' ').unwrap_or((text, ""));
+        if !name.is_empty() {
+            self.kinds.insert(number.to_owned(), is_of_kind(name));
+        }
+        self.kinds.get(number).copied().unwrap_or(false)
+    }
+
+    fn enter(&mut self, text: &str, is_of_kind: impl Fn(&str) -> bool) {
+        self.here = self.learn(text, is_of_kind);
+    }
+}
+
+/// The addresses that stand for lines of the gauges, and in which function of theirs.
+fn of_gauges(addresses: impl Iterator<Item = u64>, program: &str) -> HashMap<u64, String> {
+    let child = Command::new("addr2line")
+        .args(["--addresses", "--functions", "--inlines", "--demangle", "--exe", program])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut child = child.expect("addr2line comes with the linker");
+    let mut to = child.stdin.take().expect("it is piped");
+    let asked: String = addresses.map(|address| format!("{address:#x}\n")).collect();
+    let writer = std::thread::spawn(move || to.write_all(asked.as_bytes()));
+    let output = child.wait_with_output().expect("the child is ours");
+    writer.join().expect("it does not panic").expect("all is asked");
+    let (mut gauges, mut address, mut function) = (HashMap::new(), 0, String::new());
+    // an address, then a function and its line, that in which it was inlined and its line, and so on
+    let mut is_function = true;
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        if let Some(next) = line.strip_prefix("0x") {
+            address = u64::from_str_radix(next, 16).expect("it is what was asked");
+            is_function = true;
+            continue;
+        }
+        if is_function {
+            line.clone_into(&mut function);
+        }
+        let is_clock = is_function && CLOCKS.iter().any(|part| line.contains(part));
+        let is_gauge = !is_function && GAUGES.iter().any(|part| line.contains(part));
+        if is_clock || is_gauge {
+            gauges.insert(address, function.clone()); // the outermost stays
+        }
+        is_function = !is_function;
+    }
+    gauges
 }
