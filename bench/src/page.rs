@@ -50,10 +50,19 @@ fn machine() -> String {
         .flat_map(|(name, version)| [name, version])
         .collect();
     let pinned: Vec<String> = pinned.chunks(2).map(|pair| pair.join(" ")).collect();
-    let tools = lines(
-        "pv --version | head -1; pigz --version 2>&1 | head -1; gzip --version | head -1; zstd --version | grep -o 'v[0-9.]*' | sed 's/^/zstd /'; \
-         socat -V | sed -n 's/ on .*//p' | head -1; valgrind --version",
-    );
+    // a program's name and the first version it tells, nothing of what else it says of itself
+    let tools = ["pv", "mbuffer", "pigz", "gzip", "zstd", "node", "valgrind"]
+        .map(|tool| (tool, "--version"));
+    let tools: Vec<String> = tools
+        .into_iter()
+        .chain([("socat", "-V")])
+        .map(|(tool, flag)| {
+            let version = lines(&format!(
+                "{tool} {flag} 2>&1 | grep -oE '[0-9]+([.][0-9]+)+|[0-9]{{8}}' | head -1"
+            ));
+            format!("{tool} {}", if version.is_empty() { "absent" } else { &version })
+        })
+        .collect();
     format!(
         "Taken at {}, commit {}, load {} at the end; {cpus} CPUs ({model}), Linux {}, {}.\nPeers: {}; {}.\n",
         lines("date -u '+%Y-%m-%d %H:%M UTC'"),
@@ -62,6 +71,6 @@ fn machine() -> String {
         lines("uname -r"),
         lines("rustc --version"),
         pinned.join(", "),
-        tools.replace('\n', ", "),
+        tools.join(", "),
     )
 }
