@@ -9,6 +9,7 @@
 #[path = "../counts/src/callgrind.rs"]
 mod callgrind;
 mod ceiling;
+mod doctor;
 mod heap;
 mod measure;
 mod named;
@@ -54,6 +55,7 @@ const USAGE: &str = "usage: bench WORKLOAD|all|… [--rounds N] [--filter TEXT] 
   pair         the README's example and the tokio code for it
   all          all above; writes docs/performance.md
   ceiling      is the ceiling that a report tells ever beaten? (3 rounds)
+  doctor       what it costs a pipeline to be looked at (9 rounds)
   overhead     what the gauges cost, in instructions
   scale        instructions per item against tanks, stages, producers, items
   planted      is the slow stage named that was planted? (3 rounds, 10 minutes)
@@ -167,7 +169,7 @@ const WORKLOADS: &[Workload] = &[
 ];
 
 /// What prints a table of its own.
-const OTHERS: [&str; 4] = ["planted", "ceiling", "overhead", "scale"];
+const OTHERS: [&str; 5] = ["planted", "ceiling", "doctor", "overhead", "scale"];
 
 /// What was asked for.
 #[derive(Default)]
@@ -209,7 +211,7 @@ fn parse(words: impl Iterator<Item = String>) -> Option<Options> {
     let (mut options, mut words) = (Options::default(), words);
     while let Some(word) = words.next() {
         match word.as_str() {
-            "planted" | "ceiling" | "overhead" | "scale" => {
+            "planted" | "ceiling" | "doctor" | "overhead" | "scale" => {
                 let known = OTHERS.iter().find(|other| **other == word)?;
                 options.workloads.push(known);
             }
@@ -258,6 +260,7 @@ fn run(name: &str, options: &Options) -> (String, bool) {
         let rounds = options.rounds.unwrap_or(3);
         let missed = match name {
             "ceiling" => ceiling::run(rounds),
+            "doctor" => doctor::run(options.rounds.unwrap_or(9)),
             "overhead" => overhead::run(),
             "scale" => {
                 scale::run();
