@@ -1,7 +1,7 @@
 //! W1: what does one hop cost?
 //!
 //! The numbers 0..n go from one producer to one consumer, which adds them up, through a queue of 16 or 1024 items. *ct*: two tasks on
-//! tokio's current-thread runtime; *mt2*: on two workers. `join!` and `run()` have both ends in a single future. On ct wall is CPU.
+//! tokio's current-thread runtime; *mt2*: on two workers; *thr*: two threads without a runtime. `join!` and `run()` have both ends in a single future. On ct wall is CPU.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,11 +11,13 @@ use standpipe::stage::{fold, iter};
 use standpipe::{Pipeline, Tank};
 
 use crate::measure::{Case, Target, Weight};
+use crate::node::{self, Flow};
 use crate::queues::{
     AsyncChannel, Batches, Crossfire, Flume, Futures, Hop, Kanal, Number, Tanks, Thingbuf, Tokio,
     TokioMany, TokioReserved, TokioVecs,
 };
 use crate::setting::{Claim, Setting};
+use crate::threads;
 
 const MOST: u64 = 10_000_000;
 
@@ -29,6 +31,7 @@ pub(crate) fn cases() -> Vec<Case> {
             alone(&setting, &mut cases);
         }
     }
+    cases.extend(threads::cases());
     cases
 }
 
@@ -96,6 +99,7 @@ fn alone(setting: &Setting, cases: &mut Vec<Case>) {
         }
         sum
     }));
+    cases.push(node::case(Flow::Hop, setting.name(), mark, |n| n * (n - 1) / 2));
     cases.push(joined::<Tokio>(setting, "tokio join!"));
     let runtime = Arc::clone(&setting.runtime);
     let claim = Claim { peer: "tokio join!", at_16: 0.12, at_1024: 0.09, weight: Weight::Gate };

@@ -11,6 +11,7 @@ use standpipe::stage::{fold, iter};
 use standpipe::{Pipeline, Tank};
 
 use crate::measure::{Case, Target, Weight};
+use crate::node::{self, Flow};
 use crate::queues::{
     AsyncChannel, Batches, Crossfire, Flume, Futures, Hop, Kanal, Number, Tanks, Thingbuf, Tokio,
     TokioMany, TokioReserved, TokioVecs,
@@ -66,6 +67,7 @@ pub(crate) fn cases() -> Vec<Case> {
             })
         }));
         if setting.is_ct() {
+            cases.push(node::case(Flow::Transforms, setting.name(), setting.mark, expected));
             let one = Claim { peer: "tokio recv", at_16: 0.10, at_1024: 0.07, weight };
             let (target, here) = (setting.target(one), setting.clone());
             cases.push(case(&setting, "standpipe run()", vec![target], move |n| {

@@ -15,6 +15,7 @@ use standpipe::{KIB, Pipeline, Tank};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 use crate::measure::{Case, Target, Weight};
+use crate::node::{self, Flow};
 use crate::queues::{Hop, Tanks, Tokio};
 use crate::setting::{Place, Setting};
 
@@ -155,6 +156,8 @@ fn alone(chunks: &Chunks, cases: &mut Vec<Case>) {
             .sum()
     });
     cases.push(Case { most: 10 * MOST_COPIED, ..copied });
+    let (setting, size) = (format!("ct {}", chunks.name), chunks.size);
+    cases.push(node::case(Flow::Chunks(size), setting, HIGH, move |n| n * size as u64));
     let runtime = Arc::clone(&chunks.setting.runtime);
     cases.push(chunks.case("futures stream, boxed twice", vec![], move |chunks, n| {
         let stream: BoxStream<'_, Bytes> = futures::stream::iter(chunks.iter(n)).boxed();

@@ -7,6 +7,7 @@ use std::hint::black_box;
 use std::mem::size_of;
 
 use standpipe::{Batch, Tank};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::heap;
@@ -33,6 +34,8 @@ pub(crate) fn cases() -> Vec<Case> {
             idle::<Crossfire>(many, mark),
             idle::<Thingbuf>(many, mark),
         ]);
+        let setting = format!("{many} idle, mark {mark}");
+        cases.push(case("tokio duplex, bytes", &setting, many, move || duplex(mark)));
         let mut own = idle::<Tanks>(many, mark);
         own.targets = vec![
             Target::limit(Metric::Count, BYTES, Weight::Gate),
@@ -50,6 +53,14 @@ pub(crate) fn cases() -> Vec<Case> {
         after_burst::<Thingbuf>(),
         after_burst::<Tanks>(),
     ]);
+    cases.push(case("tokio duplex, bytes", "after a burst", FILLED, || {
+        let (mut near, mut far) = duplex(1024);
+        runtime().block_on(async {
+            near.write_all(&[7; 1024]).await.expect("the other end is there");
+            far.read_exact(&mut [0; 1024]).await.expect("the other end is there");
+        });
+        (near, far)
+    }));
     cases.push(case("standpipe batches", "after a burst", FILLED, || {
         let (writable, mut readable) = Tank::items(1024).build::<u64>();
         let (mut batch, mut to) = ((0..1024).collect::<Batch<u64>>(), Batch::new());
