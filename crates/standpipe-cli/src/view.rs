@@ -227,7 +227,8 @@ impl<W: Write> View<W> {
         match self.terminal.shape {
             Shape::Nothing => {}
             Shape::Line => {
-                let line = line::render(progress, self.terminal.columns, self.terminal.style);
+                let [columns, _] = self.size();
+                let line = line::render(progress, columns.into(), self.terminal.style);
                 self.write(&format!("\r{line}\x1b[K"));
                 self.line_is_open = true;
             }
@@ -337,6 +338,12 @@ impl<W: Write> View<W> {
         if let Some(glass) = &self.glass {
             glass.retake();
         }
+    }
+
+    /// Draws all of the whole screen next time: a terminal that became smaller and is as large as before has lost
+    /// what was on it.
+    pub(crate) fn resized(&mut self) {
+        self.canvas.forget();
     }
 
     /// Ends the display.

@@ -27,6 +27,8 @@ const RATE: Duration = Duration::from_secs(2);
 /// and the past is kept in steps of this.
 const STEP: Duration = Duration::from_millis(500);
 
+/// Letters of a label in a sentence that names several.
+const BRIEF: usize = 24;
 /// Less than this is too little to judge by: starting a program takes a part of it.
 const LEAST: Duration = Duration::from_millis(100);
 
@@ -248,7 +250,7 @@ fn slowest(plan: &Plan, times: &[Times], held: Held) -> Option<Ruling> {
             if plan.rate.is_some() { "the limit of `--rate`" } else { "a limit or pause by key" };
         return Some(none(Slowest {
             who: Who::Stage(limit.to_owned()),
-            why: Some(format!("it holds {} back", label(plan, 0))),
+            why: Some(format!("it holds {} back", brief(plan, 0))),
             ..nobody()
         }));
     }
@@ -262,24 +264,24 @@ fn slowest(plan: &Plan, times: &[Times], held: Held) -> Option<Ruling> {
     let above = place.checked_sub(1).map(|above| route[above]);
     if let Some(above) = above.filter(|above| times[*above].paused_ns > 0) {
         let paused = percent(times[above].paused_ns, &times[above]);
-        why.push(format!("{} is paused {paused}", label(plan, above)));
+        why.push(format!("{} is paused {paused}", brief(plan, above)));
     }
     let below = route.get(place + 1).copied();
     if let Some(below) = below.filter(|below| times[*below].starved_ns > 0) {
         let starved = percent(times[below].starved_ns, &times[below]);
-        why.push(format!("{} is starved {starved}", label(plan, below)));
+        why.push(format!("{} is starved {starved}", brief(plan, below)));
     }
     // a command at a stream of somebody else's that waits for it is not to blame
     let is_command = matches!(plan.stages[stage].kind, StageKind::Command(_));
     let outside = if is_command && stage == 0 && at.starved_ns > at.busy_ns {
         Some((
             Who::Input,
-            format!("{} is starved {}", label(plan, stage), percent(at.starved_ns, at)),
+            format!("{} is starved {}", brief(plan, stage), percent(at.starved_ns, at)),
         ))
     } else if is_command && below.is_none() && at.paused_ns > at.busy_ns {
         Some((
             Who::Output,
-            format!("{} is paused {}", label(plan, stage), percent(at.paused_ns, at)),
+            format!("{} is paused {}", brief(plan, stage), percent(at.paused_ns, at)),
         ))
     } else {
         None
@@ -337,6 +339,17 @@ fn shares(plan: &Plan, stage: usize, times: &Times) -> StageShares {
         busy: Some(share(times.busy_ns, times)),
         paused: Some(share(times.paused_ns, times)),
         starved: Some(share(times.starved_ns, times)),
+    }
+}
+
+/// The label as it stands between other words: what follows it must not be cut off.
+fn brief(plan: &Plan, stage: usize) -> String {
+    let label = label(plan, stage);
+    let Some((end, _)) = label.char_indices().nth(BRIEF) else { return label };
+    // an id alone names nothing
+    match label[..end].rsplit_once(' ') {
+        Some((words, _)) if words.contains(' ') => words.trim_end().to_owned(),
+        _ => label[..end].to_owned(),
     }
 }
 

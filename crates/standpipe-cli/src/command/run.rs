@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1, SIGWINCH};
 
 use crate::args::{Fast, Full, Stderr};
 use crate::command::chronicle::Chronicle;
@@ -40,6 +40,8 @@ mod settle;
 mod steer;
 mod verdict;
 
+/// A signal to go on that comes this soon after a stop of our own is the one that ended it.
+const SAME_WAKE: Duration = Duration::from_secs(1);
 /// The loop looks around at least this often.
 const LOOK: Duration = Duration::from_millis(250);
 /// The same while a command waits at a stream of somebody else's.
@@ -113,6 +115,7 @@ pub(crate) fn run(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Exit {
         line,
         start,
         suspended: Duration::ZERO,
+        woke_at: None,
         progress: (0, start),
         drain_until: None,
         cut: None,
@@ -319,6 +322,8 @@ struct Run<'plan> {
     start: Instant,
     /// Time we were stopped by SIGTSTP.
     suspended: Duration,
+    /// When we went on after a stop of our own.
+    woke_at: Option<Instant>,
     /// Bytes moved, and when that last changed.
     progress: (u64, Instant),
     drain_until: Option<Instant>,
@@ -415,11 +420,19 @@ impl Run<'_> {
                 self.screen.show(View::resume);
                 let slept = now().saturating_duration_since(at);
                 self.suspended += slept;
+                self.woke_at = Some(now());
                 self.past.sleep(slept);
                 self.progress.1 += slept;
                 self.drain_until = self.drain_until.map(|until| until + slept);
             }
+            // the other half of a stop of our own; the display was told already
+            (SIGCONT, _)
+                if self
+                    .woke_at
+                    .take()
+                    .is_some_and(|woke| at.saturating_duration_since(woke) < SAME_WAKE) => {}
             (SIGCONT, _) => self.screen.show(View::resume),
+            (SIGWINCH, _) => self.screen.show(View::resized),
             _ => {}
         }
     }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use signal_hook::consts::{
     SIGABRT, SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGSYS, SIGTERM, SIGTRAP,
-    SIGTSTP, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ,
+    SIGTSTP, SIGUSR1, SIGUSR2, SIGVTALRM, SIGWINCH, SIGXCPU, SIGXFSZ,
 };
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
@@ -34,7 +34,7 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    /// Installs the handlers; where the whole screen is ours, also those that give it back.
+    /// Installs the handlers; where the whole screen is ours, also those that give it back, and of its size.
     ///
     /// # Errors
     /// Those of the system.
@@ -42,8 +42,8 @@ impl Inbox {
         let ignored = ignored();
         // A file size limit is to be an error of the write, not a death that leaves a hidden file behind.
         let wanted = [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGTSTP, SIGCONT, SIGXFSZ];
-        let deadly = DEADLY.iter().copied().filter(|_| whole.is_some());
-        let heard = wanted.into_iter().chain(deadly).filter(|signal| {
+        let screen = DEADLY.into_iter().chain([SIGWINCH]).filter(|_| whole.is_some());
+        let heard = wanted.into_iter().chain(screen).filter(|signal| {
             // A shell ignores INT for what it starts in the background, and nohup ignores HUP.
             !([SIGINT, SIGHUP, SIGTSTP].contains(signal) && (ignored >> (signal - 1)) & 1 == 1)
         });

@@ -126,7 +126,7 @@ fn body(page: &mut Page, scene: &Scene<'_>) {
     heads(page);
     let shown = window(&rows, for_table);
     for row in &rows[shown.clone()] {
-        page.line(&row.text, row.tone);
+        page.parts(&row.parts);
     }
     let hidden = rows.iter().filter(|row| row.is_stage).count()
         - rows[shown.clone()].iter().filter(|row| row.is_stage).count();
@@ -140,7 +140,7 @@ fn body(page: &mut Page, scene: &Scene<'_>) {
     if left > progress.tanks.len().min(2) && !progress.tanks.is_empty() {
         page.line("", Tone::Plain);
         for (at, tank) in progress.tanks.iter().enumerate().take(left - 1) {
-            page.line(&past(page, scene.story, at, tank), Tone::Plain);
+            page.parts(&past(page, scene.story, at, tank));
         }
     }
     page.rule();
@@ -155,16 +155,23 @@ fn body(page: &mut Page, scene: &Scene<'_>) {
     }
 }
 
-fn past(page: &Page, story: &Story, at: usize, tank: &TankLevel) -> String {
+fn past(page: &Page, story: &Story, at: usize, tank: &TankLevel) -> Parts {
     let name = format!("tank {}", page.style.safe(&tank.id));
     let seconds = page.width().saturating_sub(31);
     let levels = bar::history(&story.levels(at, seconds), page.style);
-    format!("   {name:<10} last {seconds} s  {levels} {:>4}", line::level(tank))
+    vec![
+        (format!("   {name:<10} last {seconds} s  "), Tone::Plain),
+        (levels, Tone::Water),
+        (format!(" {:>4}", line::level(tank)), Tone::Plain),
+    ]
 }
 
+/// A line of several tones.
+type Parts = Vec<(String, Tone)>;
+
 struct Row {
-    text: String,
-    tone: Tone,
+    parts: Parts,
+    is_slow: bool,
     is_stage: bool,
 }
 
@@ -175,7 +182,7 @@ fn window(rows: &[Row], most: usize) -> std::ops::Range<usize> {
     }
     // a line tells that there is more
     let most = most.saturating_sub(1);
-    let focus = rows.iter().position(|row| row.tone == Tone::Slow).unwrap_or(0);
+    let focus = rows.iter().position(|row| row.is_slow).unwrap_or(0);
     let from = focus.saturating_sub(most / 2).min(rows.len() - most);
     from..from + most
 }
@@ -208,8 +215,8 @@ fn table(page: &Page, progress: &Progress) -> Vec<Row> {
         rows.push(stage_row(page, progress, stage));
         let tanks = tanks::tanks_after(progress, stage);
         rows.extend(tanks.map(|tank| Row {
-            text: tank_row(page, tank),
-            tone: Tone::Plain,
+            parts: tank_row(page, tank),
+            is_slow: false,
             is_stage: false,
         }));
     }
@@ -251,10 +258,10 @@ fn stage_row(page: &Page, progress: &Progress, stage: &StageNow) -> Row {
     for ((_, width), number) in numbers(page).iter().zip(rates.into_iter().chain(shares)) {
         text += &format!("{number:>width$}");
     }
-    Row { text, tone: tanks::tone(stage, slow), is_stage: true }
+    Row { parts: vec![(text, tanks::tone(stage, slow))], is_slow: slow, is_stage: true }
 }
 
-fn tank_row(page: &Page, tank: &TankLevel) -> String {
+fn tank_row(page: &Page, tank: &TankLevel) -> Parts {
     let pipe = if page.style.ascii { '|' } else { '│' };
     let cells = page.width().saturating_sub(48).clamp(10, 40);
     let level = size::part(tank.level_bytes, tank.high_bytes);
@@ -263,7 +270,11 @@ fn tank_row(page: &Page, tank: &TankLevel) -> String {
         _ => String::new(),
     };
     let bar = bar::level(tank, cells, page.style);
-    format!("     {pipe} {bar} {:>4}  {level}{low}", line::level(tank))
+    vec![
+        (format!("     {pipe} "), Tone::Plain),
+        (bar, Tone::Water),
+        (format!(" {:>4}  {level}{low}", line::level(tank)), Tone::Plain),
+    ]
 }
 
 /// A screen that is written from top to bottom; what does not fit is cut.
@@ -283,10 +294,20 @@ impl Page {
     }
 
     fn line(&mut self, text: &str, tone: Tone) {
-        if self.next < self.cells.area.height {
-            self.cells.set_stringn(0, self.next, text, self.width(), self.style.tone(tone));
-            self.next += 1;
+        self.parts(&[(text, tone)]);
+    }
+
+    fn parts(&mut self, parts: &[(impl AsRef<str>, Tone)]) {
+        if self.next >= self.cells.area.height {
+            return;
         }
+        let mut column = 0;
+        for (text, tone) in parts {
+            let room = self.width().saturating_sub(column.into());
+            let tone = self.style.tone(*tone);
+            (column, _) = self.cells.set_stringn(column, self.next, text, room, tone);
+        }
+        self.next += 1;
     }
 
     fn rule(&mut self) {

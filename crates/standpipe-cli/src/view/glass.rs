@@ -1,7 +1,7 @@
 //! What does the terminal let us do right now?
 //!
 //! It is shared: with a shell that may have put us in the background, and with stages that ask for a password. Then
-//! we hold still. Its size is looked at before each drawing, so nothing has to be told that it changed.
+//! we hold still. Its size is looked at before each drawing, so none is drawn for another size.
 //!
 //! Taken, it shows its other screen, and keys come one by one without being echoed. Signals are left to the keys
 //! they have, so Ctrl-C and Ctrl-Z reach the stages as ever. Whoever asks for a password changes the modes we have

@@ -100,6 +100,7 @@ impl Sent {
         match dress.fg {
             Some(Color::Red) => self.put(SetForegroundColor(Ansi::DarkRed)),
             Some(Color::Magenta) => self.put(SetForegroundColor(Ansi::DarkMagenta)),
+            Some(Color::Cyan) => self.put(SetForegroundColor(Ansi::DarkCyan)),
             _ => {}
         }
     }

@@ -15,6 +15,8 @@ use crate::size;
 /// Seconds of the past that are kept, and lines.
 const SECONDS: usize = 240;
 const LINES: usize = 200;
+/// A stage has to be the slowest for this long to be told.
+const LASTS: Duration = Duration::from_secs(2);
 
 /// The past of one run.
 #[derive(Debug, Default)]
@@ -27,6 +29,8 @@ pub(super) struct Story {
     has_begun: bool,
     was_full: Vec<bool>,
     slowest: Option<String>,
+    /// Who is about to be told as the slowest, and since when.
+    rising: Option<(String, Duration)>,
     phase: Phase,
     limit: Option<f64>,
 }
@@ -73,7 +77,14 @@ impl Story {
             Who::Output => Some("the output".to_owned()),
             Who::Nobody => None,
         });
-        if let Some(now) = slowest.filter(|now| self.slowest.as_ref() != Some(now)) {
+        // a stage that is the slowest for a moment is no news
+        let since = match self.rising.take() {
+            Some((rising, since)) if Some(&rising) == slowest.as_ref() => since,
+            _ => progress.elapsed,
+        };
+        self.rising = slowest.clone().map(|now| (now, since));
+        let lasts = progress.elapsed.saturating_sub(since) >= LASTS;
+        if let Some(now) = slowest.filter(|now| lasts && self.slowest.as_ref() != Some(now)) {
             match self.slowest.replace(now.clone()) {
                 Some(before) => self.tell(format!("slowest changed: {before} -> {now}")),
                 None => self.tell(format!("slowest: {now}")),

@@ -9,13 +9,15 @@
 use ratatui::{buffer::Buffer, layout::Rect};
 
 use super::{
-    Outcome, Progress, Slowest, StageNow, Style, TankLevel, Who, bar, line,
+    Outcome, Phase, Progress, Slowest, StageNow, Style, TankLevel, Who, bar, line,
     terminal::{self, Tone},
 };
 use crate::size;
 
 /// What a state needs: `starved 88%`.
 const STATE: usize = 11;
+/// Fewer columns than these have no room for more than one stage and its tanks.
+const NARROW: usize = 60;
 /// Fewer columns than these have no room for a tank beside the verdict.
 pub(super) const LEAST: [u16; 2] = [40, 6];
 
@@ -29,24 +31,37 @@ pub(super) fn render(
     let columns = columns.saturating_sub(1);
     let mut rows = Buffer::empty(Rect::new(0, 0, columns, 3));
     let width = usize::from(columns);
+    if let Some(cells) = narrow(progress, width, style) {
+        rows.set_string(0, 0, short(progress, width), style.tone(Tone::Plain));
+        set(&mut rows, cells, style);
+        return rows;
+    }
     rows.set_string(0, 0, head(progress, name, width, style), style.tone(Tone::Plain));
     let label = (width / 4).max(16);
-    let (who, rates) = (verdict(progress.slowest.as_ref(), label, style), passing(progress));
+    let who = match progress.phase {
+        Phase::Paused => "paused by you".to_owned(),
+        _ => verdict(progress.slowest.as_ref(), label, style),
+    };
+    let rates = passing(progress);
     let right = terminal::columns(&who).max(terminal::columns(&rates));
     let cells = cells(progress, width.saturating_sub(right + 2), style);
     let taken: usize = cells.iter().map(|cell| cell.width + 1).sum();
-    let mut at = 0;
-    for cell in cells {
-        let tone = style.tone(cell.tone);
-        rows.set_string(at, 1, cell.top, tone);
-        rows.set_string(at, 2, cell.bottom, tone);
-        at += column(cell.width + 1);
-    }
+    set(&mut rows, cells, style);
     let at = column(if taken == 0 { 0 } else { taken + 1 });
     let room = usize::from(columns.saturating_sub(at));
     rows.set_stringn(at, 1, who, room, style.tone(Tone::Strong));
     rows.set_stringn(at, 2, rates, room, style.tone(Tone::Plain));
     rows
+}
+
+fn set(rows: &mut Buffer, cells: Vec<Column>, style: Style) {
+    let mut at = 0;
+    for cell in cells {
+        rows.set_string(at, 1, cell.top, style.tone(cell.tone));
+        let below = if cell.tone == Tone::Water { Tone::Plain } else { cell.tone };
+        rows.set_string(at, 2, cell.bottom, style.tone(below));
+        at += column(cell.width + 1);
+    }
 }
 
 fn column(columns: usize) -> u16 {
@@ -56,7 +71,7 @@ fn column(columns: usize) -> u16 {
 /// What was moved, the time, what is to come, the memory; the least important is left out first.
 fn head(progress: &Progress, name: Option<&str>, columns: usize, style: Style) -> String {
     let name = name.map(|name| style.safe(name));
-    let phase = (progress.phase != super::Phase::Running).then(|| progress.phase.word().to_owned());
+    let phase = (progress.phase != Phase::Running).then(|| progress.phase.word().to_owned());
     let moved = line::moved_parts(progress);
     let held: u64 = progress.tanks.iter().map(|tank| tank.level_bytes).sum();
     let memory = progress.memory_bytes.map(|limit| format!("mem {}", size::part(held, limit)));
@@ -101,6 +116,60 @@ struct Column {
     tone: Tone,
 }
 
+/// Where there is room for one stage: the slowest, with the tanks beside it, that say why.
+///
+/// ```text
+/// 349 MiB  0:01:29  3.9 > 1.0 MiB/s
+/// … ▕███▉▏ slowest: 2 zstd -19 ▕▍░┊░▏ …
+///     98%  busy 99%              11%
+/// ```
+fn narrow(progress: &Progress, columns: usize, style: Style) -> Option<Vec<Column>> {
+    let at = progress.stages.iter().position(|stage| is_slowest(progress, stage))?;
+    if columns >= NARROW {
+        return None;
+    }
+    let slowest = &progress.stages[at];
+    let id = slowest.id();
+    let tank = |tank: Option<&TankLevel>| tank.map(|tank| tank_cell(tank, 4, style));
+    let before = tank(progress.tanks.iter().find(|tank| tank.ids().1 == id));
+    let after = tank(tanks_after(progress, slowest).next());
+    let more = |is_more: bool| is_more.then(|| more(style));
+    let left = [more(at > 1), before];
+    let right = [after, more(at + 2 < progress.stages.len())];
+    let taken: usize =
+        left.iter().chain(&right).flatten().map(|cell: &Column| cell.width + 1).sum();
+    let words = "slowest: ";
+    let label = columns.checked_sub(taken + words.len()).filter(|room| *room >= STATE)?;
+    let top = format!("{words}{}", fit(&style.safe(&slowest.shares.label), label, style));
+    let bottom = state(slowest);
+    let width = terminal::columns(&top);
+    let stage = Column { top, bottom, width, tone: tone(slowest, true) };
+    Some(left.into_iter().chain([Some(stage)]).chain(right).flatten().collect())
+}
+
+/// What was moved and how fast, for a narrow terminal.
+fn short(progress: &Progress, columns: usize) -> String {
+    let phase = (progress.phase != Phase::Running).then(|| progress.phase.word().to_owned());
+    let (moved, time) = (size::size(progress.bytes_in), size::clock(progress.elapsed));
+    let rates = passing(progress);
+    let all = [Some(moved.clone()), Some(time.clone()), Some(rates.clone())];
+    // an unusual phase takes the place of the time
+    let variants = match phase {
+        None => [all, [Some(moved.clone()), None, Some(rates)], [None, Some(moved), Some(time)]],
+        Some(phase) => [
+            [Some(phase.clone()), Some(moved.clone()), Some(rates)],
+            [Some(phase.clone()), Some(moved.clone()), Some(time)],
+            [Some(phase), Some(moved), None],
+        ],
+    };
+    let mut texts =
+        variants.map(|parts| parts.into_iter().flatten().collect::<Vec<_>>().join("  "));
+    match texts.iter_mut().find(|text| terminal::columns(text) <= columns) {
+        Some(text) => std::mem::take(text),
+        None => terminal::cut(&texts[2], columns).to_owned(),
+    }
+}
+
 /// The stages and tanks that fit, whole if possible; else those round the slowest.
 fn cells(progress: &Progress, room: usize, style: Style) -> Vec<Column> {
     let widths = |cells: &[Column]| cells.iter().map(|cell| cell.width + 1).sum::<usize>();
@@ -132,16 +201,17 @@ fn cells(progress: &Progress, room: usize, style: Style) -> Vec<Column> {
     if from == to {
         return Vec::new();
     }
-    let more = || Column {
-        top: if style.ascii { ".." } else { "…" }.to_owned(),
-        bottom: String::new(),
-        width: if style.ascii { 2 } else { 1 },
-        tone: Tone::Faint,
-    };
-    let before = (from > 0).then(more);
-    let after = (to < all.len()).then(more);
+    let before = (from > 0).then(|| more(style));
+    let after = (to < all.len()).then(|| more(style));
     let middle: Vec<Column> = all[from..to].iter_mut().filter_map(Option::take).collect();
     before.into_iter().chain(middle).chain(after).collect()
+}
+
+/// Stands for what is not shown.
+fn more(style: Style) -> Column {
+    let top = if style.ascii { ".." } else { "…" }.to_owned();
+    let width = terminal::columns(&top);
+    Column { top, bottom: String::new(), width, tone: Tone::Faint }
 }
 
 fn all(progress: &Progress, label: usize, bar: usize, style: Style) -> Vec<Column> {
@@ -162,7 +232,7 @@ fn tank_cell(tank: &TankLevel, cells: usize, style: Style) -> Column {
     let (left, right) = if style.ascii { ('[', ']') } else { ('▕', '▏') };
     let top = format!("{left}{}{right}", bar::level(tank, cells, style));
     let bottom = format!("{:^width$}", line::level(tank), width = cells + 2);
-    Column { top, bottom, width: cells + 2, tone: Tone::Plain }
+    Column { top, bottom, width: cells + 2, tone: Tone::Water }
 }
 
 /// The tanks a stage writes to.
@@ -174,7 +244,11 @@ pub(super) fn tanks_after<'a>(
     progress.tanks.iter().filter(move |tank| tank.ids().0 == id)
 }
 
+/// Says whether a stage is to be marked; of a run that is paused none holds up anything.
 pub(super) fn is_slowest(progress: &Progress, stage: &StageNow) -> bool {
+    if progress.phase == Phase::Paused {
+        return false;
+    }
     let who = progress.slowest.as_ref().map(|slowest| &slowest.who);
     matches!(who, Some(Who::Stage(label)) if *label == stage.shares.label)
 }

@@ -119,11 +119,13 @@ pub(super) enum Tone {
     Faint,
     /// What limits the flow.
     Slow,
+    /// How full a tank is.
+    Water,
     Bad,
 }
 
 impl Style {
-    /// The dress of a cell. Both colours can be read on dark and on light.
+    /// The dress of a cell. All colours can be read on dark and on light.
     pub(super) fn tone(self, tone: Tone) -> Dress {
         let dress = Dress::default();
         match tone {
@@ -132,6 +134,7 @@ impl Style {
             Tone::Strong => dress.add_modifier(Modifier::BOLD),
             Tone::Faint => dress.add_modifier(Modifier::DIM),
             Tone::Slow => dress.fg(Color::Magenta).add_modifier(Modifier::BOLD),
+            Tone::Water => dress.fg(Color::Cyan),
             Tone::Bad => dress.fg(Color::Red).add_modifier(Modifier::BOLD),
         }
     }

@@ -1,6 +1,7 @@
 //! Drives the built command through the situations it has to handle: a file a family of situations.
 
 mod builtins;
+mod captures;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(feature = "http")]

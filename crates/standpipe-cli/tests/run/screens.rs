@@ -80,7 +80,7 @@ fn what_was_said_on_the_whole_screen_is_there_when_it_is_gone() {
     tmux.enter(&format!("$S --view full --from zero: -- {fails}; echo exit $?"));
     tmux.until("the whole screen", is_full);
     tmux.press(&["Enter"]);
-    let screen = tmux.until("the end", |screen| screen.contains("exit 3"));
+    let screen = tmux.until("the end", |screen| screen.lines().any(|line| line == "exit 3"));
     assert!(
         screen.contains(
             " last words
