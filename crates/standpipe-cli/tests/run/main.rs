@@ -21,6 +21,7 @@ mod memory;
 mod observe;
 mod pages;
 mod paths;
+mod picture;
 mod publish;
 mod screens;
 mod shells;
