@@ -106,6 +106,8 @@ impl Tmux {
 
     /// The modes of the terminal, as the shell sees them between two commands.
     pub(crate) fn modes(&self, mark: &str) -> String {
+        // what is typed before the shell asks for it is echoed twice
+        self.until("the prompt", |screen| screen.trim_end().ends_with(['$', '#']));
         self.enter(&format!("echo {mark}$(stty -g | cksum)"));
         let found = |screen: &str| {
             let line = screen.lines().find_map(|line| line.strip_prefix(mark)).map(str::to_owned);
