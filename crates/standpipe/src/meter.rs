@@ -125,6 +125,14 @@ impl TankMeter {
         }
     }
 
+    /// Counts an item that alone weighs more than the mark.
+    #[inline]
+    pub(crate) fn oversize_if(&mut self, oversize: bool) {
+        if oversize {
+            self.oversize = self.oversize.saturating_add(1);
+        }
+    }
+
     /// The reader took its first item: from now on a standing level shows.
     pub(crate) fn reader_began(&mut self, level: usize) {
         self.lowest.get_or_insert(level);

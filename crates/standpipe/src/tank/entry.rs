@@ -217,10 +217,8 @@ impl<T> Core<T> {
         if !state.gate.is_shut() {
             seat = ticket.take().and_then(|ticket| state.seats.leave(ticket));
             if !items.is_empty() {
-                let counted = matches!(self.scale, Scale::One)
-                    && items.bare(|items| Self::publish_counted(&mut state, items, now_ns));
-                if !counted {
-                    self.publish_weighed(&mut state, items, now_ns);
+                if !items.bare(|items| self.publish_bare(&mut state, items, now_ns)) {
+                    self.publish_charged(&mut state, items, now_ns);
                 }
                 self.deliver(&mut state, &mut wakes);
             }
@@ -241,25 +239,48 @@ impl<T> Core<T> {
         polled
     }
 
-    /// Items of weight 1 move in one piece, up to the mark.
-    fn publish_counted(state: &mut State<T>, items: &mut VecDeque<T>, now_ns: Option<u64>) {
-        let count = state.gate.room().min(items.len());
-        if count == items.len() {
-            if state.queue.is_empty() {
-                mem::swap(&mut state.queue, items);
-            } else {
-                state.queue.append(items);
+    /// The first items that find room move in one piece, under one charge.
+    fn publish_bare(&self, state: &mut State<T>, items: &mut VecDeque<T>, now_ns: Option<u64>) {
+        let (count, weight) = match self.scale {
+            Scale::One => {
+                let count = state.gate.room().min(items.len());
+                (count, count)
             }
-        } else {
+            _ => self.weigh_first(state, items),
+        };
+        if count < items.len() {
             state.queue.extend(items.drain(..count));
+        } else if state.queue.is_empty() {
+            mem::swap(&mut state.queue, items);
+        } else {
+            state.queue.append(items);
         }
-        let charged = state.charge(count, now_ns);
+        let charged = state.charge(weight, now_ns);
         state.queued = state.queued.saturating_add(charged);
         state.meter.written.add_many(count, charged);
     }
 
-    /// Whatever the scale does, each item is in one place and paid for.
-    fn publish_weighed(&self, state: &mut State<T>, items: &mut Batch<T>, now_ns: Option<u64>) {
+    /// How many items find room, and what they weigh. They are weighed where
+    /// they lie: a scale that panics loses nothing.
+    fn weigh_first(&self, state: &mut State<T>, items: &VecDeque<T>) -> (usize, usize) {
+        let mut gate = state.gate;
+        let (mut count, mut weight) = (0_usize, 0_usize);
+        for item in items {
+            if gate.is_shut() {
+                break;
+            }
+            let more = self.scale.weigh(item);
+            let (Flow::Ready | Flow::Wait) = gate.admit(more);
+            count = count.saturating_add(1);
+            weight = weight.saturating_add(more);
+            state.meter.oversize_if(more > gate.marks().high());
+        }
+        (count, weight)
+    }
+
+    /// Items that are charged to another tank: each is in one place and paid
+    /// for, whatever the scales do.
+    fn publish_charged(&self, state: &mut State<T>, items: &mut Batch<T>, now_ns: Option<u64>) {
         while !state.gate.is_shut() {
             let Some(weight) = items.peek().map(|item| self.scale.weigh(item)) else { break };
             let Some(item) = items.take() else { break };

@@ -176,9 +176,7 @@ impl<T> State<T> {
         self.queue.push_back(item);
         self.queued = self.queued.saturating_add(weight);
         self.meter.written.add(weight);
-        if weight > self.gate.marks().high() {
-            self.meter.oversize = self.meter.oversize.saturating_add(1);
-        }
+        self.meter.oversize_if(weight > self.gate.marks().high());
     }
 
     /// Charges a weight, with its effects on the meter. Returns what has to be
