@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
+use rustix::fs::{Mode, OFlags, open};
 
 use crate::exec::stop::{Bell, wait};
 use crate::view::Glass;
@@ -68,7 +69,9 @@ pub(crate) struct Keys {
 impl Keys {
     /// Begins to read keys; `None` if there is no terminal to read them from.
     pub(crate) fn open(glass: Glass, bell: &Arc<Bell>) -> Option<Self> {
-        let terminal = File::open("/dev/tty").ok()?;
+        // a stage may take what poll has promised us, and a read must not wait for the next key then
+        let how = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let terminal = File::from(open("/dev/tty", how, Mode::empty()).ok()?);
         let came = Arc::new(Mutex::new(Vec::new()));
         let stop = Arc::new(Bell::new().ok()?);
         let reader = Reader {
