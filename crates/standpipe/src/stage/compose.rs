@@ -26,14 +26,14 @@ impl<A, B> Compose<A, B> {
 }
 
 /// What the first transform emits into: the second.
-struct IntoSecond<'a, B, O, E> {
+struct IntoSecond<'a, B, O> {
     second: &'a mut B,
     out: &'a mut O,
     /// The second's error, for whoever polls the first.
-    failed: &'a Mutex<Option<E>>,
+    failed: &'a Mutex<Option<BoxError>>,
 }
 
-impl<B, O> IntoSecond<'_, B, O, BoxError>
+impl<B, O> IntoSecond<'_, B, O>
 where
     B: Transform,
     O: Emit<B::Out>,
@@ -47,7 +47,7 @@ where
     }
 }
 
-impl<B, O> Emit<B::In> for IntoSecond<'_, B, O, BoxError>
+impl<B, O> Emit<B::In> for IntoSecond<'_, B, O>
 where
     B: Transform,
     O: Emit<B::Out>,
