@@ -215,6 +215,53 @@ fn what_the_readme_says_can_be_typed() {
 }
 
 #[test]
+fn what_the_page_on_the_command_says_can_be_typed() {
+    follow("docs/command.md", |script| script);
+}
+
+/// The cells of a row of a table.
+fn row(line: &str) -> Vec<&str> {
+    line.trim().trim_matches('|').split('|').map(str::trim).collect()
+}
+
+/// Written anew from that page by `STANDPIPE_SNAPSHOTS=write cargo test -p standpipe-cli --test run ratios`.
+#[test]
+fn the_ratios_in_the_readme_are_those_that_were_measured() {
+    let measured = page("docs/performance.md");
+    let ratio = |wanted: &[&str]| {
+        let sections = measured.split("\n## ").filter(|text| text.starts_with(wanted[0]));
+        let tables = sections.flat_map(|text| text.split("\n\n"));
+        let found =
+            tables.filter(|table| table.starts_with("| case | setting |")).find_map(|table| {
+                let heads = row(table.lines().next()?);
+                let [against, ratio] = ["against", "ratio"]
+                    .map(|head| heads.iter().position(|known| *known == head).expect("a column"));
+                let mut rows = table.lines().map(row);
+                let is_it = |row: &Vec<&str>| row[..2] == wanted[1..3] && row[against] == wanted[3];
+                rows.find(is_it).map(|row| row[ratio])
+            });
+        assert!(found.is_some(), "no bench measured {wanted:?}");
+        found.expect("as asserted")
+    };
+    let readme = page("README.md");
+    let head = "| bench | standpipe | setting | against | ratio |\n";
+    let (before, table) = readme.split_once(head).expect("there is a table");
+    let end = table.find("\n\n").expect("it ends");
+    let lines = table[..end].lines().map(|line| match row(line).as_slice() {
+        rule if rule[0].starts_with("---") => line.to_owned(),
+        cells => format!("| {} | {} |", cells[..4].join(" | "), ratio(cells)),
+    });
+    let expected = lines.collect::<Vec<_>>().join("\n");
+    if crate::captures::writes() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+        let text = format!("{before}{head}{expected}{}", &table[end..]);
+        fs::write(path, text).expect("it is written");
+        return;
+    }
+    assert_eq!(&table[..end], expected, "docs/performance.md says otherwise");
+}
+
+#[test]
 fn what_is_said_to_those_who_come_from_pv_and_mbuffer_can_be_typed() {
     follow("docs/from-pv-and-mbuffer.md", |script| script);
 }
