@@ -6,6 +6,7 @@
 use std::net::TcpListener as Bound;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use standpipe::adapt::io::tcp;
@@ -18,6 +19,8 @@ use crate::measure::{Case, Metric, Reading, Run, Target, Weight, reap};
 use crate::w4::present;
 
 const BYTES: u64 = 1 << 30;
+/// How often the peak of a relay is read.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What relays.
 #[derive(Clone, Copy)]
@@ -125,7 +128,15 @@ fn round(runtime: &Runtime, relay: Relay, connections: u64, bytes: u64) -> Readi
         Bound::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("it has ports").port();
     let child = start(relay, connections, port, to);
     let start = Instant::now();
-    let came = runtime.block_on(async {
+    let (came, peak_kib) = runtime.block_on(async {
+        let (peak, pid) = (Arc::new(AtomicU64::new(0)), child.id());
+        let seen = Arc::clone(&peak);
+        let looks = tokio::spawn(async move {
+            loop {
+                seen.fetch_max(peak_kib(pid).unwrap_or(0), Ordering::Relaxed);
+                tokio::time::sleep(LOOK).await;
+            }
+        });
         let listener = TcpListener::from_std(drain).expect("it is a listener");
         let drained = tokio::spawn(drained(listener, connections));
         for _ in 0..connections {
@@ -136,13 +147,22 @@ fn round(runtime: &Runtime, relay: Relay, connections: u64, bytes: u64) -> Readi
                 if connections == 1 { 256 } else { 64 } * KIB,
             ));
         }
-        drained.await.expect("the drain does not panic")
+        let came = drained.await.expect("the drain does not panic");
+        looks.abort();
+        (came, peak.load(Ordering::Relaxed))
     });
     let wall = start.elapsed();
     let (code, usage) = reap(child.id());
     assert_eq!(code, 0, "the relay fails");
     assert_eq!(came, bytes / connections * connections, "the relay loses bytes");
-    Reading { wall, ..usage }
+    Reading { wall, peak_kib, ..usage }
+}
+
+/// The peak of a process that is there. wait4 tells no less than what this process had when it started that one.
+fn peak_kib(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    peak.split_whitespace().next()?.parse().ok()
 }
 
 fn start(relay: Relay, connections: u64, port: u16, to: u16) -> Child {
