@@ -55,7 +55,7 @@ const USAGE: &str = "usage: bench WORKLOAD|all|… [--rounds N] [--filter TEXT] 
   w9           how often a producer is polled
   w10          instructions per item, under callgrind
   pair         the README's example and the tokio code for it
-  all          all above; writes docs/performance.md
+  all          all above, overhead and scale; writes docs/performance.md
   ceiling      is the ceiling that a report tells ever beaten? (3 rounds)
   doctor       what it costs a pipeline to be looked at (9 rounds)
   overhead     what the gauges cost, in instructions
@@ -242,6 +242,7 @@ fn parse(words: impl Iterator<Item = String>) -> Option<Options> {
             }
             "all" => {
                 options.workloads.extend(WORKLOADS.iter().map(|workload| workload.name));
+                options.workloads.extend(["overhead", "scale"]);
                 options.page = Some(page::Page::default());
             }
             "--rounds" => {
@@ -263,11 +264,8 @@ fn run(name: &str, options: &Options) -> (String, bool) {
         let missed = match name {
             "ceiling" => ceiling::run(rounds),
             "doctor" => doctor::run(options.rounds.unwrap_or(9)),
-            "overhead" => overhead::run(),
-            "scale" => {
-                scale::run();
-                false
-            }
+            "overhead" => return overhead::run(),
+            "scale" => return (scale::run(), false),
             _ => planted::run(rounds),
         };
         return (String::new(), missed);

@@ -92,19 +92,15 @@ fn ready(size: usize, n: u64) -> Ready<u64> {
     Pipeline::from("copy in", iter(items)).tank(Tank::bytes(1024 * KIB)).to("copy out", sink)
 }
 
-/// Counts and prints; says whether the gauges cost too much.
-pub(crate) fn run() -> bool {
+/// The table, and whether the gauges cost too much.
+pub(crate) fn run() -> (String, bool) {
     if !present() {
-        println!("overhead: skipped, there is no valgrind");
-        return false;
+        return ("\noverhead: skipped, there is no valgrind\n".to_owned(), false);
     }
-    println!(
-        "\nWhat gauges cost, per item; one thread, `run()`, a tank of 1 MiB or 1024 numbers\n"
-    );
-    println!(
-        "| item | instructions | of the gauges | more than without | target | met | clock read | copies |"
-    );
-    println!("| --- | ---: | ---: | ---: | ---: | --- | ---: | ---: |");
+    let mut table = "\n## What the gauges cost, per item\n\nOne thread, `run()`, a tank of 1 MiB or of 1024 numbers. Chunks are copied in \
+                     and out, as a kernel would.\n\n| item | instructions | of the gauges | more than without | target | met | \
+                     readings of the clock | copies |\n| --- | ---: | ---: | ---: | ---: | --- | ---: | ---: |\n"
+        .to_owned();
     let (mut missed, mut dearest) = (false, String::new());
     for flow in FLOWS {
         let cost = Cost::of(flow);
@@ -114,22 +110,23 @@ pub(crate) fn run() -> bool {
             Most::Instructions(most) => (cost.gauges <= most, format!("<= {most} instructions")),
         };
         missed |= !is_met;
-        println!(
-            "| {} | {:.1} | {:.1} | {percent:.2} % | {target} | {} | {:.3} | {:.3} |",
-            flow.name,
-            cost.all,
-            cost.gauges,
-            if is_met { "met" } else { "**not met**" },
-            cost.calls.clock,
-            cost.calls.copies,
+        let met = if is_met { "met" } else { "**not met**" };
+        let Cost { all, gauges, calls: Calls { clock, copies }, .. } = cost;
+        let _ = writeln!(
+            table,
+            "| {} | {all:.1} | {gauges:.1} | {percent:.2} % | {target} | {met} | {clock:.3} | {copies:.3} |",
+            flow.name
         );
-        let _ = writeln!(dearest, "\n{}:", flow.name);
-        for (function, count) in cost.dearest.iter().take(DEAREST) {
-            let _ = writeln!(dearest, "{count:9.2} {function}");
-        }
+        let some = cost.dearest.iter().take(DEAREST);
+        let some = some.map(|(function, count)| format!("`{function}` {count:.1}"));
+        let _ = writeln!(dearest, "- {}: {}", flow.name, some.collect::<Vec<_>>().join(", "));
     }
-    println!("\nThe dearest functions of the gauges, instructions per item:\n{dearest}");
-    missed
+    (
+        format!(
+            "{table}\nThe dearest functions of the gauges, instructions per item:\n\n{dearest}"
+        ),
+        missed,
+    )
 }
 
 /// What an item costs.
@@ -181,6 +178,8 @@ impl Split {
             }
         }
         let all = spent.here.values().sum::<u64>() + spent.clocks_elsewhere + spent.elsewhere;
+        let total = profile.lines().find_map(|line| line.strip_prefix("totals: "));
+        assert_eq!(total, Some(all.to_string().as_str()), "every instruction is read once");
         Self { all, gauges }
     }
 }

@@ -20,7 +20,10 @@ pub(crate) fn cases() -> Vec<Case> {
     for peer in [
         TOKIO,
         MANY,
+        "tokio reserve_many + recv_many",
+        "tokio mpsc<Vec>",
         "async-channel",
+        "futures mpsc",
         "flume",
         "kanal",
         "crossfire spsc",
