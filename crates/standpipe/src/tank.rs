@@ -35,7 +35,7 @@ pub(crate) mod queue;
 mod batch;
 mod cork;
 mod duplex;
-mod entry;
+pub(crate) mod entry;
 pub(crate) mod events;
 mod exit;
 mod readable;

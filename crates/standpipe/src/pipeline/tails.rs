@@ -20,6 +20,7 @@ use crate::stage::held::Held;
 use crate::stage::line::Post;
 use crate::stage::{Emit, More, Sink};
 use crate::sync::{Arc, Mutex, Ordering, lock};
+use crate::tank::entry::{Known, Load};
 use crate::tank::queue::Core;
 use crate::tank::{Batch, Writable};
 use crate::weigh::Scale;
@@ -31,7 +32,7 @@ pub(crate) struct TankTail<T> {
     /// plus one item, so that the tank's bound holds with it.
     staged: Batch<T>,
     /// Its weight, if it is weighed.
-    staged_weight: usize,
+    load: Load,
     /// What may be staged before it has to be published.
     room: usize,
     pace: Pace,
@@ -69,7 +70,7 @@ impl<T: Send + 'static> TankTail<T> {
             },
             writable: Some(writable),
             staged: Batch::new(),
-            staged_weight: 0,
+            load: Load::NONE,
             room: 0,
             pace: Pace::default(),
             ticket: None,
@@ -102,7 +103,7 @@ impl<T: Send + 'static> TankTail<T> {
             return true;
         }
         let weight = self.core().map_or(0, |core| core.scale.weigh(&item));
-        self.staged_weight = self.staged_weight.saturating_add(weight);
+        self.load.add(weight);
         self.staged.push(item);
         self.room = self.room.saturating_sub(weight);
         self.room == 0
@@ -152,7 +153,7 @@ impl<T: Send + 'static> TankTail<T> {
         let now_ns = (before > 0 && self.ticket.is_none()).then(|| self.watch.now_ns());
         let turn_ns = self.watch.turn_ns.load(Ordering::Relaxed);
         if let Some(now_ns) = now_ns {
-            let weight = if self.way == Way::Weigh { self.staged_weight } else { before };
+            let weight = if self.way == Way::Weigh { self.load.weight } else { before };
             self.pace.gathered(weight, turn_ns, now_ns);
             if self.way == Way::Weigh && self.watch.meter.is_source() {
                 let mut made = Tally::default();
@@ -160,14 +161,17 @@ impl<T: Send + 'static> TankTail<T> {
                 self.watch.meter.done_with(made, now_ns);
             }
         }
-        let polled = core.poll_publish(cx, &mut self.staged, &mut self.ticket, now_ns);
+        let known = Known { load: (self.way == Way::Weigh).then_some(self.load), now_ns };
+        let polled = core.poll_publish(cx, &mut self.staged, &mut self.ticket, known);
         let gone = before.saturating_sub(self.staged.len());
         if gone > 0 {
             let mut weight = gone;
             if self.way == Way::Weigh {
-                let left = self.staged.iter().map(|item| core.scale.weigh(item)).sum();
-                weight = self.staged_weight.saturating_sub(left);
-                self.staged_weight = left;
+                let all = std::mem::replace(&mut self.load, Load::NONE);
+                for item in self.staged.iter() {
+                    self.load.add(core.scale.weigh(item));
+                }
+                weight = all.weight.saturating_sub(self.load.weight);
             }
             self.gave(gone, weight);
         }
@@ -259,8 +263,17 @@ impl<T: Send + 'static> Outlet<T> for TankTail<T> {
             self.room = self.room.saturating_sub(pushed);
             return if self.room > 0 { Flow::Ready } else { Flow::Wait };
         }
+        let Some(writable) = self.writable.as_ref().filter(|_| self.way == Way::Weigh) else {
+            // it takes each as it comes, and may be over after any
+            return items.next().map_or(Flow::Ready, |item| self.put(item));
+        };
+        let scale = &writable.core().scale;
         for item in items {
-            if self.put(item) == Flow::Wait {
+            let weight = scale.weigh(&item);
+            self.load.add(weight);
+            self.staged.push(item);
+            self.room = self.room.saturating_sub(weight);
+            if self.room == 0 {
                 return Flow::Wait;
             }
         }

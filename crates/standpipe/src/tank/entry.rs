@@ -23,6 +23,42 @@ struct After<T> {
     line: &'static Location<'static>,
 }
 
+/// What is known of items that were weighed as they were gathered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    pub(crate) weight: usize,
+    /// The weight of all but the last: if there is room for more than this, all
+    /// find room.
+    before_last: usize,
+    heaviest: usize,
+}
+
+impl Load {
+    /// Nothing yet.
+    pub(crate) const NONE: Self = Self { weight: 0, before_last: 0, heaviest: 0 };
+
+    /// An item more.
+    #[inline]
+    pub(crate) fn add(&mut self, weight: usize) {
+        self.before_last = self.weight;
+        self.weight = self.weight.saturating_add(weight);
+        self.heaviest = self.heaviest.max(weight);
+    }
+
+    /// Whether all of it finds room, and no item is a matter for the meter.
+    const fn fits(self, gate: &Gate) -> bool {
+        self.before_last < gate.room() && self.heaviest <= gate.marks().high()
+    }
+}
+
+/// What a writer knows when it publishes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Known {
+    /// What the items weigh, if they are weighed and were as they came.
+    pub(crate) load: Option<Load>,
+    pub(crate) now_ns: Option<u64>,
+}
+
 impl<T> Core<T> {
     /// Takes one item, by the rule of the gate or else by the overflow
     /// strategy. `line` is who writes, for writes past the mark.
@@ -203,7 +239,7 @@ impl<T> Core<T> {
         cx: &Context<'_>,
         items: &mut Batch<T>,
         ticket: &mut Option<u64>,
-        now_ns: Option<u64>,
+        known: Known,
     ) -> Poll<Result<Gate, Cause>> {
         let mut wakes = Wakes::default();
         let mut seat = None;
@@ -217,8 +253,8 @@ impl<T> Core<T> {
         if !state.gate.is_shut() {
             seat = ticket.take().and_then(|ticket| state.seats.leave(ticket));
             if !items.is_empty() {
-                if !items.bare(|items| self.publish_bare(&mut state, items, now_ns)) {
-                    self.publish_charged(&mut state, items, now_ns);
+                if !items.bare(|items| self.publish_bare(&mut state, items, known)) {
+                    self.publish_charged(&mut state, items, known.now_ns);
                 }
                 self.deliver(&mut state, &mut wakes);
             }
@@ -234,18 +270,20 @@ impl<T> Core<T> {
         unlock(state, wakes);
         drop((old, seat)); // a waker's destructor is foreign code
         if items.is_due() {
-            items.settle(now_ns); // the tank they came from; its lock, not ours
+            items.settle(known.now_ns); // the tank they came from; its lock, not ours
         }
         polled
     }
 
     /// The first items that find room move in one piece, under one charge.
-    fn publish_bare(&self, state: &mut State<T>, items: &mut VecDeque<T>, now_ns: Option<u64>) {
-        let (count, weight) = match self.scale {
-            Scale::One => {
-                let count = state.gate.room().min(items.len());
+    fn publish_bare(&self, state: &mut State<T>, items: &mut VecDeque<T>, known: Known) {
+        let room = state.gate.room();
+        let (count, weight) = match (&self.scale, known.load) {
+            (Scale::One, _) => {
+                let count = room.min(items.len());
                 (count, count)
             }
+            (_, Some(load)) if load.fits(&state.gate) => (items.len(), load.weight),
             _ => self.weigh_first(state, items),
         };
         if count < items.len() {
@@ -255,7 +293,7 @@ impl<T> Core<T> {
         } else {
             state.queue.append(items);
         }
-        let charged = state.charge(weight, now_ns);
+        let charged = state.charge(weight, known.now_ns);
         state.queued = state.queued.saturating_add(charged);
         state.meter.written.add_many(count, charged);
     }
@@ -441,5 +479,48 @@ impl<T> Core<T> {
     pub(crate) fn leave_finishing(&self, ticket: u64) {
         let seat = lock(&self.state).finishing.leave(ticket);
         drop(seat); // not under the lock
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::Marks;
+
+    #[test]
+    fn a_load_fits_exactly_if_a_gate_takes_its_items_one_by_one() {
+        for [level, first, second, third] in every([4; 4]) {
+            let mut gate = Gate::new(Marks::new(5, 2).unwrap());
+            assert_eq!(gate.admit(level), Flow::Ready);
+            let mut load = Load::NONE;
+            let mut taken = gate;
+            let mut all = true;
+            for weight in [first, second, third] {
+                load.add(weight);
+                all &= !taken.is_shut();
+                let (Flow::Ready | Flow::Wait) = taken.admit(weight);
+            }
+            assert_eq!(load.fits(&gate), all, "{level}: {first} {second} {third}");
+            assert_eq!(load.weight, first + second + third);
+        }
+    }
+
+    #[test]
+    fn an_item_heavier_than_the_mark_is_looked_at() {
+        let mut load = Load::NONE;
+        load.add(6);
+        assert!(!load.fits(&Gate::new(Marks::new(5, 2).unwrap())));
+    }
+
+    /// Every four numbers up to these.
+    fn every(most: [usize; 4]) -> impl Iterator<Item = [usize; 4]> {
+        let all = most.map(|most| most + 1).iter().product::<usize>();
+        (0..all).map(move |mut n| {
+            most.map(|most| {
+                let digit = n % (most + 1);
+                n /= most + 1;
+                digit
+            })
+        })
     }
 }

@@ -13,6 +13,7 @@ use crate::snapshot::ratio;
 use crate::tank::Gauge;
 use crate::tank::batch::Batch;
 use crate::tank::cork::Corked;
+use crate::tank::entry::Known;
 use crate::tank::queue::Shared;
 
 /// The writing end of a tank.
@@ -142,7 +143,7 @@ impl<T> Writable<T> {
             if items.is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            match self.core.poll_publish(cx, items, &mut waiting.ticket, None) {
+            match self.core.poll_publish(cx, items, &mut waiting.ticket, Known::default()) {
                 Poll::Ready(result) => Poll::Ready(result.map(|_| ())),
                 // all is in, and the tank is shut: that is the next one's wait
                 Poll::Pending if items.is_empty() => Poll::Ready(Ok(())),
