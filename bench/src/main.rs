@@ -61,7 +61,7 @@ const USAGE: &str = "usage: bench WORKLOAD|all|… [--rounds N] [--filter TEXT] 
   overhead     what the gauges cost, in instructions
   scale        instructions per item against tanks, stages, producers, items
   planted      is the slow stage named that was planted? (3 rounds, 10 minutes)
-  --rounds N   interleaved rounds (7; heavy ones 5 or 3; exact ones 1)
+  --rounds N   interleaved rounds (7; heavy ones 5 or 3; exact ones always 1)
   --filter T   only cases whose name and setting contain T, and their peers
   --json       a JSON line per case with every reading, instead of the table
   --gate       exit 1 if a gate is missed";
@@ -270,7 +270,8 @@ fn run(name: &str, options: &Options) -> (String, bool) {
         };
         return (String::new(), missed);
     };
-    let rounds = options.rounds.unwrap_or(workload.rounds);
+    let exact = matches!(workload.unit, Unit::Count(_));
+    let rounds = options.rounds.filter(|_| !exact).unwrap_or(workload.rounds);
     let plan = Plan { rounds, round_time: workload.round_time };
     let rows = measure(chosen((workload.cases)(), &options.filter), plan);
     let missed = rows.iter().any(|row| row.verdicts(&rows).iter().any(measure::Verdict::fails));
