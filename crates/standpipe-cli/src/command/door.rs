@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags};
-use rustix::process::geteuid;
+use rustix::process::{Uid, geteuid};
 
 use crate::command::record::Record;
 use crate::exec::stop::{Bell, wait};
@@ -40,13 +40,18 @@ pub(super) fn is_possible() -> bool {
 /// Connects to the run of this process, if it is one of ours.
 pub(super) fn knock(pid: u32) -> Option<UnixStream> {
     let stream = UnixStream::connect(place()?.join(format!("{pid}.sock"))).ok()?;
-    is_ours(&stream).then_some(stream)
+    (geteuid().is_root() || is_ours(&stream)).then_some(stream)
 }
 
 /// Whether this user, or root, is at the other end.
 fn is_ours(stream: &UnixStream) -> bool {
     let peer = rustix::net::sockopt::socket_peercred(stream);
-    peer.is_ok_and(|peer| peer.uid == geteuid() || peer.uid.is_root() || geteuid().is_root())
+    peer.is_ok_and(|peer| may_meet(peer.uid, geteuid()))
+}
+
+/// Whether one user may be told of the runs of the other; root is told of all.
+fn may_meet(peer: Uid, own: Uid) -> bool {
+    peer == own || peer.is_root()
 }
 
 /// The open door of a run. Dropping it closes it and removes the socket.
@@ -131,6 +136,24 @@ fn clean(place: &Path) {
         let pid = name.to_str().and_then(|name| name.strip_suffix(".sock")?.parse::<u32>().ok());
         if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
             fs::remove_file(entry.path()).ok();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_told_of_to_its_user_and_to_root() {
+        for (peer, own, meet) in [
+            (1000, 1000, true),
+            (0, 1000, true),
+            (0, 0, true),
+            (1001, 1000, false),
+            (1000, 0, false),
+        ] {
+            assert_eq!(may_meet(Uid::from_raw(peer), Uid::from_raw(own)), meet, "{peer} {own}");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::Value;
 
 use crate::record;
@@ -131,6 +131,38 @@ fn a_directory_of_others_is_left_alone() {
     std::fs::set_permissions(house.0.path("standpipe"), open).expect("it is ours");
     let done = run(house.command(&["-q", "-c", "ls \"$XDG_RUNTIME_DIR/standpipe\" | cat"]));
     assert_eq!((done.code(), done.text().as_str()), (0, ""), "no socket, and a good run");
+}
+
+/// Another user gets as far as the socket only if somebody has opened the way; even then nothing is told.
+#[test]
+fn another_user_is_told_nothing() {
+    let house = House::new();
+    let running = house.start(&["-q", "-c", ENDLESS]);
+    let socket = house.socket(running.pid());
+    let open = || std::fs::Permissions::from_mode(0o777);
+    for way in [&socket, &house.0.path("standpipe"), &house.0.path("")] {
+        std::fs::set_permissions(way, open()).expect("it is ours");
+    }
+    let heard_by = |user: &[&str]| {
+        const LISTEN: &str = "use IO::Socket::UNIX; \
+            my $run = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die \"no way: $!\"; \
+            my $line = <$run>; print defined $line ? $line : 'nothing'";
+        let words = [user, &["perl", "-e", LISTEN]].concat();
+        let done = Command::new(words[0])
+            .args(&words[1..])
+            .arg(&socket)
+            .output()
+            .expect("setpriv and perl are there");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).expect("JSON is text")
+    };
+    assert!(heard_by(&["env"]).contains("\"event\":\"start\""), "its own user is");
+    if geteuid().is_root() {
+        let nobody = ["setpriv", "--reuid", "65534", "--clear-groups"];
+        assert_eq!(heard_by(&nobody), "nothing");
+    }
+    running.signal(Signal::INT);
+    running.end();
 }
 
 #[test]
