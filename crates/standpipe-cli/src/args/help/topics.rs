@@ -117,6 +117,9 @@ Ends, for --from and --to, and in a pipeline file for from and to:
   random:SIZE?seed=N       Made-up bytes, equal for equal seeds, to read
 
 A word that begins with an unknown scheme:// is an error; ./x://y is a file.
+Of a sender that is killed with kill -9 its kernel closes the connection as if
+all had been sent: nobody can tell. Where that matters, send what tells by
+itself whether it is whole (gzip, zstd), and check it (gzip -t) at the end.
 In file:// a byte may be written as %41. After --, the first or the last stage
 may be an end with a scheme. The user and password of a URI are shown as ***.
 
