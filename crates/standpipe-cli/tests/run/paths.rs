@@ -206,11 +206,7 @@ fn many_small_writes_are_shown_as_full() {
     let done = run(standpipe(&["--summary", "always", "-c", text]));
     assert_eq!(done.text().trim(), "700000");
     assert!(done.err.starts_with("SLOWEST: 2 (sleep 5; cat)"), "{}", done.err);
-    assert!(
-        done.err.contains("1 dd if=/dev/zero bs=1 count=700000 status=none is paused"),
-        "{}",
-        done.err
-    );
+    assert!(done.err.contains("1 dd if=/dev/zero bs=1 is paused"), "{}", done.err);
 }
 
 #[test]
