@@ -9,7 +9,7 @@
 
 use std::process::{Command, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use standpipe::stage::{for_each, iter};
 use standpipe::{KIB, Pipeline, Tank};
@@ -65,7 +65,7 @@ pub(crate) fn run(rounds: usize) -> bool {
             threads(line, number, mark)
         }));
         worst = worst.max(sweep(&format!("processes {}", number + 1), rounds, |mark| {
-            processes(line, number, mark)
+            processes(number, mark)
         }));
     }
     let met = worst <= 100.0 * (SLACK - 1.0);
@@ -153,31 +153,33 @@ pub(crate) fn stage(words: &[String]) -> Option<()> {
     Some(())
 }
 
-/// The command with three such stages; what follows from how busy it says that each of them was.
-fn processes(_: &Line, seed: usize, mark: usize) -> Seen {
+/// The command with three such stages, and what its record says at the end: how long it took, and its ceiling, where it knows one.
+fn processes(seed: usize, mark: usize) -> Seen {
     let me = std::env::current_exe().expect("Linux knows");
     let me = me.to_str().expect("the target directory is UTF-8");
     let line = seed.to_string();
     let mut command =
         Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release/standpipe"));
-    command.args(["--summary", "always", "--view", "none", "--tank", &mark.to_string(), "--"]);
+    command.args(["--json", "--tank", &mark.to_string(), "--"]);
     for stage in ["0", "1", "2"] {
         if stage != "0" {
             command.arg("::");
         }
         command.args([me, "drawn", &line, stage]);
     }
-    let start = Instant::now();
     let output = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).output();
-    let seconds = start.elapsed().as_secs_f64();
     let output = output.expect("target/release/standpipe is built");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "a swept run fails:\n{said}");
-    // a row of the table: name, then busy, paused, starved
-    let busy = said.lines().filter(|line| line.matches('%').count() == 3).filter_map(|line| {
-        line.split_whitespace().rev().nth(2)?.trim_end_matches('%').parse::<f64>().ok()
-    });
-    let most = busy.fold(0.0, f64::max) / 100.0;
-    assert!(most > 0.0, "the summary has a row per stage:\n{said}");
-    Seen { seconds, gain: 1.0 / most.min(1.0) - 1.0 }
+    let end = said.lines().last().expect("a record ends");
+    let seconds = number(end, "\"elapsed_ms\":").expect("an end says how long it took") / 1000.0;
+    let gain = end.split_once("\"ceiling\":").and_then(|(_, told)| number(told, "\"gain\":"));
+    // a run that knows no ceiling promises nothing
+    Seen { seconds, gain: gain.unwrap_or(f64::INFINITY) }
+}
+
+/// The first number behind these words.
+fn number(line: &str, words: &str) -> Option<f64> {
+    let (_, behind) = line.split_once(words)?;
+    behind.split([',', '}']).next()?.parse().ok()
 }
