@@ -12,6 +12,7 @@ pub(crate) mod observe;
 pub(crate) mod version;
 mod chronicle;
 mod figures;
+mod ceiling;
 mod peer;
 mod patience;
 mod report;

@@ -13,6 +13,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 pub(crate) mod line;
+mod tally;
 pub(crate) mod times;
 pub(crate) mod resolve;
 pub(crate) mod child;

@@ -33,7 +33,7 @@ mod terminal;
 
 pub(crate) use diagnosis::{Diagnosis, Finding};
 pub(crate) use error::{Report, Severity};
-pub(crate) use summary::{StageShares, Summary};
+pub(crate) use summary::{Ceiling, StageShares, Summary, Twice};
 pub(crate) use terminal::{Shape, Style, Terminal};
 
 pub(crate) use glass::Glass;

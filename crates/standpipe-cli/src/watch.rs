@@ -16,6 +16,7 @@ mod family;
 mod process;
 mod sampler;
 mod side;
+mod spent;
 mod stages;
 mod table;
 mod wire;
@@ -25,6 +26,7 @@ pub(crate) use family::{Family, Member};
 pub(crate) use process::{Doing, Pid, Stat, holder, named};
 pub(crate) use sampler::{LinkSeen, Sampler, Seen};
 pub(crate) use side::Side;
+pub(crate) use spent::{Spent, Thread, threads};
 pub(crate) use table::Table;
 pub(crate) use wire::{Limit, Wire, wires};
 

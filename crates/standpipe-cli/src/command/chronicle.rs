@@ -148,7 +148,7 @@ impl<'plan> Chronicle<'plan> {
                 kernel: readings.iter().map(|tank| tank.pipes).sum(),
                 peak: past.peak_bytes(),
             },
-            stages: self.stages(&readings, &times),
+            stages: self.stages(&readings, &times, &line.work(at)),
             tanks: self
                 .plan
                 .tanks
@@ -194,7 +194,12 @@ impl<'plan> Chronicle<'plan> {
         self.ends(line, at, true);
     }
 
-    fn stages(&self, readings: &[Reading], times: &[Times]) -> Vec<SampleStage> {
+    fn stages(
+        &self,
+        readings: &[Reading],
+        times: &[Times],
+        work: &[Option<u64>],
+    ) -> Vec<SampleStage> {
         let stage = |(index, (now, then)): (usize, (&Times, &Times))| {
             let window = since(now, then);
             let of = |part_ns| {
@@ -209,6 +214,7 @@ impl<'plan> Chronicle<'plan> {
                 busy: of(window.busy_ns),
                 paused,
                 starved,
+                work_ms: work[index].map(|ns| millis(Duration::from_nanos(ns))),
             }
         };
         times.iter().zip(&self.last_times).enumerate().map(stage).collect()

@@ -11,7 +11,7 @@ use crate::args::{Display, Doctor, Target, shown};
 use crate::end;
 use crate::exec::now;
 use crate::exit::Exit;
-use crate::view::{self, Finding, Report, Severity, View};
+use crate::view::{self, Ceiling, Finding, Report, Severity, View};
 use crate::watch::{self, Chain, Doing, Pid, Sampler, Seen, Unseen};
 
 mod judge;
@@ -27,23 +27,39 @@ pub(crate) fn doctor(asked: &Doctor) -> Exit {
         Target::Pid(pid) => look_at(*pid, asked.watch),
         Target::Name(name) => by_name(name).and_then(|pid| look_at(pid, asked.watch)),
         Target::Shell(text) => {
-            start(text).and_then(|shell| shell.watch(asked.watch)).map(|seen| (seen, Vec::new()))
+            start(text).and_then(|shell| shell.watch(asked.watch)).map(Known::watched)
         }
         Target::File(path) => look_back(path),
     };
-    let (seen, findings) = match seen {
-        Ok(seen) => seen,
+    let Known { seen, findings, ceiling } = match seen {
+        Ok(known) => known,
         Err(report) => {
             View::on_stderr(&Display::default(), None).report(&report);
             return Exit::Standpipe;
         }
     };
-    let diagnosis = judge::judge(&seen, findings, &asked.allowed);
+    let mut diagnosis = judge::judge(&seen, findings, &asked.allowed);
+    diagnosis.ceiling = ceiling.filter(|_| diagnosis.slowest.is_some());
     let text = if asked.json { diagnosis.json() } else { view::diagnosis(&diagnosis) };
     match view::print(&text) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Exit::Standpipe,
         _ if diagnosis.findings.iter().any(|finding| !finding.allowed) => Exit::Findings,
         _ => Exit::Success,
+    }
+}
+
+/// What is known of a pipeline before it is judged.
+#[derive(Debug)]
+struct Known {
+    seen: Seen,
+    findings: Vec<Finding>,
+    ceiling: Option<Ceiling>,
+}
+
+impl Known {
+    /// Of one that was looked at from outside.
+    const fn watched(seen: Seen) -> Self {
+        Self { seen, findings: Vec::new(), ceiling: None }
     }
 }
 
@@ -72,7 +88,7 @@ fn by_name(name: &str) -> Result<Pid, Report> {
 }
 
 /// Reads what a run has put on record.
-fn look_back(path: &OsStr) -> Result<(Seen, Vec<Finding>), Report> {
+fn look_back(path: &OsStr) -> Result<Known, Report> {
     let name = shown(path);
     let file = std::fs::File::open(path)
         .map_err(|why| error(format!("cannot read `{name}`: {}", end::reason(&why)), ""))?;
@@ -86,12 +102,12 @@ fn look_back(path: &OsStr) -> Result<(Seen, Vec<Finding>), Report> {
 }
 
 /// Asks a run of ours; what is none, or does not answer, is looked at from outside.
-fn look_at(pid: Pid, time: Duration) -> Result<(Seen, Vec<Finding>), Report> {
+fn look_at(pid: Pid, time: Duration) -> Result<Known, Report> {
     if let Some(told) = live::run_of(pid).and_then(|run| live::listen(run, time)) {
         return Ok(told);
     }
     let chain = find(pid)?;
-    Ok((watch_chain(chain, time, || false), Vec::new()))
+    Ok(Known::watched(watch_chain(chain, time, || false)))
 }
 
 fn find(pid: Pid) -> Result<Chain, Report> {

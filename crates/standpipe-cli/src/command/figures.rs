@@ -30,7 +30,7 @@ const STEP: Duration = Duration::from_millis(500);
 /// Letters of a label in a sentence that names several.
 const BRIEF: usize = 24;
 /// Less than this is too little to judge by: starting a program takes a part of it.
-const LEAST: Duration = Duration::from_millis(100);
+pub(super) const LEAST: Duration = Duration::from_millis(100);
 
 /// The recent past of one run.
 #[derive(Debug, Default)]
@@ -219,6 +219,7 @@ impl Past {
             stages: times.iter().enumerate().map(row).collect(),
             slowest: None,
             about: false,
+            ceiling: None,
         }
     }
 }
@@ -343,7 +344,7 @@ fn shares(plan: &Plan, stage: usize, times: &Times) -> StageShares {
 }
 
 /// The label as it stands between other words: what follows it must not be cut off.
-fn brief(plan: &Plan, stage: usize) -> String {
+pub(super) fn brief(plan: &Plan, stage: usize) -> String {
     let label = label(plan, stage);
     let Some((end, _)) = label.char_indices().nth(BRIEF) else { return label };
     // an id alone names nothing

@@ -240,6 +240,7 @@ impl Run<'_> {
             stages: stages.iter().enumerate().map(shares).collect(),
             slowest: slowest(&stages),
             about: true,
+            ceiling: None,
         }
     }
 }

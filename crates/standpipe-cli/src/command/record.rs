@@ -27,7 +27,7 @@ use crate::exec::stdio::{Stream, was_closed};
 use crate::exec::stop::wait;
 use crate::exec::wall_clock;
 use crate::exit::Exit;
-use crate::view::event::{End, Event, Failed, Output, Sample, Share, Start, Warning};
+use crate::view::event::{Ceiling, End, Event, Failed, Output, Sample, Share, Start, Warning};
 
 /// A reader that takes at once is worth this much, even to those who asked twice: on a busy machine our own thread
 /// may not have come to write for a while.
@@ -82,6 +82,7 @@ struct Known {
     failed: Option<Failed>,
     figures: Figures,
     outputs: Vec<Output>,
+    ceiling: Option<Ceiling>,
     /// Some stage left bytes unread although it ended well.
     stopped_early: bool,
     /// A branch left bytes out on purpose.
@@ -218,6 +219,11 @@ impl Record {
         self.known().figures = figures;
     }
 
+    /// Takes note of what can be gained.
+    pub(super) fn ceiling(&self, ceiling: Ceiling) {
+        self.known().ceiling = Some(ceiling);
+    }
+
     /// Takes note of a file that was to be written.
     pub(super) fn output(&self, output: Output) {
         self.known().outputs.push(output);
@@ -265,6 +271,7 @@ impl Record {
                     complete: exit == Exit::Success && !known.stopped_early && !known.left_out,
                     outputs: known.outputs,
                     slowest: known.figures.slowest,
+                    ceiling: known.ceiling,
                     dropped_samples: lost.samples,
                     dropped_events: lost.lines,
                 };

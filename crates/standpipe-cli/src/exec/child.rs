@@ -22,9 +22,10 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::exec::stop::{Bell, wait};
+use crate::exec::stop::{Bell, ready, wait};
 use crate::exit::Status;
 use crate::plan::CommandLine;
+use crate::watch::Spent;
 
 /// The longest line of stderr that is passed on in one piece.
 const LINE: usize = 4096;
@@ -65,6 +66,8 @@ pub(crate) struct Child {
     process: std::process::Child,
     pidfd: OwnedFd,
     status: Option<Status>,
+    /// What it had spent when it ended.
+    spent: Option<Spent>,
     words: Arc<Mutex<VecDeque<String>>>,
     pump: Option<JoinHandle<()>>,
 }
@@ -139,7 +142,7 @@ impl Child {
                 bell.ring();
             })
         });
-        Ok(Self { process, pidfd, status: None, words, pump })
+        Ok(Self { process, pidfd, status: None, spent: None, words, pump })
     }
 
     /// Its process number.
@@ -159,9 +162,12 @@ impl Child {
 
     /// Reaps it if it has ended.
     pub(crate) fn reap(&mut self) -> Option<Status> {
-        if self.status.is_none()
-            && let Ok(Some(status)) = self.process.try_wait()
-        {
+        if self.status.is_some() || !ready(self.pidfd.as_fd(), PollFlags::IN) {
+            return self.status;
+        }
+        // Who was waited for is gone, and its numbers with it.
+        self.spent = Spent::of(self.pid());
+        if let Ok(Some(status)) = self.process.try_wait() {
             self.status = Some(match (status.code(), status.signal()) {
                 (_, Some(signal)) => Status::Signal(signal),
                 (code, None) => {
@@ -170,6 +176,11 @@ impl Child {
             });
         }
         self.status
+    }
+
+    /// What it had spent when it ended.
+    pub(crate) fn spent(&self) -> Option<Spent> {
+        self.spent
     }
 
     /// Sends a signal, if it still lives. The number cannot hit a stranger: it goes by descriptor.

@@ -44,7 +44,10 @@ pub(crate) struct Gauge {
     bytes_out: AtomicU64,
     empty_ns: AtomicU64,
     full_ns: AtomicU64,
+    empty_most_ns: AtomicU64,
+    full_most_ns: AtomicU64,
     held_ns: AtomicU64,
+    pump_ns: AtomicU64,
     pauses: AtomicU64,
     level: AtomicU64,
     high: AtomicU64,
@@ -68,8 +71,14 @@ pub(crate) struct Reading {
     pub(crate) empty_ns: u64,
     /// Time the stage before it had to wait, in nanoseconds.
     pub(crate) full_ns: u64,
+    /// No less than the stage after it waited: time in which it may have found nothing.
+    pub(crate) empty_most_ns: u64,
+    /// No less than the stage before it waited: time in which it may have found no room.
+    pub(crate) full_most_ns: u64,
     /// Time a rate limit held the bytes back, in nanoseconds.
     pub(crate) held_ns: u64,
+    /// What its pump has computed, or waited for a core; 0 if that is not known.
+    pub(crate) pump_ns: u64,
     /// How often it became full.
     pub(crate) pauses: u64,
     /// Bytes in it when last looked at.
@@ -110,7 +119,10 @@ impl Gauge {
             bytes_in: get(&self.bytes_in),
             empty_ns: get(&self.empty_ns),
             full_ns: get(&self.full_ns),
+            empty_most_ns: get(&self.empty_most_ns),
+            full_most_ns: get(&self.full_most_ns),
             held_ns: get(&self.held_ns),
+            pump_ns: get(&self.pump_ns),
             pauses: get(&self.pauses),
             level: get(&self.level),
             high: get(&self.high),
@@ -141,16 +153,45 @@ impl Gauge {
         add(&self.bytes_out, bytes);
     }
 
+    /// Counts a wait of the reader.
     pub(crate) fn add_empty(&self, ns: u64) {
+        self.count_empty(ns);
+        self.bound_empty(ns);
+    }
+
+    /// Counts a wait of the writer.
+    pub(crate) fn add_full(&self, ns: u64) {
+        self.count_full(ns);
+        self.bound_full(ns);
+    }
+
+    /// Counts what is taken for a wait of the reader: right on average.
+    pub(crate) fn count_empty(&self, ns: u64) {
         add(&self.empty_ns, ns);
     }
 
-    pub(crate) fn add_full(&self, ns: u64) {
+    /// Counts what is taken for a wait of the writer: right on average.
+    pub(crate) fn count_full(&self, ns: u64) {
         add(&self.full_ns, ns);
+    }
+
+    /// Notes time in which the reader may have waited; the sum is never less than it did.
+    pub(crate) fn bound_empty(&self, ns: u64) {
+        add(&self.empty_most_ns, ns);
+    }
+
+    /// Notes time in which the writer may have waited; the sum is never less than it did.
+    pub(crate) fn bound_full(&self, ns: u64) {
+        add(&self.full_most_ns, ns);
     }
 
     pub(crate) fn add_held(&self, ns: u64) {
         add(&self.held_ns, ns);
+    }
+
+    /// Notes what the pump itself has spent.
+    pub(crate) fn set_pump(&self, ns: u64) {
+        self.pump_ns.store(ns, Ordering::Relaxed);
     }
 
     /// Notes what the level is, and whether the writer has to wait.

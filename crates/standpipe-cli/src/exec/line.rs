@@ -20,7 +20,6 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::Signal;
-use standpipe::diagnose::Times;
 
 use crate::args::Full;
 use crate::exec::bucket::{Bucket, Ration};
@@ -34,7 +33,7 @@ use crate::exec::relay::{Outcome, Pumped, Tank};
 use crate::exec::rest::Rest;
 use crate::exec::stdio::let_go_of_stdin;
 use crate::exec::stop::{Bell, Order, Stop, wait};
-use crate::exec::times::between;
+use crate::exec::tally::Tally;
 use crate::exec::valve::Valve;
 use crate::exec::worker::{Work, Worker};
 use crate::exec::{nanos, now};
@@ -44,6 +43,7 @@ use crate::watch::Side;
 
 use seams::{Joint, Next, PIPE_MOST, Seams};
 
+mod ledger;
 mod seams;
 
 /// A stage above a failure that does not write, and so does not notice, is told after this long.
@@ -125,6 +125,8 @@ pub(crate) struct Line {
 struct Stage {
     /// A stage that has neither is an end.
     child: Option<Child>,
+    /// What the command has spent.
+    tally: Option<Tally>,
     worker: Option<Worker>,
     ended: Option<Instant>,
     /// When to say TERM, and then KILL.
@@ -212,8 +214,10 @@ impl Line {
                 // It has its own; a second read end would keep the writer from seeing it go.
                 let_go_of_stdin();
             }
+            let tally = child.as_ref().map(|child| Tally::new(child.pid(), now()));
             line.stages.push(Stage {
                 child,
+                tally,
                 worker,
                 ended: None,
                 term_at: None,
@@ -332,6 +336,9 @@ impl Line {
             }
         }
         for stage in &mut self.stages {
+            if let Some(tally) = stage.tally.as_mut().filter(|_| stage.ended.is_none()) {
+                tally.look(at);
+            }
             if stage.term_at.is_some_and(|when| when <= at) {
                 stage.term_at = None;
                 stage.kill_at.get_or_insert(at + MERCY);
@@ -553,29 +560,6 @@ impl Line {
     /// Whether commands are looked at beside the tanks, so that it pays to look more often.
     pub(crate) fn looks_aside(&self) -> bool {
         !self.sides.is_empty()
-    }
-
-    /// Where each stage's time went until `at`.
-    pub(crate) fn times(&self, at: Instant) -> Vec<Times> {
-        let readings = self.readings();
-        let times = |(index, stage): (usize, &Stage)| {
-            let until = stage.ended.unwrap_or(at);
-            let before = index.checked_sub(1).and_then(|tank| readings.get(tank));
-            let ran_ns = nanos(until.saturating_duration_since(self.start));
-            between(ran_ns, before, self.behind(index).map(|tank| &readings[tank]))
-        };
-        let mut all: Vec<Times> = self.stages.iter().enumerate().map(times).collect();
-        for (stage, side) in &self.sides {
-            let times = &mut all[*stage];
-            let waited_ns = side.waited_ns().min(times.busy_ns);
-            times.busy_ns -= waited_ns;
-            if side.is_input() {
-                times.starved_ns += waited_ns;
-            } else {
-                times.paused_ns += waited_ns;
-            }
-        }
-        all
     }
 
     /// Bytes moved so far, in all tanks: the measure of progress.

@@ -25,6 +25,20 @@ pub(crate) fn between<'tanks>(
     Times { busy_ns: ran_ns - paused_ns - starved_ns, paused_ns, starved_ns }
 }
 
+/// The least that a stage worked which ran for `ran_ns` between these tanks and spent so much on other things: what
+/// may have been a wait is taken for one.
+pub(crate) fn least_work<'tanks>(
+    ran_ns: u64,
+    before: Option<&Reading>,
+    after: impl IntoIterator<Item = &'tanks Reading>,
+    aside_ns: u64,
+) -> u64 {
+    let waited = |tank: &Reading| tank.full_most_ns.saturating_add(tank.held_ns);
+    let paused_ns = after.into_iter().map(waited).fold(0, u64::saturating_add);
+    let starved_ns = before.map_or(0, |tank| tank.empty_most_ns);
+    ran_ns.saturating_sub(paused_ns).saturating_sub(starved_ns).saturating_sub(aside_ns)
+}
+
 /// What `later` has more than `earlier`.
 pub(crate) fn since(later: &Times, earlier: &Times) -> Times {
     Times {

@@ -6,6 +6,9 @@
 //! Long waits are seen more often than short ones in just the right proportion, and the price does not depend on
 //! how many waits there are. An open wait is counted as it lasts, for a tick ends the poll.
 //!
+//! Beside that goes a bound: what the other side looks like at the end of a wait says whether it can have waited at
+//! all, since meanwhile nobody but the stage there has touched its pipe. The sum is never less than it waited.
+//!
 //! # Knows / never knows
 //! Knows one input, one output, their gauge. Never knows how bytes are moved: `exec/relay` and `exec/copy` do.
 
@@ -20,6 +23,7 @@ use crate::exec::gauge::Gauge;
 use crate::exec::port::{Kind, Port};
 use crate::exec::stop::{Order, Stop, ready, wait};
 use crate::exec::{nanos, now};
+use crate::watch::Spent;
 
 /// Ticks come this often at first, so that a short run is judged too,
 const EARLY_TICK: Duration = Duration::from_millis(2);
@@ -27,6 +31,11 @@ const EARLY_TICK: Duration = Duration::from_millis(2);
 const TICK: Duration = Duration::from_millis(10);
 /// unless nothing has moved for many of them.
 const IDLE_TICK: Duration = Duration::from_millis(100);
+
+/// What we spend ourselves is looked up this often.
+const ACCOUNT: Duration = Duration::from_millis(250);
+/// Whether the input is full costs several calls: after a shorter wait it is taken to be.
+const WORTH_ASKING: Duration = Duration::from_micros(200);
 
 /// What a pump waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +65,7 @@ pub(crate) struct Vigil {
     start: Instant,
     next_tick: Instant,
     quiet_ticks: u32,
+    next_account: Instant,
     waited_input: Duration,
     waited_room: Duration,
 }
@@ -69,6 +79,7 @@ impl Vigil {
             start,
             next_tick: start + EARLY_TICK,
             quiet_ticks: 0,
+            next_account: start + ACCOUNT,
             waited_input: Duration::ZERO,
             waited_room: Duration::ZERO,
         }
@@ -122,6 +133,7 @@ impl Vigil {
                 For::Input => self.waited_input += waited,
                 For::Room => self.waited_room += waited,
             }
+            self.bound(what, waited, from, to);
             if at >= self.next_tick {
                 self.tick(what, from, to, at);
             }
@@ -139,6 +151,17 @@ impl Vigil {
                 self.quiet_ticks = 0;
                 return Ok(Wake::Ready);
             }
+        }
+    }
+
+    /// Notes a wait in which the other side may have waited, too.
+    fn bound(&self, what: For, waited: Duration, from: Option<&Port>, to: &Port) {
+        match what {
+            For::Input if to.level() == 0 => self.gauge.bound_empty(nanos(waited)),
+            For::Room if waited < WORTH_ASKING || from.is_none_or(Port::is_full) => {
+                self.gauge.bound_full(nanos(waited));
+            }
+            _ => {}
         }
     }
 
@@ -171,8 +194,14 @@ impl Vigil {
         let at = now();
         let took = at.saturating_duration_since(began);
         match what {
-            For::Input => self.waited_input += took,
-            For::Room => self.waited_room += took,
+            For::Input => {
+                self.waited_input += took;
+                self.gauge.bound_empty(nanos(took));
+            }
+            For::Room => {
+                self.waited_room += took;
+                self.gauge.bound_full(nanos(took));
+            }
         }
         if at >= self.next_tick {
             self.tick(what, Some(from), to, at);
@@ -181,11 +210,18 @@ impl Vigil {
 
     /// Counts what no tick has decided, and notes that the data ended.
     pub(crate) fn end(&mut self) {
-        self.gauge.add_empty(nanos(std::mem::take(&mut self.waited_input)));
-        self.gauge.add_full(nanos(std::mem::take(&mut self.waited_room)));
+        self.gauge.count_empty(nanos(std::mem::take(&mut self.waited_input)));
+        self.gauge.count_full(nanos(std::mem::take(&mut self.waited_room)));
+        self.account();
         self.gauge.set_level(0);
         self.gauge.set_shut(false);
         self.gauge.set_ended(self.since_start());
+    }
+
+    fn account(&self) {
+        if let Some(spent) = Spent::of_thread(None) {
+            self.gauge.set_pump(spent.cpu_ns.saturating_add(spent.delayed_ns));
+        }
     }
 
     /// A tick that passed unseen is void: it fell between two waits.
@@ -210,19 +246,23 @@ impl Vigil {
             For::Input => {
                 let empty = to.level() == 0;
                 let waited = nanos(self.waited_input);
-                self.gauge.add_empty(if empty { waited } else { 0 });
+                self.gauge.count_empty(if empty { waited } else { 0 });
                 self.waited_input = Duration::ZERO;
                 self.gauge.set_shut(false);
             }
             For::Room => {
                 let full = from.is_none_or(Port::is_full);
                 let waited = nanos(self.waited_room);
-                self.gauge.add_full(if full { waited } else { 0 });
+                self.gauge.count_full(if full { waited } else { 0 });
                 self.waited_room = Duration::ZERO;
                 self.gauge.set_shut(full);
             }
         }
         self.gauge.set_level(from.map_or(0, Port::level) + to.level());
+        if at >= self.next_account {
+            self.next_account = at + ACCOUNT;
+            self.account();
+        }
         self.quiet_ticks = self.quiet_ticks.saturating_add(1);
         self.next_tick = at + self.period(at);
     }

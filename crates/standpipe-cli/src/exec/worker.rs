@@ -14,6 +14,7 @@
 use std::io::{self, BufRead, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ use crate::exit::Status;
 use crate::plan::{Builtin, Pace};
 use crate::size::Rate;
 use crate::transform::{self, BUFFER, Fault, Finding, Intake};
+use crate::watch::{Pid, Spent};
 
 /// SIGPIPE, by which a command in its place would have died.
 const BROKEN_PIPE: i32 = 13;
@@ -43,9 +45,18 @@ pub(crate) enum Work {
 /// A built-in that runs.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    thread: Option<JoinHandle<Result<Vec<Finding>, Failure>>>,
+    thread: Option<JoinHandle<Ended>>,
+    /// The system's number of the thread, once it runs.
+    number: Arc<AtomicU32>,
     stop: Stop,
     done: Option<Done>,
+}
+
+/// What the thread of a built-in leaves behind.
+#[derive(Debug)]
+struct Ended {
+    result: Result<Vec<Finding>, Failure>,
+    spent: Option<Spent>,
 }
 
 /// How a built-in ended.
@@ -54,6 +65,7 @@ struct Done {
     status: Status,
     findings: Vec<Finding>,
     failure: Option<Failure>,
+    spent: Option<Spent>,
 }
 
 /// Why a built-in failed.
@@ -90,7 +102,11 @@ impl Worker {
         let bell = Arc::clone(bell);
         // Codecs take their large tables from the heap, and some of them much of the stack.
         let builder = std::thread::Builder::new().name("built-in".to_owned()).stack_size(1 << 20);
+        let number = Arc::new(AtomicU32::new(0));
+        let tell = Arc::clone(&number);
         let thread = builder.spawn(move || {
+            let mine = rustix::thread::gettid().as_raw_pid();
+            tell.store(Pid::try_from(mine).unwrap_or(0), Ordering::Relaxed);
             let ended = match work {
                 Work::Transform(Builtin::Rate(pace)) => keep_pace(pace, &mut input, &mut output),
                 Work::Transform(builtin) => transform::run(builtin, &mut input, &mut output),
@@ -103,9 +119,9 @@ impl Worker {
             // The pipes close before anybody can see that it has ended.
             drop((input, output));
             bell.ring();
-            ended
+            Ended { result: ended, spent: Spent::of_thread(None) }
         })?;
-        Ok(Self { thread: Some(thread), stop, done: None })
+        Ok(Self { thread: Some(thread), number, stop, done: None })
     }
 
     /// Tells it to end now.
@@ -124,10 +140,13 @@ impl Worker {
     /// Waits for its result: for one that has closed its pipes.
     pub(crate) fn join(&mut self) {
         if let Some(thread) = self.thread.take() {
-            let panicked =
-                |_| Err(Failure { fault: Fault::Data("it panicked".to_owned()), at_bytes: 0 });
-            let done = match thread.join().unwrap_or_else(panicked) {
-                Ok(findings) => Done { status: Status::EndDone, findings, failure: None },
+            let panicked = |_| {
+                let fault = Fault::Data("it panicked".to_owned());
+                Ended { result: Err(Failure { fault, at_bytes: 0 }), spent: None }
+            };
+            let Ended { result, spent } = thread.join().unwrap_or_else(panicked);
+            let done = match result {
+                Ok(findings) => Done { status: Status::EndDone, findings, failure: None, spent },
                 Err(failure) => {
                     let status = match &failure.fault {
                         Fault::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => {
@@ -135,7 +154,7 @@ impl Worker {
                         }
                         _ => Status::EndFailed,
                     };
-                    Done { status, findings: Vec::new(), failure: Some(failure) }
+                    Done { status, findings: Vec::new(), failure: Some(failure), spent }
                 }
             };
             self.done = Some(done);
@@ -145,6 +164,15 @@ impl Worker {
     /// What it found out, once it has ended well.
     pub(crate) fn findings(&self) -> &[Finding] {
         self.done.as_ref().map_or(&[], |done| &done.findings)
+    }
+
+    /// What it has spent so far, or had when it ended.
+    pub(crate) fn spent(&self) -> Option<Spent> {
+        match (&self.done, self.number.load(Ordering::Relaxed)) {
+            (Some(done), _) => done.spent,
+            (None, 0) => None,
+            (None, number) => Spent::of_thread(Some(number)),
+        }
     }
 
     /// Why it failed, if it did.

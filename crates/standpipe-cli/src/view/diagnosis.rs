@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Slowest, Style, Who, summary};
+use super::{Ceiling, Slowest, Style, Who, event, summary};
 use crate::size;
 
 /// What a look at a running pipeline found.
@@ -14,6 +14,8 @@ pub(crate) struct Diagnosis {
     pub(crate) slowest: Option<Slowest>,
     /// Why there is no verdict.
     pub(crate) cannot_tell: Option<String>,
+    /// What can be gained at most, where that is certain.
+    pub(crate) ceiling: Option<Ceiling>,
     /// How far it can be trusted.
     pub(crate) notes: Vec<String>,
     /// How long it was looked at.
@@ -71,6 +73,16 @@ impl Diagnosis {
             "watched_ms": u64::try_from(self.watched.as_millis()).unwrap_or(u64::MAX),
             "exact": self.exact,
             "slowest": slowest,
+            "ceiling": self.ceiling.as_ref().map(|ceiling| {
+                json!({
+                    "gain": event::thousandths(ceiling.gain),
+                    "twice": {
+                        "stage": ceiling.twice.who,
+                        "gain": event::thousandths(ceiling.twice.gain),
+                        "next": ceiling.twice.next,
+                    },
+                })
+            }),
             "cannot_tell": self.cannot_tell,
             "notes": self.notes,
             "findings": findings,
@@ -89,6 +101,8 @@ impl Diagnosis {
                 let by = if self.exact { ", by its own count" } else { "" };
                 lines.push(format!("{head} (last {}{by})", size::time(self.watched)));
                 lines.extend(rest.iter().cloned());
+                let ceiling = self.ceiling.iter();
+                lines.extend(ceiling.flat_map(|ceiling| summary::prospects(ceiling, style)));
             }
             (None, Some(why)) => lines.push(format!("cannot tell: {}", style.safe(why))),
             (None, None) => {}

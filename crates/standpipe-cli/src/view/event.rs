@@ -162,6 +162,8 @@ pub(crate) struct SampleStage {
     pub(crate) busy: f64,
     pub(crate) paused: f64,
     pub(crate) starved: f64,
+    /// The least that it has worked since the start.
+    pub(crate) work_ms: Option<u64>,
 }
 
 /// What a tank has counted.
@@ -242,6 +244,7 @@ pub(crate) struct End {
     pub(crate) complete: bool,
     pub(crate) outputs: Vec<Output>,
     pub(crate) slowest: Vec<Share>,
+    pub(crate) ceiling: Option<Ceiling>,
     pub(crate) dropped_samples: u64,
     pub(crate) dropped_events: u64,
 }
@@ -270,6 +273,30 @@ pub(crate) struct Share {
     pub(crate) share: f64,
 }
 
+/// The most that can be gained, in throughput over throughput now, less 1.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Ceiling {
+    /// The stage that is the limit then.
+    pub(crate) stage: String,
+    /// By other tanks.
+    pub(crate) gain: f64,
+    pub(crate) twice: Vec<Twice>,
+}
+
+/// What can be gained if a stage were twice as fast.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Twice {
+    pub(crate) stage: String,
+    pub(crate) gain: f64,
+    /// The stage that is the limit then, if it is another one.
+    pub(crate) next: Option<String>,
+}
+
+/// Rounds a gain up to three digits: it is the most, and is to stay that.
+pub(crate) fn thousandths(gain: f64) -> f64 {
+    if gain.is_finite() { (gain.max(0.0) * 1e3).ceil() / 1e3 } else { 0.0 }
+}
+
 /// Rounds a share to what is worth a line: four digits, 0 to 1, and 0 for what is no number.
 pub(crate) fn rounded(share: f64) -> f64 {
     if share.is_finite() { (share.clamp(0.0, 1.0) * 1e4).round() / 1e4 } else { 0.0 }
@@ -296,6 +323,13 @@ mod tests {
              \"code\":\"stderr\",\"stage\":\"2\",\
              \"message\":\"a \\\\u{1b}[31mred\\\\u{202e} \\\"word\\\"\\\\n\"}\n"
         );
+    }
+
+    #[test]
+    fn a_gain_is_rounded_up() {
+        for (gain, expected) in [(0.0, 0.0), (0.0301, 0.031), (12.3, 12.3), (-1.0, 0.0)] {
+            assert!((thousandths(gain) - expected).abs() < 1e-12, "{gain}");
+        }
     }
 
     #[test]

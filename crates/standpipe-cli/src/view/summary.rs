@@ -6,6 +6,7 @@
 //! SLOWEST: 2 zstd -19, busy 99%
 //!   why: 1 pg_dump shop is paused 91% (tank 1>2 98% full)
 //!   try: fewer levels (zstd -9)
+//!   other tanks gain at most 1%; 2 zstd -19 twice as fast at most 101%
 //! 349 MiB in, 93.0 MiB out, 0:01:29, in 3.9 MiB/s, out 1.0 MiB/s
 //! tanks held at most 9.20 MiB of 64 MiB
 //!     stage            busy  paused  starved
@@ -40,6 +41,28 @@ pub(crate) struct Summary {
     pub(crate) slowest: Option<Slowest>,
     /// Whether somebody else moved the bytes: they are counted roughly, and there were no tanks.
     pub(crate) about: bool,
+    /// What can be gained at most, where that is certain.
+    pub(crate) ceiling: Option<Ceiling>,
+}
+
+/// The most that can be gained, in throughput over throughput now, less 1.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Ceiling {
+    /// By other tanks.
+    pub(crate) gain: f64,
+    /// If the stage that is the limit were twice as fast.
+    pub(crate) twice: Twice,
+}
+
+/// A stage that is twice as fast.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Twice {
+    /// Which, as it is shown.
+    pub(crate) who: String,
+    /// What is gained at most.
+    pub(crate) gain: f64,
+    /// Who is the limit then, if it is another one.
+    pub(crate) next: Option<String>,
 }
 
 /// Where the time of a stage went; shares of 0 to 1.
@@ -64,6 +87,7 @@ impl Summary {
         let mut lines = Vec::new();
         if let Some(slowest) = &self.slowest {
             lines.extend(verdict(slowest, style));
+            lines.extend(self.ceiling.iter().flat_map(|ceiling| prospects(ceiling, style)));
         }
         lines.extend(self.numbers());
         if !self.stages.is_empty() {
@@ -149,4 +173,17 @@ pub(super) fn verdict(slowest: &Slowest, style: Style) -> Vec<String> {
     lines.extend(slowest.why.as_ref().map(|why| format!("  why: {}", style.safe(why))));
     lines.extend(slowest.advice.as_ref().map(|advice| format!("  try: {}", style.safe(advice))));
     lines
+}
+
+/// What can be gained, in words.
+pub(super) fn prospects(ceiling: &Ceiling, style: Style) -> [String; 1] {
+    let Twice { who, gain, next } = &ceiling.twice;
+    let next = next
+        .as_ref()
+        .map_or_else(String::new, |next| format!(", for {} is as slow then", style.safe(next)));
+    let (tanks, stage) = (size::percent(ceiling.gain), size::percent(*gain));
+    [format!(
+        "  other tanks gain at most {tanks}; {} twice as fast, at most {stage}{next}",
+        style.safe(who)
+    )]
 }

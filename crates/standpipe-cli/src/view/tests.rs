@@ -125,6 +125,7 @@ fn summary() -> Summary {
     };
     Summary {
         about: false,
+        ceiling: None,
         bytes_in: 365_953_024,
         bytes_out: 98_146_304,
         elapsed: Duration::from_secs(89),

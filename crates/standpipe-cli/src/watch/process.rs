@@ -93,8 +93,13 @@ pub(crate) struct Stat {
     /// The one that started it.
     pub(crate) parent: Pid,
     pub(crate) group: Pid,
-    /// CPU of all its threads, in ticks.
+    /// CPU of all its threads, in ticks, and how much of it was the kernel's.
     cpu_ticks: u64,
+    system_ticks: u64,
+    /// CPU of the children it has waited for, and how often they touched a new page: none did not.
+    children_ticks: u64,
+    children_system_ticks: u64,
+    children_faults: u64,
     threads: u64,
     /// When it began, in ticks since the machine did: together with its number that is one process and no later one.
     pub(crate) begun_ticks: u64,
@@ -110,6 +115,10 @@ impl Stat {
             parent: Pid::try_from(number(1)?).ok()?,
             group: Pid::try_from(number(2)?).ok()?,
             cpu_ticks: number(11)? + number(12)?,
+            system_ticks: number(12)?,
+            children_ticks: number(13)? + number(14)?,
+            children_system_ticks: number(14)?,
+            children_faults: number(8)?,
             threads: number(17)?,
             begun_ticks: number(19)?,
         })
@@ -133,6 +142,31 @@ impl Stat {
         first(doings).unwrap_or(Doing::Gone)
     }
 
+    /// The CPU time it has used, in nanoseconds.
+    pub(super) fn cpu_ns(&self) -> u64 {
+        ticks_ns(self.cpu_ticks)
+    }
+
+    /// No less than the kernel's part of it: the tick that is begun counts as a whole one.
+    pub(super) fn system_ns(&self) -> u64 {
+        ticks_ns(self.system_ticks.saturating_add(1))
+    }
+
+    /// The CPU time of the children it has waited for.
+    pub(super) fn children_cpu_ns(&self) -> u64 {
+        ticks_ns(self.children_ticks)
+    }
+
+    /// No less than the kernel's part of it.
+    pub(super) fn children_system_ns(&self) -> u64 {
+        if self.has_waited() { ticks_ns(self.children_system_ticks.saturating_add(1)) } else { 0 }
+    }
+
+    /// Whether it has waited for a child.
+    pub(super) const fn has_waited(&self) -> bool {
+        self.children_ticks > 0 || self.children_faults > 0
+    }
+
     /// The CPU time it has used, in seconds.
     pub(crate) fn cpu_seconds(&self) -> f64 {
         let per_second = rustix::param::clock_ticks_per_second().max(1);
@@ -140,6 +174,10 @@ impl Stat {
         let seconds = self.cpu_ticks as f64 / per_second as f64;
         seconds
     }
+}
+
+fn ticks_ns(ticks: u64) -> u64 {
+    ticks.saturating_mul(1_000_000_000 / rustix::param::clock_ticks_per_second().max(1))
 }
 
 /// Of several that share the work, what the one does that tells most.
@@ -337,10 +375,20 @@ mod tests {
 
     #[test]
     fn a_name_with_spaces_and_parentheses_does_not_confuse_the_reading() {
-        let line = "42 (a) b (c d)) S 7 42 42 0 -1 4194304 1 0 0 0 30 12 0 0 20 0 1 0 9001 1 1";
+        let line = "42 (a) b (c d)) S 7 42 42 0 -1 4194304 1 3 0 0 30 12 4 5 20 0 1 0 9001 1 1";
         let stat = Stat::read(line);
-        let expected =
-            Stat { state: 'S', parent: 7, group: 42, cpu_ticks: 42, threads: 1, begun_ticks: 9001 };
+        let expected = Stat {
+            state: 'S',
+            parent: 7,
+            group: 42,
+            cpu_ticks: 42,
+            system_ticks: 12,
+            children_ticks: 9,
+            children_system_ticks: 5,
+            children_faults: 3,
+            threads: 1,
+            begun_ticks: 9001,
+        };
         assert_eq!(stat, Some(expected));
         assert_eq!(Stat::read("42 (cut"), None);
         assert_eq!(Stat::read("42 (cut) S"), None);

@@ -9,6 +9,7 @@ mod server;
 mod rig;
 mod record;
 mod causes;
+mod ceiling;
 mod doctor;
 mod door;
 mod ends;

@@ -35,6 +35,7 @@ pub(super) fn judge(seen: &Seen, mut findings: Vec<Finding>, allowed: &[String])
     }
     let mut diagnosis = Diagnosis {
         slowest: None,
+        ceiling: None,
         cannot_tell: None,
         notes: Vec::new(),
         watched: seen.watched,

@@ -11,11 +11,11 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use super::Known;
 use super::record::{Beside, Got, LONGEST_BYTES, Record};
 use crate::command::door::knock;
 use crate::exec::now;
-use crate::view::Finding;
-use crate::watch::{Doing, Pid, Seen, Stat, Table};
+use crate::watch::{Doing, Pid, Stat, Table};
 
 /// A run that says nothing for so long is looked at from outside.
 const SILENT: Duration = Duration::from_secs(3);
@@ -27,7 +27,7 @@ pub(super) fn run_of(pid: Pid) -> Option<UnixStream> {
 
 /// Listens for that long and until it is told how things are then, or to the end of the run. `None` if it does
 /// not say enough, or nothing but its ends works in it.
-pub(super) fn listen(run: UnixStream, time: Duration) -> Option<(Seen, Vec<Finding>)> {
+pub(super) fn listen(run: UnixStream, time: Duration) -> Option<Known> {
     run.set_read_timeout(Some(SILENT)).ok()?;
     let begun = now();
     let mut record = Record::default();

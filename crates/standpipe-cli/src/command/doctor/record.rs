@@ -9,17 +9,24 @@ use std::time::Duration;
 use serde_json::Value;
 use standpipe::diagnose::Times;
 
-use crate::view::Finding;
+use super::Known;
+use crate::command::ceiling::{Ceiling, Spell};
+use crate::view::{self, Finding, Twice};
 use crate::watch::{Doing, LinkSeen, Pid, Seen};
 
 /// No event is longer; what is, is no record.
 pub(super) const LONGEST_BYTES: u64 = 1 << 20;
+
+/// What went through is so many times what the tanks held, or the time was too short.
+const LONG: u64 = 10;
 
 /// What a record says of its last run.
 #[derive(Debug, Default)]
 pub(super) struct Record {
     stages: Vec<Stage>,
     watched_ms: u64,
+    /// The most that the tanks have held.
+    peak_bytes: u64,
     samples: u32,
     findings: Vec<Finding>,
     end: Option<Value>,
@@ -65,6 +72,9 @@ struct Stage {
     from: Option<String>,
     /// It may leave bytes out, so it holds nobody up.
     drops: bool,
+    /// The least that it has worked, in milliseconds, and had when counting began.
+    work_ms: Option<u64>,
+    before_ms: Option<u64>,
     /// What had moved when counting began.
     before_bytes: (u64, u64),
     /// What its processes did while it told.
@@ -183,6 +193,7 @@ impl Record {
         for stage in &mut self.stages {
             stage.times = [0.0; 3];
             stage.before_bytes = stage.moved_bytes;
+            stage.before_ms = stage.work_ms;
         }
     }
 
@@ -192,18 +203,20 @@ impl Record {
     }
 
     /// What was told by a run that may still go on; beside each stage what its processes did meanwhile.
-    pub(super) fn seen_beside(mut self, beside: Vec<Option<Beside>>) -> (Seen, Vec<Finding>) {
+    pub(super) fn seen_beside(mut self, beside: Vec<Option<Beside>>) -> Known {
         for (stage, beside) in self.stages.iter_mut().zip(beside) {
             // an end has no process, and does not compute
             stage.beside = if stage.works() { beside } else { Some(Beside::default()) };
         }
-        self.told()
+        let ceiling = self.ceiling();
+        self.told(ceiling)
     }
 
     fn sample(&mut self, sample: &Value) {
         let Some(interval_ms) = sample["interval_ms"].as_u64() else { return };
         self.samples += 1;
         self.watched_ms += interval_ms;
+        self.peak_bytes = sample["memory"]["peak"].as_u64().unwrap_or(u64::MAX);
         for seen in sample["stages"].as_array().into_iter().flatten() {
             let Some(stage) = self.stages.iter_mut().find(|stage| seen["id"] == stage.id.as_str())
             else {
@@ -211,6 +224,7 @@ impl Record {
             };
             let bytes = |name: &str| seen[name].as_u64().unwrap_or(0);
             stage.moved_bytes = (bytes("in_bytes"), bytes("out_bytes"));
+            stage.work_ms = seen["work_ms"].as_u64();
             for (sum, name) in stage.times.iter_mut().zip(["busy", "paused", "starved"]) {
                 *sum += seen[name].as_f64().unwrap_or(0.0) * milliseconds(interval_ms);
             }
@@ -226,15 +240,65 @@ impl Record {
     }
 
     /// What was seen, and what was found beside it; the run should be over.
-    pub(super) fn seen(mut self) -> (Seen, Vec<Finding>) {
+    pub(super) fn seen(mut self) -> Known {
         if self.end.is_none() {
             let says = "the record has no end: the run was killed, or is still going on";
             self.findings.push(failed(says.to_owned()));
         }
-        self.told()
+        let ceiling = self.end.as_ref().and_then(|end| self.recorded(&end["ceiling"]));
+        self.told(ceiling)
     }
 
-    fn told(mut self) -> (Seen, Vec<Finding>) {
+    /// What was told of the whole run at its end.
+    fn recorded(&self, ceiling: &Value) -> Option<view::Ceiling> {
+        let twice = ceiling["twice"].as_array()?;
+        let twice = twice.iter().find(|twice| twice["stage"] == ceiling["stage"])?;
+        let label = |id: &Value| {
+            let stage = self.stages.iter().find(|stage| *id == stage.id.as_str())?;
+            Some(stage.shown())
+        };
+        Some(view::Ceiling {
+            gain: ceiling["gain"].as_f64()?,
+            twice: Twice {
+                who: label(&ceiling["stage"])?,
+                gain: twice["gain"].as_f64()?,
+                next: label(&twice["next"]),
+            },
+        })
+    }
+
+    /// What follows from the part that was listened to: it has to be long, as what lay in the tanks before and after
+    /// belongs to other times.
+    fn ceiling(&self) -> Option<view::Ceiling> {
+        let out = self.stages.last()?;
+        let moved_bytes = out.moved_bytes.0.saturating_sub(out.before_bytes.0);
+        if moved_bytes < self.peak_bytes.saturating_mul(LONG) {
+            return None;
+        }
+        let since =
+            |stage: &Stage| stage.work_ms?.checked_sub(stage.before_ms?)?.checked_mul(1_000_000);
+        let work: Vec<Option<u64>> = self.stages.iter().map(since).collect();
+        let busy: Vec<u64> = self.stages.iter().map(|stage| nanoseconds(stage.times[0])).collect();
+        let cpu = self.stages.iter().map(|stage| Some(stage.beside.as_ref()?.cpu_seconds));
+        let cpu_seconds: f64 = cpu.sum::<Option<f64>>()?;
+        let found = Ceiling::of(&Spell {
+            ran_ns: self.watched_ms.checked_mul(1_000_000)?,
+            work_ns: &work,
+            busy_ns: &busy,
+            cpu_ns: nanoseconds(cpu_seconds * 1e3),
+        })?;
+        let twice = found.twice[found.stage];
+        Some(view::Ceiling {
+            gain: found.gain,
+            twice: Twice {
+                who: self.stages[found.stage].shown(),
+                gain: twice.gain,
+                next: twice.next.map(|next| self.stages[next].shown()),
+            },
+        })
+    }
+
+    fn told(mut self, ceiling: Option<view::Ceiling>) -> Known {
         if let Some(end) = self.end.take().filter(|end| end["status"] != "ok") {
             let why = end["failed"]["message"].as_str().unwrap_or("it did not say why");
             let says = format!("the run failed with code {}: {why}", end["exit_code"]);
@@ -263,11 +327,17 @@ impl Record {
         });
         let watched = Duration::from_millis(self.watched_ms);
         let links = links.collect();
-        (Seen { links, unread: false, watched, looks: None, told: true }, self.findings)
+        let seen = Seen { links, unread: false, watched, looks: None, told: true };
+        Known { seen, findings: self.findings, ceiling }
     }
 }
 
 impl Stage {
+    /// As it is shown.
+    fn shown(&self) -> String {
+        format!("{} {}", self.id, self.label)
+    }
+
     /// Whether it is more than an end.
     fn works(&self) -> bool {
         matches!(self.kind.as_str(), "exec" | "builtin")
@@ -306,7 +376,7 @@ mod tests {
 
     #[test]
     fn times_are_added_up_over_the_samples_of_the_last_run() {
-        let (seen, findings) =
+        let Known { seen, findings, .. } =
             record(&[START, SAMPLE, END, START, SAMPLE, "", SAMPLE, END]).expect("a record").seen();
         assert_eq!(seen.watched, Duration::from_secs(2));
         let times = Times { busy_ns: 200_000_000, paused_ns: 1_800_000_000, starved_ns: 0 };
@@ -325,17 +395,17 @@ mod tests {
             {"id":"a","busy":0.1,"paused":0,"starved":0.9},
             {"id":"b","busy":0.9,"paused":0,"starved":0.1},
             {"id":"c","busy":1,"paused":0,"starved":0}]}"#;
-        let (seen, _) = record(&[start, sample, END]).expect("a record").seen();
+        let Known { seen, .. } = record(&[start, sample, END]).expect("a record").seen();
         let ids: Vec<&str> = seen.links.iter().filter_map(|link| link.id.as_deref()).collect();
         assert_eq!(ids, ["1", "b"]);
     }
 
     #[test]
     fn a_run_without_an_end_or_with_a_bad_one_failed() {
-        let (_, findings) = record(&[START, SAMPLE]).expect("a record").seen();
+        let Known { findings, .. } = record(&[START, SAMPLE]).expect("a record").seen();
         assert!(findings[0].says.contains("has no end"));
         let bad = r#"{"v":1,"event":"end","status":"failed","exit_code":3,"failed":{"message":"stage 1 fell"}}"#;
-        let (_, findings) = record(&[START, SAMPLE, bad]).expect("a record").seen();
+        let Known { findings, .. } = record(&[START, SAMPLE, bad]).expect("a record").seen();
         assert_eq!(findings[0].says, "the run failed with code 3: stage 1 fell");
     }
 

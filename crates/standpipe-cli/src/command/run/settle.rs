@@ -50,6 +50,14 @@ impl Run<'_> {
             None if self.reader_left(&judged) => self.settle_left(&judged, &unfinished),
             None => self.settle_whole(&judged, unfinished, &mut published),
         };
+        let ceiling = if exit == Exit::Success && judged.stopped_early.is_empty() {
+            self.ceiling(at, ran)
+        } else {
+            None
+        };
+        if let (Some(record), Some(ceiling)) = (self.screen.record(), &ceiling) {
+            record.ceiling(self.told(ceiling));
+        }
         if let Some(record) = self.screen.record() {
             for (stage, path) in paths {
                 let (path, published) = (path.as_os_str().into(), published.contains(&stage));
@@ -60,6 +68,7 @@ impl Run<'_> {
             let ending = if exit == Exit::Success { Ending::Succeeded } else { Ending::Failed };
             let mut summary = self.past.summary(self.plan, &self.line, at, ran);
             summary.slowest = verdict.map(|ruling| ruling.slowest);
+            summary.ceiling = ceiling.as_ref().map(|found| self.shown(found));
             self.screen.show(|view| view.summary(&summary, &self.plan.display, ending));
         }
         exit

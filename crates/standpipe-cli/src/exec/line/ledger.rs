@@ -1,0 +1,73 @@
+//! What does a line say of how its stages spent their time?
+//!
+//! In two ways. One is right on average, and names who is slow. The other never says that a stage worked longer than it
+//! did: on that a ceiling can rest.
+//!
+//! # Knows / never knows
+//! Knows gauges and what the stages have spent. Never knows what follows from it: `command` does.
+
+use std::time::Instant;
+
+use standpipe::diagnose::Times;
+
+use super::{Line, Stage};
+use crate::exec::nanos;
+use crate::exec::times::{between, least_work};
+
+impl Line {
+    /// Where each stage's time went until `at`.
+    pub(crate) fn times(&self, at: Instant) -> Vec<Times> {
+        let readings = self.readings();
+        let times = |(index, stage): (usize, &Stage)| {
+            let until = stage.ended.unwrap_or(at);
+            let before = index.checked_sub(1).and_then(|tank| readings.get(tank));
+            let ran_ns = nanos(until.saturating_duration_since(self.start));
+            between(ran_ns, before, self.behind(index).map(|tank| &readings[tank]))
+        };
+        let mut all: Vec<Times> = self.stages.iter().enumerate().map(times).collect();
+        for (stage, side) in &self.sides {
+            let times = &mut all[*stage];
+            let waited_ns = side.waited_ns().min(times.busy_ns);
+            times.busy_ns -= waited_ns;
+            if side.is_input() {
+                times.starved_ns += waited_ns;
+            } else {
+                times.paused_ns += waited_ns;
+            }
+        }
+        all
+    }
+
+    /// The least that each stage worked until `at`; `None` where that cannot be known.
+    pub(crate) fn work(&self, at: Instant) -> Vec<Option<u64>> {
+        let readings = self.readings();
+        let held = readings.iter().any(|tank| tank.held_ns > 0);
+        let work = |(index, stage): (usize, &Stage)| {
+            let until = stage.ended.unwrap_or(at);
+            let ran_ns = nanos(until.saturating_duration_since(self.start));
+            let before = index.checked_sub(1).and_then(|tank| readings.get(tank));
+            let mut beside = self.behind(index).map(|tank| &readings[tank]).chain(before);
+            let aside_ns = if let (Some(child), Some(tally)) = (&stage.child, &stage.tally) {
+                tally.aside_ns(child.spent(), until)?
+            } else if let Some(worker) = &stage.worker {
+                let spent = worker.spent()?;
+                spent.system_ns.saturating_add(spent.delayed_ns)
+            } else {
+                // An end has no thread but its pumps.
+                beside.try_fold(0, |sum, tank| (tank.pump_ns > 0).then_some(sum + tank.pump_ns))?
+            };
+            let after = self.behind(index).map(|tank| &readings[tank]);
+            Some(least_work(ran_ns, before, after, aside_ns)).filter(|_| !held)
+        };
+        self.stages.iter().enumerate().map(work).collect()
+    }
+
+    /// CPU that the commands have used.
+    pub(crate) fn cpu_ns(&self) -> u64 {
+        let spent = |stage: &Stage| {
+            let (child, tally) = (stage.child.as_ref()?, stage.tally.as_ref()?);
+            Some(tally.cpu_ns(child.spent()))
+        };
+        self.stages.iter().filter_map(spent).fold(0, u64::saturating_add)
+    }
+}
