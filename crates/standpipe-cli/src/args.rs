@@ -425,6 +425,9 @@ impl Reader {
         let what = format!("unknown command `{text}`");
         let hint = match nearest(&text, commands::names()) {
             Some(known) => format!("did you mean `{known}`?"),
+            None if text.contains([' ', '|']) => {
+                "a whole pipeline goes after `-c`: `standpipe -c 'A | B'`".to_owned()
+            }
             None if text == "-" || text.contains(['/', '.', ':']) => {
                 format!("to read it write `standpipe --from {text}`; a program goes after `--`")
             }

@@ -192,6 +192,8 @@ pub(crate) struct View<W> {
     canvas: Canvas,
     /// Whether the cursor stands behind a line that is to be redrawn.
     line_is_open: bool,
+    /// The one that is shown.
+    line: String,
     next_plain: Duration,
     /// Events have stderr for themselves.
     mute: bool,
@@ -217,6 +219,7 @@ impl<W: Write> View<W> {
             block: Block::default(),
             canvas: Canvas::default(),
             line_is_open: false,
+            line: String::new(),
             next_plain: PLAIN_EVERY,
             mute: false,
         }
@@ -229,8 +232,10 @@ impl<W: Write> View<W> {
             Shape::Line => {
                 let [columns, _] = self.size();
                 let line = line::render(progress, columns.into(), self.terminal.style);
-                self.write(&format!("\r{line}\x1b[K"));
-                self.line_is_open = true;
+                if !self.line_is_open || line != self.line {
+                    self.write(&format!("\r{line}\x1b[K"));
+                    (self.line_is_open, self.line) = (true, line);
+                }
             }
             Shape::Tanks => self.tanks(progress),
             Shape::Full => self.full(progress),

@@ -5,7 +5,8 @@
 //!
 //! # Knows / never knows
 //! Knows the strategy. Never knows the item or the rule that shut the tank.
-//! So a new strategy that needs no new action is a variant and a line here.
+//! So a new strategy that needs no new action is a variant here: its line in
+//! `at_shut`, its place in `ALL`, by which the model test finds it.
 
 /// What a tank does with an item that arrives while it is shut.
 #[doc(alias("BufferOverflow", "OverflowStrategy"))]
@@ -58,6 +59,24 @@ pub(crate) enum Action {
 }
 
 impl Overflow {
+    /// Every strategy there is, in the order in which they are declared.
+    ///
+    /// ```
+    /// use standpipe::Overflow;
+    ///
+    /// let unbounded: Vec<_> = Overflow::ALL.iter().filter(|how| !how.is_bounded()).collect();
+    /// assert_eq!(unbounded, [&Overflow::Grow]);
+    /// ```
+    pub const ALL: [Self; 7] = [
+        Self::Wait,
+        Self::Refuse,
+        Self::DropNewest,
+        Self::DropOldest,
+        Self::KeepLatest,
+        Self::Fail,
+        Self::Grow,
+    ];
+
     /// The action for an item that arrives while the tank is shut.
     pub(crate) const fn at_shut(self) -> Action {
         match self {
@@ -85,17 +104,29 @@ mod tests {
     #[test]
     fn waiting_is_the_default_and_only_grow_is_unbounded() {
         assert_eq!(Overflow::default(), Overflow::Wait);
-        for strategy in [
-            Overflow::Wait,
-            Overflow::Refuse,
-            Overflow::DropNewest,
-            Overflow::DropOldest,
-            Overflow::KeepLatest,
-            Overflow::Fail,
-        ] {
-            assert!(strategy.is_bounded(), "{strategy:?}");
-            assert_ne!(strategy.at_shut(), Action::TakePastMark);
+        for strategy in Overflow::ALL {
+            let grows = strategy == Overflow::Grow;
+            assert_eq!(strategy.is_bounded(), !grows, "{strategy:?}");
+            assert_eq!(strategy.at_shut() == Action::TakePastMark, grows, "{strategy:?}");
         }
-        assert!(!Overflow::Grow.is_bounded());
+    }
+
+    /// A variant that `ALL` lacks would be tried by no test.
+    #[test]
+    fn all_has_every_strategy() {
+        for (place, strategy) in Overflow::ALL.into_iter().enumerate() {
+            assert_eq!(strategy as usize, place, "{strategy:?}");
+        }
+        // the compiler asks for a new one here: add it to `ALL` as well
+        let last = match Overflow::Grow {
+            Overflow::Wait
+            | Overflow::Refuse
+            | Overflow::DropNewest
+            | Overflow::DropOldest
+            | Overflow::KeepLatest
+            | Overflow::Fail
+            | Overflow::Grow => Overflow::Grow,
+        };
+        assert_eq!(last as usize + 1, Overflow::ALL.len());
     }
 }

@@ -373,15 +373,8 @@ fn with_everything_in_the_readers_hands_the_arriving_item_is_the_one_to_go() {
 
 #[test]
 fn only_waiting_makes_send_wait() {
-    for (overflow, waits) in [
-        (Overflow::Wait, true),
-        (Overflow::Refuse, false),
-        (Overflow::DropNewest, false),
-        (Overflow::DropOldest, false),
-        (Overflow::KeepLatest, false),
-        (Overflow::Fail, false),
-        (Overflow::Grow, false),
-    ] {
+    for overflow in Overflow::ALL {
+        let waits = overflow == Overflow::Wait;
         let (writable, _readable) = Tank::items(1).overflow(overflow).build::<u32>();
         fill(&writable, [0]);
         assert_eq!(Hand::new(writable.send(1)).poll().is_pending(), waits, "{overflow:?}");

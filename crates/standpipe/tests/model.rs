@@ -550,13 +550,8 @@ fn op() -> impl Strategy<Value = Op> {
 
 fn setup() -> impl Strategy<Value = Setup> {
     let overflow = prop_oneof![
-        6 => Just(Overflow::Wait),
-        1 => Just(Overflow::Refuse),
-        1 => Just(Overflow::DropNewest),
-        2 => Just(Overflow::DropOldest),
-        2 => Just(Overflow::KeepLatest),
-        1 => Just(Overflow::Fail),
-        2 => Just(Overflow::Grow),
+        3 => Just(Overflow::Wait),
+        7 => prop::sample::select(Overflow::ALL.to_vec()),
     ];
     (1_usize..12, 0_usize..12, overflow, any::<bool>()).prop_map(
         |(high, low, overflow, counted)| Setup { high, low: low % high, overflow, counted },

@@ -175,6 +175,7 @@ fn words_that_are_no_command_are_refused() {
         "unknown command `gzip`",
         "to run a program put `--` before it: `standpipe -- gzip`",
     );
+    refused(&["tar c x | gzip"], "unknown command `tar c x | gzip`", "`standpipe -c 'A | B'`");
     refused(&["rnu"], "unknown command `rnu`", "did you mean `run`?");
     refused(&["run", "run"], "unknown command `run`", "");
     refused(&["huge.dat"], "unknown command `huge.dat`", "`standpipe --from huge.dat`");

@@ -226,7 +226,8 @@ fn listen(stderr: BorrowedFd<'_>, say: &mut dyn FnMut(&[u8])) {
                 line.push(byte);
             }
             if byte == b'\n' || line.len() == LINE {
-                say(&line);
+                // ssh ends its lines as a terminal in raw mode wants them
+                say(line.strip_suffix(b"\r").filter(|_| byte == b'\n').unwrap_or(&line));
                 line.clear();
             }
         }

@@ -233,10 +233,11 @@ impl Expected {
                 self.past_mark += u64::from(self.level >= self.high);
                 self.admit(item)
             }
-            _ => {
+            Overflow::Wait | Overflow::Refuse => {
                 self.refused += 1;
                 Answer::Full(item)
             }
+            other => unreachable!("say here what {other:?} does at a shut tank"),
         }
     }
 
