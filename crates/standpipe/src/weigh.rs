@@ -15,10 +15,31 @@ pub const MIB: usize = 1024 * KIB;
 
 /// Has a weight in bytes.
 ///
+/// A type of your own says it in a line, or leaves it to a closure:
+/// `Tank::weighed(mark, |job: &Job| job.body.len())`.
+///
+/// ```
+/// use standpipe::{KIB, Tank, Weigh};
+///
+/// struct Job { body: Vec<u8>, to: String }
+///
+/// impl Weigh for Job {
+///     fn weight(&self) -> usize { self.body.len() + self.to.len() }
+/// }
+///
+/// let (writable, _readable) = Tank::bytes(64 * KIB).build::<Job>();
+/// writable.write(Job { body: vec![0; 1000], to: "you".to_owned() }).ok();
+/// assert_eq!(writable.level(), 1003);
+/// ```
+///
 /// The weight is the payload. What a queue adds per item (the size of the
 /// handle itself) is not in it: a tank of one-byte items costs more than its
 /// mark says, so batch small items, or weigh them with
 /// [`Tank::weighed`](crate::tank::Tank::weighed).
+#[diagnostic::on_unimplemented(
+    message = "a tank of bytes does not know what a `{Self}` weighs",
+    note = "say it with `Tank::weighed(mark, |item: &{Self}| …)`, implement `Weigh`, or count with `Tank::items`"
+)]
 pub trait Weigh {
     /// Its bytes. Called once when the item goes in and once when it leaves.
     fn weight(&self) -> usize;

@@ -65,6 +65,9 @@ pub struct ForEach<F, T> {
 
 /// A sink that calls a function with every item.
 ///
+/// What waits or may fail goes before it: `.ordered("upload", 4, put)`, then
+/// [`count`](crate::stage::count).
+///
 /// # Memory
 /// None of its own.
 pub fn for_each<T, F: FnMut(T)>(function: F) -> ForEach<F, T> {
