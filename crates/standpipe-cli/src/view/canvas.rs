@@ -131,6 +131,31 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_in_which_numbers_change_is_a_few_numbers() {
+        let (mut canvas, mut progress) = (Canvas::default(), Progress::default());
+        let stage = |label: &str| crate::view::StageNow {
+            shares: crate::view::StageShares { label: label.to_owned(), ..Default::default() },
+            ended: None,
+        };
+        progress.stages = ["1 tar c /usr", "2 xz", "3 usr.tar.xz"].map(stage).to_vec();
+        let mut frames = Vec::new();
+        for frame in 0..100_u32 {
+            progress.elapsed = FRAME * frame;
+            progress.bytes_in += 300_000;
+            for (at, stage) in progress.stages.iter_mut().enumerate() {
+                let share = f64::from(frame % 7) / 100.0;
+                stage.shares.busy = Some(if at == 1 { 1.0 - share } else { share });
+            }
+            canvas.note(&progress);
+            frames.push(canvas.draw(&progress, (None, true), [120, 40], Style::default()).len());
+        }
+        let (first, rest) = frames.split_first().expect("there are frames");
+        let most = rest.iter().max().expect("there are more");
+        // a row of 120 columns would be more than that
+        assert!(*first > 1_000 && *most < 200, "{first} bytes, then at most {most}");
+    }
+
+    #[test]
     fn what_was_said_is_kept_and_bounded() {
         let mut canvas = Canvas::default();
         for line in 0..=KEPT {
