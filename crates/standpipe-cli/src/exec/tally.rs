@@ -22,6 +22,7 @@ const LOST: usize = 1;
 #[derive(Debug)]
 pub(super) struct Tally {
     root: Pid,
+    begun: Instant,
     threads: BTreeMap<(Pid, u64, Pid), Thread>,
     last: Instant,
     /// Processes that have gone.
@@ -32,7 +33,12 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) const fn new(root: Pid, at: Instant) -> Self {
-        Self { root, threads: BTreeMap::new(), last: at, lost: 0, is_lost: false }
+        Self { root, begun: at, threads: BTreeMap::new(), last: at, lost: 0, is_lost: false }
+    }
+
+    /// When it was started.
+    pub(super) const fn begun(&self) -> Instant {
+        self.begun
     }
 
     /// Looks at a stage that lives.

@@ -45,8 +45,8 @@ fn no_size_of_tanks_gains_more_than_a_run_of_another_size_said() {
             continue; // the machine was busy with other things
         }
         let least = took(done) / (1.0 + number(&ceiling["gain"]));
-        // one percent, and what a clock of milliseconds leaves open
-        assert!(best >= least * 0.99 - 2.0, "{best} ms, but no less than {least} was possible");
+        // a single run beside other tests may sleep longer than another one; the bench is stricter
+        assert!(best >= least * 0.95, "{best} ms, but no less than {least} was possible");
         // 150 times 2 ms are asked for by the slowest
         assert!(least <= took(done) && ceiling["twice"].as_array().map(Vec::len) == Some(4));
         assert!(done.err.contains("\n  other tanks gain at most "), "{}", done.err);

@@ -12,7 +12,9 @@ use standpipe::diagnose::Times;
 
 use super::{Line, Stage};
 use crate::exec::nanos;
+use crate::exec::tally::Tally;
 use crate::exec::times::{between, least_work};
+use crate::watch::Spent;
 
 impl Line {
     /// Where each stage's time went until `at`.
@@ -41,10 +43,13 @@ impl Line {
     /// The least that each stage worked until `at`; `None` where that cannot be known.
     pub(crate) fn work(&self, at: Instant) -> Vec<Option<u64>> {
         let readings = self.readings();
+        // Late to see an end, we would take the time until then for work.
+        let late_ns = Spent::of_thread(None).map_or(0, |ours| ours.delayed_ns);
         let held = readings.iter().any(|tank| tank.held_ns > 0);
         let work = |(index, stage): (usize, &Stage)| {
             let until = stage.ended.unwrap_or(at);
-            let ran_ns = nanos(until.saturating_duration_since(self.start));
+            let begun = stage.tally.as_ref().map_or(self.start, Tally::begun);
+            let ran_ns = nanos(until.saturating_duration_since(begun));
             let before = index.checked_sub(1).and_then(|tank| readings.get(tank));
             let mut beside = self.behind(index).map(|tank| &readings[tank]).chain(before);
             let aside_ns = if let (Some(child), Some(tally)) = (&stage.child, &stage.tally) {
@@ -57,7 +62,8 @@ impl Line {
                 beside.try_fold(0, |sum, tank| (tank.pump_ns > 0).then_some(sum + tank.pump_ns))?
             };
             let after = self.behind(index).map(|tank| &readings[tank]);
-            Some(least_work(ran_ns, before, after, aside_ns)).filter(|_| !held)
+            Some(least_work(ran_ns, before, after, aside_ns.saturating_add(late_ns)))
+                .filter(|_| !held)
         };
         self.stages.iter().enumerate().map(work).collect()
     }
