@@ -7,9 +7,9 @@
 //! errors, cleans up after itself, and says which stage is slow.
 //!
 //! ```text
-//!              ◄──────────── backpressure ────────────
+//!              <──────────── backpressure ────────────
 //!
-//!   Source ─► map ─► [ tank ] ─► Transform ─► [ tank ] ─► Sink
+//!   Source -> map -> [ tank ] -> Transform -> [ tank ] -> Sink
 //!   └── segment ──┘              └ segment ┘              └ segment ┘
 //! ```
 //!
@@ -25,7 +25,7 @@
 //!
 //! assert_eq!(writable.write(vec![0; 1000])?, Flow::Ready);
 //! assert_eq!(writable.write(vec![0; 4000])?, Flow::Wait); // taken, and shut now
-//! let refused = writable.write(vec![0; 10]).unwrap_err(); // not taken: here it is back
+//! let refused = writable.write(vec![0; 10]).unwrap_err(); // here it is back
 //! assert!(matches!(refused, WriteError::Full(item) if item.len() == 10));
 //!
 //! assert_eq!(readable.try_next().map(|item| item.len()), Some(1000));
