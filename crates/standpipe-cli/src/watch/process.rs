@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -14,6 +15,9 @@ use rustix::io::Errno;
 
 /// Threads that are looked at; what a program with more of them does shows in these.
 const THREADS: usize = 128;
+
+/// No line of `/proc/PID/stat` is longer.
+const LINE_BYTES: usize = 1024;
 
 /// Room of less than a page: a writer of a page has to wait.
 const PAGE_BYTES: u64 = 4096;
@@ -122,6 +126,18 @@ impl Stat {
             threads: number(17)?,
             begun_ticks: number(19)?,
         })
+    }
+
+    /// Opens it for a process that is asked again and again.
+    pub(super) fn open(pid: Pid) -> Option<File> {
+        File::open(of(pid, "stat")).ok()
+    }
+
+    /// Reads one that is open; `None` once the process is gone, whoever has its number then.
+    pub(super) fn again(file: &File) -> Option<Self> {
+        let mut line = [0; LINE_BYTES];
+        let read = file.read_at(&mut line, 0).ok()?;
+        Self::read(&String::from_utf8_lossy(&line[..read]))
     }
 
     pub(crate) fn of(pid: Pid) -> Option<Self> {

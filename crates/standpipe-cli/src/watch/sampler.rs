@@ -4,6 +4,7 @@
 //! the times add up to what was watched.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::time::{Duration, Instant};
 
 use standpipe::diagnose::Times;
@@ -14,6 +15,9 @@ use super::wire::{Wire, wires};
 
 /// What processes have moved is read every so many looks: it only grows, and is shown to nobody more often.
 const COUNT_EVERY: u32 = 5;
+
+/// Levels that only show how full a pipe is are read as often.
+const LEVEL_EVERY: u32 = 5;
 
 /// Watches one pipeline.
 #[derive(Debug)]
@@ -30,8 +34,8 @@ pub(crate) struct Sampler {
 #[derive(Debug)]
 struct LinkSampler {
     link: Link,
-    /// When each of its processes began: a number may be given to another one.
-    begun_ticks: Vec<Option<u64>>,
+    /// Where each of its processes tells: an open file is of that process alone, its number may be given to another one.
+    stats: Vec<Option<File>>,
     sockets: Vec<u64>,
     looks: u32,
     times: Times,
@@ -95,7 +99,10 @@ impl Sampler {
     pub(crate) fn look(&mut self, now: Instant) -> bool {
         let span = now.saturating_duration_since(self.last);
         let span_ns = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-        for link in &mut self.links {
+        // while all tell what they wait for, levels are shown and decide nothing
+        let is_due = self.looks.is_multiple_of(LEVEL_EVERY)
+            || self.links.iter().any(|link| link.doing == Doing::Waits);
+        for link in self.links.iter_mut().filter(|_| is_due) {
             link.look_at_level();
         }
         let levels: Vec<Option<Level>> = self.links.iter().map(|link| link.level).collect();
@@ -135,13 +142,12 @@ impl Sampler {
 
 impl LinkSampler {
     fn new(link: Link) -> Self {
-        let begun_ticks =
-            link.pids.iter().map(|pid| Stat::of(*pid).map(|stat| stat.begun_ticks)).collect();
+        let stats = link.pids.iter().map(|pid| Stat::open(*pid)).collect();
         let sockets = link.pids.iter().flat_map(|pid| process::sockets(*pid)).collect();
         let mut sampler = Self {
             link,
             sockets,
-            begun_ticks,
+            stats,
             looks: 0,
             times: Times::default(),
             by_level_ns: 0,
@@ -177,12 +183,8 @@ impl LinkSampler {
 
     /// Those of its processes that live, and are not later ones with the same number.
     fn live(&self) -> Vec<(Pid, Stat)> {
-        let known = self.link.pids.iter().zip(&self.begun_ticks);
-        let live = known.filter_map(|(pid, begun)| {
-            let stat = Stat::of(*pid)?;
-            (*begun == Some(stat.begun_ticks)).then_some((*pid, stat))
-        });
-        live.collect()
+        let known = self.link.pids.iter().zip(&self.stats);
+        known.filter_map(|(pid, stat)| Some((*pid, Stat::again(stat.as_ref()?)?))).collect()
     }
 
     /// The sockets it has had at the beginning, and those it has now.
