@@ -189,9 +189,9 @@ impl Gauge {
         add(&self.held_ns, ns);
     }
 
-    /// Notes what the pump itself has spent.
-    pub(crate) fn set_pump(&self, ns: u64) {
-        self.pump_ns.store(ns, Ordering::Relaxed);
+    /// Counts what a thread of the pump has spent; there may be several.
+    pub(crate) fn add_pump(&self, ns: u64) {
+        self.pump_ns.fetch_add(ns, Ordering::Relaxed);
     }
 
     /// Notes what the level is, and whether the writer has to wait.

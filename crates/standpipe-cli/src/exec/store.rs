@@ -33,6 +33,7 @@ use crate::exec::relay::Outcome;
 use crate::exec::sides::{Chunk, Delivery, Supply, block_on, index};
 use crate::exec::stop::{Order, Stop};
 use crate::plan::TankPlan;
+use crate::watch::Spent;
 
 /// The largest buffer: what a pipe has by itself.
 const BUFFER_MOST: u64 = 64 << 10;
@@ -68,6 +69,8 @@ impl Store<'_> {
         thread::scope(|scope| {
             let writer = scope.spawn(|| {
                 let outcome = self.empty(readable, &give_back, buffer_bytes);
+                let spent = Spent::of_thread(None).unwrap_or_default();
+                self.gauge.add_pump(spent.cpu_ns.saturating_add(spent.delayed_ns));
                 if !matches!(outcome, Outcome::Ended) {
                     // The reader may wait for input that nobody wants any more.
                     self.stop.raise(Order::Abort);

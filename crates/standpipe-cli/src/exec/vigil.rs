@@ -66,6 +66,7 @@ pub(crate) struct Vigil {
     next_tick: Instant,
     quiet_ticks: u32,
     next_account: Instant,
+    accounted_ns: u64,
     waited_input: Duration,
     waited_room: Duration,
 }
@@ -80,6 +81,7 @@ impl Vigil {
             next_tick: start + EARLY_TICK,
             quiet_ticks: 0,
             next_account: start + ACCOUNT,
+            accounted_ns: 0,
             waited_input: Duration::ZERO,
             waited_room: Duration::ZERO,
         }
@@ -218,9 +220,11 @@ impl Vigil {
         self.gauge.set_ended(self.since_start());
     }
 
-    fn account(&self) {
+    fn account(&mut self) {
         if let Some(spent) = Spent::of_thread(None) {
-            self.gauge.set_pump(spent.cpu_ns.saturating_add(spent.delayed_ns));
+            let all_ns = spent.cpu_ns.saturating_add(spent.delayed_ns);
+            self.gauge.add_pump(all_ns.saturating_sub(self.accounted_ns));
+            self.accounted_ns = all_ns;
         }
     }
 

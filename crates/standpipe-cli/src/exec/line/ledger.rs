@@ -52,18 +52,20 @@ impl Line {
             let ran_ns = nanos(until.saturating_duration_since(begun));
             let before = index.checked_sub(1).and_then(|tank| readings.get(tank));
             let mut beside = self.behind(index).map(|tank| &readings[tank]).chain(before);
+            // While a pump could not go on, nor could who waits for it.
+            let pumps_ns =
+                beside.try_fold(0, |sum, tank| (tank.pump_ns > 0).then_some(sum + tank.pump_ns))?;
             let aside_ns = if let (Some(child), Some(tally)) = (&stage.child, &stage.tally) {
                 tally.aside_ns(child.spent(), until)?
             } else if let Some(worker) = &stage.worker {
                 let spent = worker.spent()?;
                 spent.system_ns.saturating_add(spent.delayed_ns)
             } else {
-                // An end has no thread but its pumps.
-                beside.try_fold(0, |sum, tank| (tank.pump_ns > 0).then_some(sum + tank.pump_ns))?
+                0 // an end has no thread but its pumps
             };
             let after = self.behind(index).map(|tank| &readings[tank]);
-            Some(least_work(ran_ns, before, after, aside_ns.saturating_add(late_ns)))
-                .filter(|_| !held)
+            let aside_ns = aside_ns.saturating_add(pumps_ns).saturating_add(late_ns);
+            Some(least_work(ran_ns, before, after, aside_ns)).filter(|_| !held)
         };
         self.stages.iter().enumerate().map(work).collect()
     }
