@@ -8,6 +8,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::args::Full;
@@ -151,6 +152,47 @@ pub(crate) fn check_place(end: &EndPlan, places: &mut Vec<PathBuf>) -> Result<()
     }
     places.push(place);
     Ok(())
+}
+
+/// Refuses to add to a file that is read, by whatever name: the run would read what it wrote, until the disk is full.
+///
+/// # Errors
+/// They are one file.
+pub(crate) fn check_loop(
+    source: &EndPlan,
+    sink: &EndPlan,
+    publish: Publish,
+) -> Result<(), EndError> {
+    // any other file is a new one until it is published
+    let is_in_place = publish == Publish::Append || matches!(sink, EndPlan::Stdio | EndPlan::Fd(_));
+    let read = identity(source, 0).filter(|_| is_in_place);
+    if read.is_some() && read == identity(sink, 1) {
+        let what = format!("`{}` is read and appended to at once", sink.label());
+        return Err(EndError::new(what).hint("write to another file"));
+    }
+    Ok(())
+}
+
+/// Whether an end is the file of this name, or will be. `standard` as for what is behind it.
+pub(crate) fn is_at(end: &EndPlan, standard: i32, path: &Path) -> bool {
+    let there = identity(&EndPlan::File(path.to_owned()), standard);
+    let will_be = |own: &Path| file::is_kept(own) && file::place(own) == file::place(path);
+    (there.is_some() && there == identity(end, standard))
+        || matches!(end, EndPlan::File(own) if will_be(own))
+}
+
+/// Device and number of the file behind an end, which are the same for all its names. `standard` is the descriptor
+/// that `-` is.
+fn identity(end: &EndPlan, standard: i32) -> Option<(u64, u64)> {
+    let of = |number: i32| PathBuf::from(format!("/proc/self/fd/{number}"));
+    let path = match end {
+        EndPlan::File(path) | EndPlan::Part { path, .. } => path.clone(),
+        EndPlan::Stdio => of(standard),
+        EndPlan::Fd(number) => of(*number),
+        _ => return None,
+    };
+    let meta = path.metadata().ok().filter(std::fs::Metadata::is_file)?;
+    Some((meta.dev(), meta.ino()))
 }
 
 /// Refuses a file that cannot be read, without waiting for anybody: nothing is asked of a FIFO, a

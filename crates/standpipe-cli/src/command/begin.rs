@@ -9,16 +9,16 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::args::{Environment, Typed, UsageError, ViewChoice};
+use crate::args::{Environment, EventsTo, Typed, UsageError, ViewChoice};
 use crate::command::door;
 use crate::command::record::Record;
 use crate::command::run::run;
 use crate::command::screen::{Failure, Screen};
 use crate::command::signals::Inbox;
-use crate::end::EndError;
+use crate::end::{self, EndError};
 use crate::exec::stdio::share_a_terminal;
 use crate::exit::Exit;
-use crate::plan::Plan;
+use crate::plan::{Plan, StageKind};
 use crate::view::{Report, Severity, View};
 
 /// Runs what was typed; all that is to be said has been said when it returns.
@@ -36,7 +36,7 @@ pub(crate) fn begin(typed: Typed, environment: &Environment) -> Exit {
         };
     }
     let screen_with = |record| Screen::new(&display, name.as_deref(), record);
-    let clash = events.as_ref().zip(plan.as_ref().ok()).map(|(to, plan)| plan.check_events(to));
+    let clash = events.as_ref().zip(plan.as_ref().ok()).map(|(to, plan)| check_events(plan, to));
     if let Some(Err(error)) = clash {
         return refuse(&screen_with(None), error);
     }
@@ -75,6 +75,24 @@ pub(crate) fn begin(typed: Typed, environment: &Environment) -> Exit {
         record.wait(inbox.as_ref().ok().map(|(inbox, _)| inbox));
     }
     exit
+}
+
+/// Refuses events that would get into the data, whatever the file is called there.
+fn check_events(plan: &Plan, to: &EventsTo) -> Result<(), UsageError> {
+    plan.check_events(to)?;
+    let EventsTo::File(path) = to else { return Ok(()) };
+    let mut ends = plan.stages.iter().filter_map(|stage| match &stage.kind {
+        StageKind::Source(end) => Some((end, 0)),
+        StageKind::Sink { end, .. } | StageKind::Tee { end, .. } => Some((end, 1)),
+        StageKind::Command(_) | StageKind::Builtin(_) => None,
+    });
+    match ends.find(|(end, standard)| end::is_at(end, *standard, path)) {
+        Some((end, _)) => Err(UsageError::new(
+            format!("the events of `--json` would get into `{}`", end.label()),
+            "write the events to another FILE, or to stderr with `--json` alone",
+        )),
+        None => Ok(()),
+    }
 }
 
 fn refuse(screen: &Screen, error: UsageError) -> Exit {

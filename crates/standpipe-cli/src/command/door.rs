@@ -16,6 +16,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Uid, geteuid};
@@ -25,6 +26,8 @@ use crate::exec::stop::{Bell, wait};
 
 /// Sockets of others that are looked at, at most, for the run they belonged to.
 const MOST_STALE: usize = 256;
+/// Until somebody who could not be let in is looked for again.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Where runs of this user listen; `None` if there is no such place.
 fn place() -> Option<PathBuf> {
@@ -90,7 +93,10 @@ impl Door {
         let (record, look, stop) = (Arc::clone(record), Arc::clone(look), Arc::clone(&shut));
         let receive = move || {
             while waits(&listener, &stop) {
-                let Ok((guest, _)) = listener.accept() else { continue };
+                let Ok((guest, _)) = listener.accept() else {
+                    pause(&stop);
+                    continue;
+                };
                 if is_ours(&guest)
                     && guest.set_nonblocking(false).is_ok()
                     && record.admit(guest.into())
@@ -116,6 +122,12 @@ fn waits(listener: &UnixListener, shut: &Bell) -> bool {
     let of = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
     let mut on = [of(listener.as_fd()), of(shut.as_fd())];
     wait(&mut on, None).is_ok() && on[1].revents().is_empty()
+}
+
+/// Waits a while, unless the door is shut: with no descriptor left a guest stays at the door, and would be found there
+/// again and again.
+fn pause(shut: &Bell) {
+    wait(&mut [PollFd::from_borrowed_fd(shut.as_fd(), PollFlags::IN)], Some(PAUSE)).ok();
 }
 
 /// Makes the directory, or sees to it that it is nobody else's.

@@ -171,12 +171,19 @@ struct Ready {
 /// The exit of a run that cannot start. What is wrong has been told.
 pub(crate) fn vet(plan: &Plan, screen: &Screen) -> Result<(), Exit> {
     let mut places = Vec::new();
+    let source = plan.stages.first().and_then(|stage| match &stage.kind {
+        StageKind::Source(end) => Some(end),
+        _ => None,
+    });
     for (index, stage) in plan.stages.iter().enumerate() {
         match &stage.kind {
             StageKind::Sink { end, publish } | StageKind::Tee { end, publish } => {
                 let full = index.checked_sub(1).map_or(Full::Wait, |tank| plan.tanks[tank].full);
                 end::check_sink(end, *publish, full)
                     .and_then(|()| end::check_place(end, &mut places))
+                    .and_then(|()| {
+                        source.map_or(Ok(()), |read| end::check_loop(read, end, *publish))
+                    })
                     .map_err(|error| screen.refuse(Some(&stage.id), error))?;
             }
             StageKind::Command(line) => resolve(line).map_err(|missing| {

@@ -384,3 +384,51 @@ fn a_peer_that_leaves_is_a_failure() {
         .failed(125, &["cannot write `tcp://127", "closed"]);
     peer.join().expect("it does not panic");
 }
+
+/// A run that added to the file it read, by another name, read what it had written, and went on by luck.
+#[test]
+fn a_file_is_not_read_and_added_to_by_whatever_names() {
+    let scratch = Scratch::new();
+    let input = scratch.arg("in");
+    scratch.file("in", b"abc\n");
+    std::os::unix::fs::symlink(&input, scratch.path("link")).expect("the name is free");
+    std::fs::hard_link(&input, scratch.path("twin")).expect("the name is free");
+    for name in ["in", "./in", "link", "twin"] {
+        let to = scratch.arg(name);
+        run(standpipe(&["--append", "--from", &input, "--to", &to]))
+            .failed(125, &["is read and appended to at once", "write to another file"]);
+    }
+    let open = |append: bool| {
+        let mut options = std::fs::OpenOptions::new();
+        options.read(!append).append(append).open(scratch.path("in")).expect("it is there")
+    };
+    let mut to_stdout = standpipe(&["--from", &input]);
+    to_stdout.stdout(open(true));
+    assert_eq!(to_stdout.status().expect("it runs").code(), Some(125));
+    let mut from_stdin = standpipe(&["--append", "--to", &input]);
+    from_stdin.stdin(open(false));
+    assert_eq!(from_stdin.status().expect("it runs").code(), Some(125));
+    assert_eq!(scratch.read("in"), b"abc\n");
+    // another name alone is no reason, and a new file is none
+    run(standpipe(&["--append", "--from", &input, "--to", &scratch.arg("new")])).failed(0, &[]);
+    run(standpipe(&["--overwrite", "--from", &input, "--to", &scratch.arg("link")])).failed(0, &[]);
+    assert_eq!((scratch.read("new"), scratch.read("in")), (b"abc\n".to_vec(), b"abc\n".to_vec()));
+}
+
+/// The first event was delivered as data, and the run called complete.
+#[test]
+fn events_do_not_get_into_what_is_read_or_written() {
+    let scratch = Scratch::new();
+    scratch.file("in", b"abc\n");
+    std::os::unix::fs::symlink(scratch.path("in"), scratch.path("link")).expect("the name is free");
+    std::os::unix::fs::symlink(scratch.path("out"), scratch.path("later"))
+        .expect("the name is free");
+    let (input, out) = (scratch.arg("in"), scratch.arg("out"));
+    for (events, into) in [("in", "in`"), ("link", "in`"), ("later", "out`")] {
+        let events = format!("--json={}", scratch.arg(events));
+        run(standpipe(&[&events, "--from", &input, "--to", &out]))
+            .failed(125, &["the events of `--json` would get into", into]);
+    }
+    assert_eq!(scratch.read("in"), b"abc\n");
+    assert_eq!(scratch.names(), ["in", "later", "link"]);
+}
