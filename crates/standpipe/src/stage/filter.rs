@@ -112,7 +112,7 @@ where
     #[inline]
     fn put_all(&mut self, items: &mut impl Iterator<Item = T>) -> Flow {
         let Self { function, post, down, .. } = self;
-        down.put_all(&mut items.filter_map(|item| post.calls(|| function(item))))
+        down.put_all(&mut items.filter_map(post.each(function)))
     }
 }
 

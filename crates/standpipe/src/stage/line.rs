@@ -344,6 +344,14 @@ impl Post {
         result
     }
 
+    /// [`calls`](Self::calls) for each item of an iterator. Written where the
+    /// iterator is, the closure's type would name the iterator's once more,
+    /// and with each fused stage names would double.
+    #[inline]
+    pub(crate) fn each<T, R>(&self, mut call: impl FnMut(T) -> R) -> impl FnMut(T) -> R {
+        move |item| self.calls(|| call(item))
+    }
+
     /// Watches over a call into the stage: if it panics, the stage is recorded
     /// as the cause before anything is dropped.
     pub(crate) fn guard(&self) -> Guard<'_> {

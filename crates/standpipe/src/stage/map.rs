@@ -97,7 +97,7 @@ where
     #[inline]
     fn put_all(&mut self, items: &mut impl Iterator<Item = T>) -> Flow {
         let Self { function, post, down, .. } = self;
-        down.put_all(&mut items.map(|item| post.calls(|| function(item))))
+        down.put_all(&mut items.map(post.each(function)))
     }
 }
 
