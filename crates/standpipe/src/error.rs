@@ -109,6 +109,11 @@ impl Cause {
         Self { kind, stage: None, error: Some(error.into().into()) }
     }
 
+    /// Whether its kind is all there is to it.
+    pub(crate) const fn is_bare(&self) -> bool {
+        self.stage.is_none() && self.error.is_none()
+    }
+
     /// The same cause, at this stage; a stage that is set already stays, since
     /// the first place is the true one.
     #[must_use]

@@ -15,36 +15,38 @@ use std::sync::Arc;
 
 use crate::error::StageId;
 use crate::gate::Gate;
-use crate::snapshot::{
-    BusyAs, Costs, Drops, PastMark, StageSnapshot, StageState, Tally, TankSnapshot, Unit,
-};
+use crate::snapshot::{BusyAs, Costs, Drops, StageSnapshot, StageState, Tally, TankSnapshot, Unit};
 use crate::sync::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 
-/// Lines told apart in `past_mark`; more are summed under one name.
-const PAST_MARK_LINES: usize = 16;
+mod seldom;
+
+use seldom::Seldom;
 
 /// What a tank counts. Written and read under the tank's lock.
 #[derive(Debug, Default)]
 pub(crate) struct TankMeter {
     pub(crate) written: Tally,
     pub(crate) read: Tally,
-    pub(crate) dropped: Drops,
-    pub(crate) oversize: u64,
-    pub(crate) pauses: u64,
-    pub(crate) refused: u64,
-    pub(crate) wakes_reader: u64,
-    pub(crate) wakes_writer: u64,
     pub(crate) peak: usize,
-    lowest: Option<usize>,
+    lowest: Lowest,
     /// Only in a pipeline, where the driver reads the clock.
     timed: Option<Box<Timed>>,
-    past_mark: Option<Box<PastMarks>>,
+    /// Only once one of them is not 0: a tank that idles has none.
+    seldom: Option<Box<Seldom>>,
 }
 
-#[derive(Debug, Default)]
-struct PastMarks {
-    lines: Vec<(&'static Location<'static>, Tally)>,
-    elsewhere: Tally,
+/// The lowest level since the reader began; above all levels until then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Lowest(usize);
+
+impl Lowest {
+    const NOT_BEGUN: Self = Self(usize::MAX);
+}
+
+impl Default for Lowest {
+    fn default() -> Self {
+        Self::NOT_BEGUN
+    }
 }
 
 #[derive(Debug)]
@@ -64,6 +66,46 @@ struct Timed {
 }
 
 impl TankMeter {
+    fn seldom(&mut self) -> &mut Seldom {
+        self.seldom.get_or_insert_default()
+    }
+
+    /// The tank shut.
+    pub(crate) fn paused(&mut self) {
+        count(&mut self.seldom().pauses);
+    }
+
+    /// A write was refused.
+    pub(crate) fn refused(&mut self) {
+        count(&mut self.seldom().refused);
+    }
+
+    /// An item was heavier than the mark.
+    #[cold]
+    pub(crate) fn oversized(&mut self) {
+        count(&mut self.seldom().oversize);
+    }
+
+    /// The reader was woken.
+    pub(crate) fn woke_reader(&mut self) {
+        count(&mut self.seldom().wakes_reader);
+    }
+
+    /// A writer was woken.
+    pub(crate) fn woke_writer(&mut self) {
+        count(&mut self.seldom().wakes_writer);
+    }
+
+    /// What was taken in and not delivered, to add to.
+    pub(crate) fn drops(&mut self) -> &mut Drops {
+        &mut self.seldom().dropped
+    }
+
+    /// What was taken in and not delivered.
+    pub(crate) fn dropped(&self) -> Tally {
+        self.seldom.as_ref().map_or_else(Tally::default, |seldom| seldom.dropped.total())
+    }
+
     /// Starts integrating the level over time.
     pub(crate) fn start_timing(&mut self, now_ns: u64, level: usize) {
         self.timed = Some(Box::new(Timed {
@@ -96,8 +138,8 @@ impl TankMeter {
     #[inline]
     pub(crate) fn after(&mut self, timed_change: bool, level: usize) {
         self.peak = self.peak.max(level);
-        if let Some(lowest) = &mut self.lowest {
-            *lowest = (*lowest).min(level);
+        if self.lowest != Lowest::NOT_BEGUN {
+            self.lowest.0 = self.lowest.0.min(level);
         }
         if let Some(timed) = &mut self.timed {
             timed.lowest = timed.lowest.min(level);
@@ -129,39 +171,20 @@ impl TankMeter {
     #[inline]
     pub(crate) fn oversize_if(&mut self, oversize: bool) {
         if oversize {
-            self.oversize = self.oversize.saturating_add(1);
+            self.oversized();
         }
     }
 
     /// The reader took its first item: from now on a standing level shows.
     pub(crate) fn reader_began(&mut self, level: usize) {
-        self.lowest.get_or_insert(level);
+        if self.lowest == Lowest::NOT_BEGUN {
+            self.lowest.0 = level;
+        }
     }
 
     /// Counts a write past the mark from this line.
     pub(crate) fn past_mark(&mut self, line: &'static Location<'static>, weight: usize) {
-        let marks = self.past_mark.get_or_insert_default();
-        if let Some((_, tally)) = marks.lines.iter_mut().find(|(seen, _)| *seen == line) {
-            tally.add(weight);
-        } else if marks.lines.len() < PAST_MARK_LINES {
-            let mut tally = Tally::default();
-            tally.add(weight);
-            marks.lines.push((line, tally));
-        } else {
-            marks.elsewhere.add(weight);
-        }
-    }
-
-    /// The lines that wrote past the mark.
-    fn past_marks(&self) -> Vec<PastMark> {
-        let Some(marks) = &self.past_mark else { return Vec::new() };
-        let named = marks.lines.iter().map(|(line, written)| PastMark {
-            line: format!("{}:{}", line.file(), line.line()),
-            written: *written,
-        });
-        let rest = (marks.elsewhere.items > 0)
-            .then(|| PastMark { line: String::from("elsewhere"), written: marks.elsewhere });
-        named.chain(rest).collect()
+        self.seldom().past_mark(line, weight);
     }
 
     /// What is said of the tank that has this gate, as of `now_ns`.
@@ -173,6 +196,8 @@ impl TankMeter {
         now_ns: Option<u64>,
     ) -> TankSnapshot {
         let timed = self.time_weighted(now_ns, gate.level(), gate.marks().high());
+        let none = Seldom::default();
+        let seldom = self.seldom.as_deref().unwrap_or(&none);
         let mean = |timed: &Timed| {
             let wall_ns = timed.seen_ns.saturating_sub(timed.begun_ns);
             #[expect(clippy::cast_precision_loss, reason = "a mean needs three digits")]
@@ -184,19 +209,19 @@ impl TankMeter {
             unit,
             level: gate.level(),
             peak: self.peak,
-            lowest: self.lowest.unwrap_or(0),
+            lowest: if self.lowest == Lowest::NOT_BEGUN { 0 } else { self.lowest.0 },
             high: gate.marks().high(),
             low: gate.marks().low(),
             shut: gate.is_shut(),
             written: self.written,
             read: self.read,
-            dropped: self.dropped,
-            oversize: self.oversize,
-            pauses: self.pauses,
-            refused: self.refused,
-            wakes_reader: self.wakes_reader,
-            wakes_writer: self.wakes_writer,
-            past_mark: self.past_marks(),
+            dropped: seldom.dropped,
+            oversize: seldom.oversize,
+            pauses: seldom.pauses,
+            refused: seldom.refused,
+            wakes_reader: seldom.wakes_reader,
+            wakes_writer: seldom.wakes_writer,
+            past_mark: seldom.past_marks(),
             reader_parked: false,
             writers_parked: 0,
             held: false,
@@ -217,6 +242,10 @@ impl TankMeter {
         }
         Some(timed)
     }
+}
+
+fn count(counter: &mut u64) {
+    *counter = counter.saturating_add(1);
 }
 
 impl Timed {
@@ -694,18 +723,5 @@ mod tests {
         assert_eq!((times.busy_ns, times.starved_ns, times.paused_ns), (40, 20, 1_000));
         assert_eq!(times.paused_longest_ns, 1_000);
         assert_eq!(times.state, StageState::Paused);
-    }
-
-    #[test]
-    fn lines_past_the_mark_are_bounded() {
-        let mut meter = TankMeter::default();
-        let here = Location::caller();
-        for _ in 0..5 {
-            meter.past_mark(here, 2);
-        }
-        let lines = meter.past_marks();
-        assert_eq!(lines.len(), 1);
-        assert_eq!(lines[0].written, Tally { items: 5, weight: 10 });
-        assert!(lines[0].line.contains("meter.rs:"), "{}", lines[0].line);
     }
 }

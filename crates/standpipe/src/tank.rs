@@ -31,6 +31,7 @@ use crate::snapshot::{TankSnapshot, Unit};
 use crate::sync::Arc;
 use crate::weigh::{KIB, Scale, Weigh};
 
+pub(crate) mod aside;
 pub(crate) mod queue;
 mod batch;
 mod cork;
@@ -307,11 +308,18 @@ impl<M> Tank<M> {
     where
         M: Measure<T>,
     {
-        self.build_named("tank")
+        self.build_as(None)
     }
 
     /// The same, with a name for a tank that has none.
     pub(crate) fn build_named<T>(self, name: &str) -> (Writable<T>, Readable<T>)
+    where
+        M: Measure<T>,
+    {
+        self.build_as(Some(name))
+    }
+
+    fn build_as<T>(self, name: Option<&str>) -> (Writable<T>, Readable<T>)
     where
         M: Measure<T>,
     {
@@ -325,7 +333,7 @@ impl<M> Tank<M> {
             Err(error) => refuse(error),
         };
         let core = queue::Core::new(
-            self.name.unwrap_or_else(|| name.into()),
+            self.name.or_else(|| name.map(StdArc::from)),
             M::UNIT,
             Scale::new(self.measure.into_weigh()),
             self.overflow,

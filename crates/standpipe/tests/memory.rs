@@ -79,6 +79,69 @@ fn the_allocator_counts() {
     assert_eq!(ALLOCATIONS.get() - before, 1);
 }
 
+/// What it left on the heap.
+fn left_by<T>(run: impl FnOnce() -> T) -> (usize, T) {
+    let before = LIVE_BYTES.get();
+    let made = run();
+    let left = LIVE_BYTES.get() - before;
+    (usize::try_from(left).expect("it frees nothing of others"), made)
+}
+
+/// Both doors of a tank of these numbers.
+type Doors = (Writable<u64>, Readable<u64>);
+
+#[test]
+fn an_idle_tank_is_one_allocation_and_its_doors_whatever_its_mark() {
+    for mark in [1, 16, 1_024, usize::MAX] {
+        let before = ALLOCATIONS.get();
+        let (heap, doors) = left_by(|| Tank::items(mark).build::<u64>());
+        assert_eq!(ALLOCATIONS.get() - before, 1, "mark {mark}");
+        let bytes = heap + size_of_val(&doors);
+        assert!(bytes <= 256, "{bytes} bytes at mark {mark}");
+    }
+}
+
+#[test]
+fn a_reader_that_waits_at_an_idle_tank_takes_nothing_more() {
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let (bytes, doors) = left_by(|| {
+        let mut doors = Tank::bytes(64 * KIB).build::<Vec<u8>>();
+        assert!(std::pin::pin!(doors.1.next()).poll(&mut cx).is_pending());
+        assert!(doors.1.try_next().is_none());
+        doors
+    });
+    assert!(bytes + size_of_val(&doors) <= 256, "{bytes} bytes on the heap");
+}
+
+/// So many are written, then all are read.
+fn burst((writable, readable): &mut Doors, items: u64) {
+    for item in 0..items {
+        assert!(writable.write(item).is_ok());
+    }
+    for item in 0..items {
+        assert_eq!(readable.try_next(), Some(item));
+    }
+}
+
+#[test]
+fn a_tank_that_idles_again_gives_back_what_a_burst_took() {
+    let (bytes, mut doors) = left_by(|| {
+        let mut doors = Tank::items(1_024).build();
+        burst(&mut doors, 1_023);
+        doors
+    });
+    assert!(bytes <= 512, "{bytes} bytes after a burst");
+    // a flow that goes on keeps its room: nothing is allocated for it
+    allocates_nothing(|| burst(&mut doors, 1_023));
+    let (more, ()) = left_by(|| allocates_nothing(|| burst(&mut doors, 1_023)));
+    assert_eq!(more, 0);
+    // and when little comes it is given back
+    let before = LIVE_BYTES.get();
+    (0..8).for_each(|_| burst(&mut doors, 1));
+    let freed = usize::try_from(before - LIVE_BYTES.get()).expect("less than before");
+    assert!(freed >= 2 * 8 * KIB - KIB, "{freed} bytes");
+}
+
 #[test]
 fn write_and_next_allocate_nothing() {
     let (writable, mut readable) = Tank::items(64).build::<u64>();

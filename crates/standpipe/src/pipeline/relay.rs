@@ -13,7 +13,7 @@ use crate::critical::{Doing, Log, Path, Sight, Trail};
 use crate::pipeline::turn::{Paused, Polled};
 use crate::snapshot::{CriticalPath, Join, StageState};
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, lock};
-use crate::tank::queue::Ended;
+use crate::tank::aside::Ended;
 
 /// The waypoints of a pipeline.
 #[derive(Default)]

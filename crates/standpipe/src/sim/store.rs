@@ -98,7 +98,7 @@ impl Store {
         }
         match self.joint.overflow.at_shut() {
             Action::HandBack => return Written::Waits,
-            Action::Refuse => self.meter.refused = self.meter.refused.saturating_add(1),
+            Action::Refuse => self.meter.refused(),
             Action::Break => return Written::Breaks,
             Action::TakePastMark => {
                 if self.gate.level() >= self.gate.marks().high() {
@@ -108,13 +108,13 @@ impl Store {
             }
             Action::DropArriving => {
                 self.meter.written.add(item.weight);
-                self.meter.dropped.newest.add(item.weight);
+                self.meter.drops().newest.add(item.weight);
             }
             action @ (Action::EvictOldest | Action::EvictAll) => {
                 let all = action == Action::EvictAll;
                 while all || self.gate.level() >= self.gate.marks().high() {
                     let Some(front) = self.queue.pop_front() else { break };
-                    let drops = &mut self.meter.dropped;
+                    let drops = self.meter.drops();
                     let drops = if all { &mut drops.replaced } else { &mut drops.oldest };
                     drops.add(front.weight);
                     let (Turn::Stayed | Turn::Opened | Turn::Shut) =
@@ -124,7 +124,7 @@ impl Store {
                     self.admit(item, now_ns);
                 } else {
                     self.meter.written.add(item.weight);
-                    self.meter.dropped.newest.add(item.weight);
+                    self.meter.drops().newest.add(item.weight);
                 }
             }
         }
@@ -136,13 +136,13 @@ impl Store {
         let was_shut = self.gate.is_shut();
         self.meter.before(Some(now_ns), self.gate.level(), self.gate.marks().high());
         if self.gate.admit(item.weight) == Flow::Wait && !was_shut {
-            self.meter.pauses = self.meter.pauses.saturating_add(1);
+            self.meter.paused();
         }
         self.meter.after(true, self.gate.level());
         self.meter.wrote();
         self.meter.written.add(item.weight);
         if item.weight > self.gate.marks().high() {
-            self.meter.oversize = self.meter.oversize.saturating_add(1);
+            self.meter.oversized();
         }
         self.queue.push_back(item);
     }

@@ -15,6 +15,9 @@ use crate::tank::exit::InHand;
 use crate::tank::queue::Shared;
 use crate::weigh::Scale;
 
+/// Slots that an empty batch keeps whatever came through it lately.
+const KEPT_SLOTS: usize = 64;
+
 /// Items that enter or leave a tank under one lock and one wake.
 ///
 /// # Memory
@@ -51,6 +54,10 @@ pub struct Batch<T> {
     return_at: usize,
     /// The tank the items are charged to.
     home: Option<Shared<T>>,
+    /// The most that came at once since it was last empty, and what came so
+    /// before: a lasting flow keeps its room, a burst does not.
+    most: usize,
+    usual: usize,
     /// Credit goes back when the driver says so: what a stage popped is still
     /// in its hands.
     held: bool,
@@ -69,8 +76,17 @@ impl<T> Batch<T> {
             earned_weight: 0,
             return_at: 0,
             home: None,
+            most: 0,
+            usual: 0,
             held: false,
         }
+    }
+
+    /// An empty batch of this tank.
+    pub(crate) fn of(home: &Shared<T>) -> Self {
+        let mut batch = Self::new();
+        batch.belong(home);
+        batch
     }
 
     /// A batch whose credit goes back by [`settle`](Self::settle) only.
@@ -92,10 +108,25 @@ impl<T> Batch<T> {
     #[inline]
     pub fn pop(&mut self) -> Option<T> {
         let item = self.take()?;
-        if !self.held && self.is_due() {
-            self.settle(None);
+        if !self.held {
+            self.settle_if_due();
         }
         Some(item)
+    }
+
+    /// The same, of a batch that is nobody's but a reader's.
+    #[inline]
+    pub(crate) fn pop_own(&mut self) -> Option<T> {
+        let item = self.take()?;
+        self.settle_if_due();
+        Some(item)
+    }
+
+    #[inline]
+    fn settle_if_due(&mut self) {
+        if self.is_due() {
+            self.settle(None);
+        }
     }
 
     /// How many items are left.
@@ -265,6 +296,20 @@ impl<T> Batch<T> {
         if let (Some(home), true) = (&self.home, left.items > 0) {
             self.return_at = home.credit(left, now_ns);
         }
+        if self.items.is_empty() && self.items.capacity() > KEPT_SLOTS {
+            self.slim();
+        }
+    }
+
+    /// Gives back room that was taken for more than what usually comes at once.
+    /// After a single burst that is all of it; in a flow that comes and goes,
+    /// none, since what was usual fades by half each time.
+    #[inline(never)]
+    fn slim(&mut self) {
+        if self.items.capacity() >> 2 > self.usual.max(KEPT_SLOTS >> 2) {
+            self.items = VecDeque::new();
+        }
+        self.usual = mem::take(&mut self.most).max(self.usual >> 1);
     }
 
     /// Makes this the batch of `home`. It has to be empty or of that tank.
@@ -275,15 +320,21 @@ impl<T> Batch<T> {
                 "a batch that holds items of one tank, or of none, was given to another"
             );
             self.settle(None);
-            self.counted = matches!(home.scale, Scale::One);
-            self.home = Some(home.clone());
+            self.charge_to(home);
         }
+    }
+
+    /// What came out of this tank is in it: charged to it from now on.
+    pub(crate) fn charge_to(&mut self, home: &Shared<T>) {
+        self.counted = matches!(home.scale, Scale::One);
+        self.home = Some(home.clone());
     }
 
     /// Swaps the whole queue of its tank in; the batch is empty before.
     pub(crate) fn fill(&mut self, queue: &mut VecDeque<T>, charged: usize, return_at: usize) {
         mem::swap(&mut self.items, queue);
         self.owed = self.owed.saturating_add(self.items.len());
+        self.most = self.most.max(self.items.len());
         self.charged_weight = charged;
         self.return_at = return_at;
     }

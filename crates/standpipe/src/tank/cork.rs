@@ -26,6 +26,6 @@ impl<T> Drop for Corked<T> {
 
 impl<T> fmt::Debug for Corked<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Corked").field("tank", &self.core.name).finish_non_exhaustive()
+        f.debug_struct("Corked").field("tank", &self.core.name()).finish_non_exhaustive()
     }
 }

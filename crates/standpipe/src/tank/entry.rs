@@ -69,7 +69,7 @@ impl<T> Core<T> {
     ) -> Result<Flow, WriteError<T>> {
         let weight = self.scale.weigh(&item);
         let state = lock(&self.state);
-        if !matches!(state.end, End::Flowing) {
+        if !state.is_flowing() {
             return Err(Self::closed(&state, item));
         }
         if state.gate.is_shut() {
@@ -91,13 +91,13 @@ impl<T> Core<T> {
         let weight = self.scale.weigh(&taken);
         let _seat; // dropped after the lock: a waker's destructor is foreign code
         let mut state = lock(&self.state);
-        let flowing = matches!(state.end, End::Flowing);
+        let flowing = state.is_flowing();
         if flowing && state.gate.is_shut() && self.overflow == Overflow::Wait {
             *item = Some(taken);
             Self::take_seat(state, cx, ticket);
             return Poll::Pending;
         }
-        _seat = ticket.take().and_then(|ticket| state.seats.leave(ticket));
+        _seat = state.leave_seat(ticket.take());
         Poll::Ready(if !flowing {
             Err(Self::closed(&state, taken))
         } else if state.gate.is_shut() {
@@ -125,7 +125,7 @@ impl<T> Core<T> {
         }
         let mut wakes = Wakes::default();
         self.deliver(&mut state, &mut wakes);
-        if !state.gate.is_shut() && !state.seats.is_empty() {
+        if !state.gate.is_shut() && state.has_seats() {
             state.wake_next_writer(&mut wakes);
         }
         unlock(state, wakes);
@@ -163,7 +163,7 @@ impl<T> Core<T> {
     ) -> Result<Flow, WriteError<T>> {
         match self.overflow.at_shut() {
             Action::HandBack | Action::Refuse => {
-                state.meter.refused = state.meter.refused.saturating_add(1);
+                state.meter.refused();
                 Err(WriteError::Full(item))
             }
             Action::DropArriving => {
@@ -173,7 +173,7 @@ impl<T> Core<T> {
             }
             Action::Break => {
                 let cause = Cause::new(CauseKind::Overflowed);
-                state.end = End::Failed(cause.clone());
+                state.end_early(End::Failed, cause.clone());
                 state.tell_end();
                 state.wake_everyone(&mut after.wakes);
                 Err(WriteError::Closed(item, cause))
@@ -216,7 +216,7 @@ impl<T> Core<T> {
             };
             let Some(item) = state.queue.pop_front() else { break };
             state.queued = state.queued.saturating_sub(weight);
-            let drops = &mut state.meter.dropped;
+            let drops = state.meter.drops();
             if all {
                 drops.replaced.add(weight)
             } else {
@@ -245,13 +245,13 @@ impl<T> Core<T> {
         let mut seat = None;
         let mut state = lock(&self.state);
         if let Some(cause) = state.closed() {
-            seat = ticket.take().and_then(|ticket| state.seats.leave(ticket));
+            seat = state.leave_seat(ticket.take());
             drop(state);
             drop(seat); // a waker's destructor is foreign code
             return Poll::Ready(Err(cause));
         }
         if !state.gate.is_shut() {
-            seat = ticket.take().and_then(|ticket| state.seats.leave(ticket));
+            seat = state.leave_seat(ticket.take());
             if !items.is_empty() {
                 if !items.bare(|items| self.publish_bare(&mut state, items, known)) {
                     self.publish_charged(&mut state, items, known.now_ns);
@@ -260,9 +260,9 @@ impl<T> Core<T> {
             }
         }
         let (old, polled) = if state.gate.is_shut() {
-            (state.seats.sit(ticket, cx.waker()), Poll::Pending)
+            (state.aside_mut().seats.sit(ticket, cx.waker()), Poll::Pending)
         } else {
-            if !state.seats.is_empty() {
+            if state.has_seats() {
                 state.wake_next_writer(&mut wakes);
             }
             (None, Poll::Ready(Ok(state.gate)))
@@ -337,7 +337,7 @@ impl<T> Core<T> {
         let closed = state.closed();
         // Node's drain lets in everyone who waited for it, also when the first
         // of them shuts the tank again
-        let let_in = state.exact && ticket.is_some_and(|ticket| state.seats.is_notified(ticket));
+        let let_in = state.exact && ticket.is_some_and(|ticket| state.is_notified(ticket));
         if closed.is_some() || let_in || !state.gate.is_shut() {
             drop(state);
             // whoever is let in need not write: the next one is let in as well
@@ -351,7 +351,7 @@ impl<T> Core<T> {
     }
 
     fn take_seat(mut state: MutexGuard<'_, State<T>>, cx: &Context<'_>, ticket: &mut Option<u64>) {
-        let old = state.seats.sit(ticket, cx.waker());
+        let old = state.aside_mut().seats.sit(ticket, cx.waker());
         drop(state);
         drop(old);
     }
@@ -360,7 +360,7 @@ impl<T> Core<T> {
     pub(crate) fn leave(&self, ticket: u64) {
         let mut wakes = Wakes::default();
         let mut state = lock(&self.state);
-        let seat = state.seats.leave(ticket);
+        let seat = state.leave_seat(Some(ticket));
         if seat.as_ref().is_some_and(Seat::had_baton) && !state.gate.is_shut() {
             state.wake_next_writer(&mut wakes);
         }
@@ -373,11 +373,11 @@ impl<T> Core<T> {
     pub(crate) fn reserve(&self, weight: usize) -> Option<usize> {
         let mut wakes = Wakes::default();
         let mut state = lock(&self.state);
-        if state.gate.is_shut() || !matches!(state.end, End::Flowing) {
+        if state.gate.is_shut() || !state.is_flowing() {
             return None;
         }
         let charged = state.charge(weight, None);
-        if !state.gate.is_shut() && !state.seats.is_empty() {
+        if !state.gate.is_shut() && state.has_seats() {
             state.wake_next_writer(&mut wakes);
         }
         unlock(state, wakes);
@@ -393,7 +393,7 @@ impl<T> Core<T> {
     ) -> Result<Flow, WriteError<T>> {
         let mut wakes = Wakes::default();
         let mut state = lock(&self.state);
-        let refused = if !matches!(state.end, End::Flowing) {
+        let refused = if !state.is_flowing() {
             Some(Self::closed(&state, item))
         } else if weight > reserved {
             Some(WriteError::Heavier(item))
@@ -426,12 +426,12 @@ impl<T> Core<T> {
         let mut state = lock(&self.state);
         state.writers = state.writers.saturating_sub(1);
         state.abandoned |= !ended;
-        if state.writers == 0 && matches!(state.end, End::Flowing) {
-            state.end = if state.abandoned {
-                End::Failed(Cause::new(CauseKind::Abandoned))
+        if state.writers == 0 && state.is_flowing() {
+            if state.abandoned {
+                state.end_early(End::Failed, Cause::new(CauseKind::Abandoned));
             } else {
-                End::Ended
-            };
+                state.end_well();
+            }
             self.uncork_all();
             state.tell_end();
             state.wake_everyone(&mut wakes);
@@ -445,8 +445,8 @@ impl<T> Core<T> {
     pub(crate) fn fail(&self, cause: Cause) {
         let mut wakes = Wakes::default();
         let mut state = lock(&self.state);
-        if matches!(state.end, End::Flowing) {
-            state.end = End::Failed(cause);
+        if state.is_flowing() {
+            state.end_early(End::Failed, cause);
             self.uncork_all();
             state.tell_end();
             state.wake_everyone(&mut wakes);
@@ -462,14 +462,15 @@ impl<T> Core<T> {
         ticket: &mut Option<u64>,
     ) -> Poll<Result<(), Cause>> {
         let mut state = lock(&self.state);
-        match &state.end {
+        match state.end() {
             End::Ended if state.inside() == 0 => return Poll::Ready(Ok(())),
-            End::Failed(cause) | End::Told(cause) | End::Stopped(cause) => {
-                return Poll::Ready(Err(cause.clone()));
+            End::Failed | End::Told | End::Stopped => {
+                return Poll::Ready(Err(state.cause()));
             }
             End::Flowing | End::Ended => {}
         }
-        let old = state.finishing.sit(ticket, cx.waker());
+        let finishing = state.aside_mut().finishing.get_or_insert_default();
+        let old = finishing.sit(ticket, cx.waker());
         drop(state);
         drop(old);
         Poll::Pending
@@ -477,7 +478,10 @@ impl<T> Core<T> {
 
     /// Gives up a wait for the end.
     pub(crate) fn leave_finishing(&self, ticket: u64) {
-        let seat = lock(&self.state).finishing.leave(ticket);
+        let mut state = lock(&self.state);
+        let finishing = state.aside_mut().finishing.as_mut();
+        let seat = finishing.and_then(|seats| seats.leave(ticket));
+        drop(state);
         drop(seat); // not under the lock
     }
 }

@@ -10,9 +10,9 @@ use crate::tank::batch::Batch;
 use crate::tank::queue::{Core, End, Wakes, unlock};
 
 /// In `held`: the reader paused itself.
-const PAUSED: usize = 1;
+const PAUSED: u32 = 1;
 /// In `held`: one cork.
-const CORK: usize = 2;
+const CORK: u32 = 2;
 
 /// Items in a batch, or that left one, and what they were charged with.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,15 +50,15 @@ impl<T> Core<T> {
         let taken = if state.take_into(batch) {
             Some(Taken::Items)
         } else {
-            match &state.end {
+            match state.end() {
                 End::Flowing => None,
-                End::Ended | End::Told(_) | End::Stopped(_) => Some(Taken::End),
-                End::Failed(cause) => Some(Taken::Failed(cause.clone())),
+                End::Ended | End::Told | End::Stopped => Some(Taken::End),
+                End::Failed => Some(Taken::Failed(state.cause())),
             }
         };
         if let Some(taken) = taken {
-            if let Taken::Failed(cause) = &taken {
-                state.end = End::Told(cause.clone());
+            if let Taken::Failed(_) = taken {
+                state.told();
             }
             unlock(state, wakes);
             return Poll::Ready(taken);
@@ -102,7 +102,7 @@ impl<T> Core<T> {
     pub(crate) fn unread(&self, lost: InHand) {
         let mut wakes = Wakes::default();
         let mut state = lock(&self.state);
-        state.meter.dropped.unread.add_many(lost.items, lost.weight);
+        state.count_unread(lost);
         state.tell_dropped(lost.items, lost.weight);
         state.refund(lost.weight, None, &mut wakes);
         unlock(state, wakes);
@@ -115,7 +115,7 @@ impl<T> Core<T> {
             let weight = self.scale.weigh(&item);
             let mut state = lock(&self.state);
             state.meter.written.add(weight);
-            state.meter.dropped.unread.add(weight);
+            state.meter.drops().unread.add(weight);
             state.tell_dropped(1, weight);
             unlock(state, Wakes::default());
         }
@@ -149,15 +149,15 @@ impl<T> Core<T> {
             items: queue.len().saturating_add(in_hand.items),
             weight: mem::take(&mut state.queued).saturating_add(in_hand.weight),
         };
-        state.meter.dropped.unread.add_many(lost.items, lost.weight);
+        state.count_unread(lost);
         // a reader that leaves after the end, or a failure, changes neither
-        let stops = match state.end {
+        let stops = match state.end() {
             End::Flowing => true,
             End::Ended => lost.items > 0,
             _ => false,
         };
         if stops {
-            state.end = End::Stopped(cause);
+            state.end_early(End::Stopped, cause);
         }
         state.refund(lost.weight, None, &mut wakes);
         if stops {
@@ -214,7 +214,7 @@ impl<T> Core<T> {
 
     /// Whether the writers have ended: what is queued is all there will be.
     pub(crate) fn has_ended(&self) -> bool {
-        matches!(lock(&self.state).end, End::Ended)
+        lock(&self.state).end() == End::Ended
     }
 
     /// Parks the reader while deliveries are held back. Looks again under the

@@ -15,21 +15,25 @@ use crate::gate::{Flow, Gate, Marks, Turn};
 use crate::meter::TankMeter;
 use crate::overflow::Overflow;
 use crate::snapshot::{Tally, TankSnapshot, Unit};
-use crate::sync::{Arc, AtomicUsize, Mutex, MutexGuard, lock};
+use crate::sync::{Arc, AtomicU32, Mutex, MutexGuard, lock};
+use crate::tank::aside::{Aside, Ended, Observed, UNNAMED};
 use crate::tank::batch::Batch;
 use crate::tank::events::{EventKind, Observers, Ring, Sight};
-use crate::tank::seats::Seats;
+use crate::tank::exit::InHand;
+use crate::tank::seats::Seat;
 use crate::weigh::Scale;
 
 /// What is fixed when a tank is built, and its state.
+///
+/// A tank that idles is this, its two doors and nothing else. The queue comes
+/// with the first item, what is [aside](Aside) with the first wait.
 pub(crate) struct Core<T> {
-    pub(crate) name: StdArc<str>,
     pub(crate) unit: Unit,
     pub(crate) scale: Scale<T>,
     pub(crate) overflow: Overflow,
     /// Asked by a reader before each item: 1 is set by `pause`, and every
     /// guard of `cork` adds 2.
-    pub(super) held: AtomicUsize,
+    pub(super) held: AtomicU32,
     pub(super) state: Mutex<State<T>>,
 }
 
@@ -38,68 +42,35 @@ pub(crate) struct State<T> {
     pub(super) gate: Gate,
     /// Weight of what is in `queue` alone, as it was charged.
     pub(super) queued: usize,
-    pub(super) end: End,
+    end: End,
+    /// Of an early end; all of its cause is `aside` if there is more to it.
+    ended_by: CauseKind,
     pub(super) writers: usize,
     pub(super) abandoned: bool,
     /// A reader parked on an empty queue.
     pub(super) reader: Option<Waker>,
     /// The reader has yielded once to the writers that were notified.
     pub(super) reader_yielded: bool,
-    pub(super) seats: Seats,
-    /// Those who wait for the last item to leave, or for an early end.
-    pub(super) finishing: Seats,
     pub(super) meter: TankMeter,
-    /// Those who observe, if anybody does, and what the tank is called there.
-    pub(super) observers: Option<Box<Observed>>,
+    aside: Option<Box<Aside>>,
     pub(super) reader_gone: bool,
-    /// Told, in a pipeline, when a wait ends here, and when that was.
-    pub(super) relay: Option<Box<dyn Fn(Ended, u64) + Send>>,
     /// Credit comes back per item, and a drain wakes every writer: Node's.
     pub(super) exact: bool,
 }
 
-/// What somebody who is parked at a tank waited for, and has now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
-    /// An item, or the end of the data.
-    Item,
-    /// The drain.
-    Drain,
-}
-
-/// See [`State::observers`].
-pub(super) struct Observed {
-    by: Observers,
-    name: StdArc<str>,
-    unit: Unit,
-    finished: bool,
-    closed: bool,
-}
-
 /// How far the data has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// More may be written.
     Flowing,
     /// All writers said so; what is queued is still to be read.
     Ended,
     /// A writer failed; what is queued comes first, then the cause, once.
-    Failed(Cause),
+    Failed,
     /// The cause has been read: nothing follows.
-    Told(Cause),
+    Told,
     /// The reader went away.
-    Stopped(Cause),
-}
-
-impl End {
-    /// What those who observe are told of it.
-    fn told_as(&self) -> Option<EventKind> {
-        match self {
-            Self::Flowing => None,
-            Self::Ended => Some(EventKind::Ended),
-            Self::Failed(cause) | Self::Told(cause) => Some(EventKind::Failed(cause.clone())),
-            Self::Stopped(cause) => Some(EventKind::Stopped(cause.clone())),
-        }
-    }
+    Stopped,
 }
 
 /// Tasks to wake, once the lock is free.
@@ -140,7 +111,7 @@ impl Wakes {
 /// Frees the lock, then wakes: those who observe as well.
 #[inline]
 pub(super) fn unlock<T>(state: MutexGuard<'_, State<T>>, mut wakes: Wakes) {
-    if state.observers.is_some() {
+    if state.is_observed() {
         wake_observers(&state, &mut wakes);
     }
     drop(state);
@@ -149,7 +120,8 @@ pub(super) fn unlock<T>(state: MutexGuard<'_, State<T>>, mut wakes: Wakes) {
 
 #[cold]
 fn wake_observers<T>(state: &State<T>, wakes: &mut Wakes) {
-    for waker in state.observers.iter().flat_map(|observed| observed.by.wakers()) {
+    let observed = state.aside.iter().filter_map(|aside| aside.observers.as_ref());
+    for waker in observed.flat_map(|observed| observed.by.wakers()) {
         wakes.push(waker);
     }
 }
@@ -157,17 +129,95 @@ fn wake_observers<T>(state: &State<T>, wakes: &mut Wakes) {
 impl<T> State<T> {
     /// Why nothing can be written, if nothing can.
     pub(super) fn closed(&self) -> Option<Cause> {
-        match &self.end {
+        match self.end {
             End::Flowing => None,
             End::Ended => Some(Cause::new(CauseKind::Stopped)),
-            End::Failed(cause) | End::Told(cause) | End::Stopped(cause) => Some(cause.clone()),
+            End::Failed | End::Told | End::Stopped => Some(self.cause()),
         }
+    }
+
+    pub(super) const fn end(&self) -> End {
+        self.end
+    }
+
+    pub(super) fn is_flowing(&self) -> bool {
+        self.end == End::Flowing
+    }
+
+    /// All writers said that this is all.
+    pub(super) fn end_well(&mut self) {
+        self.end = End::Ended;
+    }
+
+    /// The data ends early: `end` says by whom.
+    pub(super) fn end_early(&mut self, end: End, cause: Cause) {
+        self.end = end;
+        self.ended_by = cause.kind();
+        if !cause.is_bare() {
+            self.aside_mut().cause = Some(Box::new(cause));
+        }
+    }
+
+    /// The reader has been told the cause of an early end.
+    pub(super) fn told(&mut self) {
+        self.end = End::Told;
+    }
+
+    /// Why the data ended early.
+    pub(super) fn cause(&self) -> Cause {
+        let whole = self.aside.as_ref().and_then(|aside| aside.cause.as_deref());
+        whole.cloned().unwrap_or_else(|| Cause::new(self.ended_by))
+    }
+
+    /// What those who observe are told of the end, if it came.
+    fn end_told_as(&self) -> Option<EventKind> {
+        match self.end {
+            End::Flowing => None,
+            End::Ended => Some(EventKind::Ended),
+            End::Failed | End::Told => Some(EventKind::Failed(self.cause())),
+            End::Stopped => Some(EventKind::Stopped(self.cause())),
+        }
+    }
+
+    pub(super) fn aside_mut(&mut self) -> &mut Aside {
+        self.aside.get_or_insert_default()
+    }
+
+    /// Whether a writer waits.
+    #[inline]
+    pub(super) fn has_seats(&self) -> bool {
+        self.aside.as_ref().is_some_and(|aside| !aside.seats.is_empty())
+    }
+
+    #[inline]
+    fn is_observed(&self) -> bool {
+        self.aside.as_ref().is_some_and(|aside| aside.observers.is_some())
+    }
+
+    /// Takes the seat of this ticket away, if it has one.
+    pub(super) fn leave_seat(&mut self, ticket: Option<u64>) -> Option<Seat> {
+        self.aside.as_mut()?.seats.leave(ticket?)
+    }
+
+    /// Whether the seat of this ticket was called.
+    pub(super) fn is_notified(&self, ticket: u64) -> bool {
+        self.aside.as_ref().is_some_and(|aside| aside.seats.is_notified(ticket))
+    }
+
+    /// Writers that wait and were not notified.
+    fn not_notified(&self) -> usize {
+        self.aside.as_ref().map_or(0, |aside| aside.seats.not_notified())
+    }
+
+    pub(super) fn name(&self) -> StdArc<str> {
+        let name = self.aside.as_ref().and_then(|aside| aside.name.clone());
+        name.unwrap_or_else(|| UNNAMED.into())
     }
 
     /// Items that were taken in and have neither left nor been dropped. Not the
     /// level: an item may weigh nothing.
-    pub(super) const fn inside(&self) -> u64 {
-        let left = self.meter.read.plus(self.meter.dropped.total());
+    pub(super) fn inside(&self) -> u64 {
+        let left = self.meter.read.plus(self.meter.dropped());
         self.meter.written.items.saturating_sub(left.items)
     }
 
@@ -189,10 +239,16 @@ impl<T> State<T> {
         self.meter.after(now_ns.is_some(), self.gate.level());
         self.meter.wrote();
         if shuts {
-            self.meter.pauses = self.meter.pauses.saturating_add(1);
-            self.tell_flow(&EventKind::Shut);
+            self.shut();
         }
         self.gate.level().saturating_sub(before)
+    }
+
+    /// Out of the way of each item: it happens once per half tank.
+    #[cold]
+    fn shut(&mut self) {
+        self.meter.paused();
+        self.tell_flow(&EventKind::Shut);
     }
 
     /// Charges an item and puts it in the queue; answers by the level.
@@ -205,7 +261,7 @@ impl<T> State<T> {
     /// Counts an item that was taken from its writer and is not in the queue.
     pub(super) fn drop_arriving(&mut self, weight: usize) {
         self.meter.written.add(weight);
-        self.meter.dropped.newest.add(weight);
+        self.meter.drops().newest.add(weight);
         self.tell_dropped(1, weight);
     }
 
@@ -215,13 +271,13 @@ impl<T> State<T> {
         let turn = self.gate.release(weight);
         self.meter.after(now_ns.is_some(), self.gate.level());
         if turn == Turn::Opened {
-            if !self.seats.is_empty() {
+            if self.has_seats() {
                 self.meter.drained();
             }
             self.opened(wakes);
             self.tell_flow(&EventKind::Drained);
         }
-        if !matches!(self.end, End::Flowing) && self.inside() == 0 {
+        if !self.is_flowing() && self.inside() == 0 {
             self.wake_finishing(wakes);
             self.tell_emptied();
         }
@@ -230,14 +286,22 @@ impl<T> State<T> {
     /// Tells those who observe that the gate moved: no news once the data has
     /// ended.
     fn tell_flow(&mut self, kind: &EventKind) {
-        if self.observers.is_some() && matches!(self.end, End::Flowing) {
+        if self.is_observed() && self.is_flowing() {
             self.tell(kind);
+        }
+    }
+
+    /// Counts items that were taken in and will not be delivered: most often
+    /// there are none.
+    pub(super) fn count_unread(&mut self, lost: InHand) {
+        if lost.items > 0 {
+            self.meter.drops().unread.add_many(lost.items, lost.weight);
         }
     }
 
     /// Tells those who observe that items will not be delivered.
     pub(super) fn tell_dropped(&mut self, items: usize, weight: usize) {
-        if self.observers.is_some() && items > 0 {
+        if self.is_observed() && items > 0 {
             let mut tally = Tally::default();
             tally.add_many(items, weight);
             self.tell(&EventKind::Dropped(tally));
@@ -246,7 +310,9 @@ impl<T> State<T> {
 
     /// Tells those who observe how the data ended, and what follows from it.
     pub(super) fn tell_end(&mut self) {
-        if let Some(kind) = self.end.told_as() {
+        if self.is_observed()
+            && let Some(kind) = self.end_told_as()
+        {
             self.tell(&kind);
             self.tell_emptied();
         }
@@ -254,10 +320,10 @@ impl<T> State<T> {
 
     /// The last item has left, or a door: tells what is complete by that.
     pub(super) fn tell_emptied(&mut self) {
-        if self.observers.is_none() || self.inside() > 0 {
+        if !self.is_observed() || self.inside() > 0 {
             return;
         }
-        if matches!(self.end, End::Ended) {
+        if self.end == End::Ended {
             self.tell_once(&EventKind::Finished, |observed| &mut observed.finished);
         }
         if self.writers == 0 && self.reader_gone {
@@ -266,15 +332,20 @@ impl<T> State<T> {
     }
 
     fn tell_once(&mut self, kind: &EventKind, told: impl Fn(&mut Observed) -> &mut bool) {
-        if self.observers.as_deref_mut().is_some_and(|seen| !mem::replace(told(seen), true)) {
+        let observed = self.observed_mut();
+        if observed.is_some_and(|seen| !mem::replace(told(seen), true)) {
             self.tell(kind);
         }
+    }
+
+    fn observed_mut(&mut self) -> Option<&mut Observed> {
+        self.aside.as_mut()?.observers.as_deref_mut()
     }
 
     #[cold]
     fn tell(&mut self, kind: &EventKind) {
         let (level, at_ns) = (self.gate.level(), self.meter.seen_ns());
-        let Some(observed) = &mut self.observers else { return };
+        let Some(observed) = self.observed_mut() else { return };
         let sight = Sight { tank: &observed.name, level, unit: observed.unit, at_ns };
         observed.by.tell(kind, &sight);
     }
@@ -297,45 +368,50 @@ impl<T> State<T> {
 
     /// Whether a write has nobody to wake.
     pub(super) fn nobody_waits(&self) -> bool {
-        self.reader.is_none() && self.seats.is_empty() && self.observers.is_none()
+        let waits = |aside: &Aside| !aside.seats.is_empty() || aside.observers.is_some();
+        self.reader.is_none() && !self.aside.as_deref().is_some_and(waits)
     }
 
     pub(super) fn wake_reader(&mut self, wakes: &mut Wakes) {
         if let Some(waker) = self.reader.take() {
-            self.meter.wakes_reader = self.meter.wakes_reader.saturating_add(1);
+            self.meter.woke_reader();
             wakes.push(waker);
             self.pass_on(Ended::Item);
         }
     }
 
     pub(super) fn wake_next_writer(&mut self, wakes: &mut Wakes) {
-        if let Some(waker) = self.seats.notify_next() {
-            self.meter.wakes_writer = self.meter.wakes_writer.saturating_add(1);
+        if let Some(waker) = self.aside.as_mut().and_then(|aside| aside.seats.notify_next()) {
+            self.meter.woke_writer();
             wakes.push(waker);
             self.pass_on(Ended::Drain);
         }
     }
 
     pub(super) fn wake_all_writers(&mut self, wakes: &mut Wakes) {
-        let before = self.meter.wakes_writer;
-        for waker in self.seats.notify_all() {
-            self.meter.wakes_writer = self.meter.wakes_writer.saturating_add(1);
+        let Some(aside) = &mut self.aside else { return };
+        let mut woken = false;
+        for waker in aside.seats.notify_all() {
+            self.meter.woke_writer();
             wakes.push(waker);
+            woken = true;
         }
-        if self.meter.wakes_writer > before {
+        if woken {
             self.pass_on(Ended::Drain);
         }
     }
 
     /// Whoever is woken goes on from the path of the one who woke him.
     fn pass_on(&self, ended: Ended) {
-        if let (Some(relay), Some(seen_ns)) = (&self.relay, self.meter.seen_ns()) {
+        let relay = self.aside.as_ref().and_then(|aside| aside.relay.as_ref());
+        if let (Some(relay), Some(seen_ns)) = (relay, self.meter.seen_ns()) {
             relay(ended, seen_ns);
         }
     }
 
     pub(super) fn wake_finishing(&mut self, wakes: &mut Wakes) {
-        for waker in self.finishing.notify_all() {
+        let finishing = self.aside.as_mut().and_then(|aside| aside.finishing.as_mut());
+        for waker in finishing.into_iter().flat_map(|seats| seats.notify_all()) {
             wakes.push(waker);
         }
     }
@@ -358,7 +434,7 @@ impl<T> State<T> {
     /// were notified, those that were get one turn (true: the reader has to look again),
     /// then all are woken.
     pub(super) fn let_writers_in(&mut self, wakes: &mut Wakes) -> bool {
-        if self.seats.all_notified() || self.gate.is_shut() {
+        if self.not_notified() == 0 || self.gate.is_shut() {
             return false;
         }
         let yielded = mem::replace(&mut self.reader_yielded, true);
@@ -378,30 +454,34 @@ impl<T> State<T> {
 
 impl<T> Core<T> {
     pub(crate) fn new(
-        name: StdArc<str>,
+        name: Option<StdArc<str>>,
         unit: Unit,
         scale: Scale<T>,
         overflow: Overflow,
         marks: Marks,
     ) -> Self {
+        let aside = name.map(|name| Box::new(Aside { name: Some(name), ..Aside::default() }));
         let state = State {
             queue: VecDeque::new(),
             gate: Gate::new(marks),
             queued: 0,
             end: End::Flowing,
+            ended_by: CauseKind::Abandoned,
             writers: 1,
             abandoned: false,
             reader: None,
             reader_yielded: false,
-            seats: Seats::default(),
-            finishing: Seats::default(),
+            aside,
             meter: TankMeter::default(),
-            observers: None,
             reader_gone: false,
-            relay: None,
             exact: false,
         };
-        Self { name, unit, scale, overflow, held: AtomicUsize::new(0), state: Mutex::new(state) }
+        Self { unit, scale, overflow, held: AtomicU32::new(0), state: Mutex::new(state) }
+    }
+
+    /// What it is called in reports.
+    pub(crate) fn name(&self) -> StdArc<str> {
+        lock(&self.state).name()
     }
 
     /// See [`State::exact`].
@@ -421,10 +501,7 @@ impl<T> Core<T> {
                 state.opened(&mut wakes);
                 state.tell_flow(&EventKind::Drained);
             }
-            Turn::Shut => {
-                state.meter.pauses = state.meter.pauses.saturating_add(1);
-                state.tell_flow(&EventKind::Shut);
-            }
+            Turn::Shut => state.shut(),
             Turn::Stayed => {}
         }
         unlock(state, wakes);
@@ -433,26 +510,27 @@ impl<T> Core<T> {
     /// Adds an observer, and tells it how the tank stands.
     pub(crate) fn observe(&self, ring: Arc<Ring>, index: usize) {
         let mut state = lock(&self.state);
-        let observed = state.observers.get_or_insert_with(|| {
+        let name = state.name();
+        let observed = state.aside_mut().observers.get_or_insert_with(|| {
             Box::new(Observed {
                 by: Observers::default(),
-                name: self.name.clone(),
+                name,
                 unit: self.unit,
                 finished: false,
                 closed: false,
             })
         });
         observed.by.add(ring, index);
-        let standing = match state.end.told_as() {
+        let standing = match state.end_told_as() {
             Some(end) => end,
             None if state.gate.is_shut() => EventKind::Shut,
             None => EventKind::Ready,
         };
         let empty = state.inside() == 0;
         let closed = state.writers == 0 && state.reader_gone && empty;
-        let finished = matches!(state.end, End::Ended) && empty;
+        let finished = state.end == End::Ended && empty;
         let (level, at_ns) = (state.gate.level(), state.meter.seen_ns());
-        if let Some(observed) = &mut state.observers {
+        if let Some(observed) = state.observed_mut() {
             observed.finished |= finished;
             observed.closed |= closed;
             let sight = Sight { tank: &observed.name, level, unit: observed.unit, at_ns };
@@ -481,17 +559,17 @@ impl<T> Core<T> {
 
     /// `relay` is told, under the lock, when a wait ends here.
     pub(crate) fn set_relay(&self, relay: Box<dyn Fn(Ended, u64) + Send>) {
-        lock(&self.state).relay = Some(relay);
+        lock(&self.state).aside_mut().relay = Some(relay);
     }
 
     pub(crate) fn snapshot(&self, now_ns: Option<u64>) -> TankSnapshot {
         let state = lock(&self.state);
-        let seen = state.meter.snapshot(self.name.clone(), self.unit, state.gate, now_ns);
+        let seen = state.meter.snapshot(state.name(), self.unit, state.gate, now_ns);
         TankSnapshot {
             reader_parked: state.reader.is_some(),
-            writers_parked: state.seats.not_notified(),
+            writers_parked: state.not_notified(),
             held: self.is_held(),
-            ended: !matches!(state.end, End::Flowing),
+            ended: !state.is_flowing(),
             ..seen
         }
     }

@@ -23,14 +23,14 @@ use crate::tank::writable::{Finished, Writable};
 #[doc(alias("Receiver", "Publisher", "Reader"))]
 pub struct Readable<T> {
     core: Shared<T>,
-    batch: Batch<T>,
+    /// What it took and nobody had yet. Made when it first takes something: a
+    /// tank may idle for long.
+    batch: Option<Box<Batch<T>>>,
 }
 
 impl<T> Readable<T> {
-    pub(crate) fn new(core: Shared<T>) -> Self {
-        let mut batch = Batch::new();
-        batch.belong(&core);
-        Self { core, batch }
+    pub(crate) const fn new(core: Shared<T>) -> Self {
+        Self { core, batch: None }
     }
 
     /// Takes the next item, waiting for one. `None` after the end.
@@ -110,14 +110,14 @@ impl<T> Readable<T> {
             if self.core.is_held() {
                 ready!(self.core.park_held(cx));
             }
-            if self.batch.is_empty() {
-                match ready!(self.core.poll_take(cx, &mut self.batch, None)) {
+            if !self.has_in_hand() {
+                match ready!(self.poll_take(cx)) {
                     Taken::Items => {}
                     Taken::End => return Poll::Ready(Ok(false)),
                     Taken::Failed(cause) => return Poll::Ready(Err(cause)),
                 }
             }
-            self.batch.give(most.max(1), into);
+            self.hand().give(most.max(1), into);
             Poll::Ready(Ok(true))
         })
         .await
@@ -135,9 +135,9 @@ impl<T> Readable<T> {
             into.settle(now_ns);
             ready!(self.core.park_held(cx));
         }
-        if !self.batch.is_empty() {
+        if self.has_in_hand() {
             into.settle(now_ns);
-            self.batch.swap(into);
+            self.hand().swap(into);
             return Poll::Ready(Ok(true));
         }
         match ready!(self.core.poll_take(cx, into, now_ns)) {
@@ -156,10 +156,10 @@ impl<T> Readable<T> {
         if self.core.is_held() {
             return None;
         }
-        if self.batch.is_empty() {
-            self.core.take_now(&mut self.batch);
+        if !self.has_in_hand() {
+            self.take_now();
         }
-        self.batch.pop()
+        self.batch.as_mut()?.pop()
     }
 
     /// Takes a part of the next item if one is there, without waiting: `split`
@@ -186,10 +186,10 @@ impl<T> Readable<T> {
         if self.core.is_held() {
             return None;
         }
-        if self.batch.is_empty() {
-            self.core.take_now(&mut self.batch);
+        if !self.has_in_hand() {
+            self.take_now();
         }
-        self.batch.take_part(split)
+        self.batch.as_mut()?.take_part(split)
     }
 
     /// The poll behind [`next`](Self::next).
@@ -198,10 +198,12 @@ impl<T> Readable<T> {
             if self.core.is_held() {
                 ready!(self.core.park_held(cx));
             }
-            if let Some(item) = self.batch.pop() {
+            if let Some(batch) = &mut self.batch
+                && let Some(item) = batch.pop_own()
+            {
                 return Poll::Ready(Some(Ok(item)));
             }
-            match ready!(self.core.poll_take(cx, &mut self.batch, None)) {
+            match ready!(self.poll_take(cx)) {
                 Taken::Items => {}
                 Taken::End => return Poll::Ready(None),
                 Taken::Failed(cause) => return Poll::Ready(Some(Err(cause))),
@@ -224,7 +226,7 @@ impl<T> Readable<T> {
     /// also past the mark: the tank may hold one item more than its bound.
     pub fn unshift(&mut self, item: T) {
         let (charged, return_at) = self.core.put_back(&item);
-        self.batch.put_back(item, charged, return_at);
+        self.hand().put_back(item, charged, return_at);
     }
 
     /// Moves everything into another tank and ends it, carrying pressure:
@@ -348,16 +350,55 @@ impl<T> Readable<T> {
     }
 
     fn leave(&mut self, why: Cause) {
-        let (lost, items) = self.batch.forfeit();
+        let in_hand = self.batch.as_mut().map(|batch| batch.forfeit());
+        let (lost, items) = in_hand.unwrap_or_default();
         self.core.stop(why, lost);
         drop(items); // their destructors are foreign code: last
+    }
+
+    fn has_in_hand(&self) -> bool {
+        self.batch.as_ref().is_some_and(|batch| !batch.is_empty())
+    }
+
+    fn hand(&mut self) -> &mut Batch<T> {
+        self.batch.get_or_insert_with(|| Box::new(Batch::of(&self.core)))
+    }
+
+    /// Takes all that is queued, or waits. Nothing may be in hand.
+    #[inline(never)]
+    fn poll_take(&mut self, cx: &Context<'_>) -> Poll<Taken> {
+        if let Some(batch) = &mut self.batch {
+            return self.core.poll_take(cx, batch, None);
+        }
+        let mut batch = Batch::new();
+        let taken = self.core.poll_take(cx, &mut batch, None);
+        self.keep(batch);
+        taken
+    }
+
+    fn take_now(&mut self) {
+        if let Some(batch) = &mut self.batch {
+            return self.core.take_now(batch);
+        }
+        let mut batch = Batch::new();
+        self.core.take_now(&mut batch);
+        self.keep(batch);
+    }
+
+    /// The first that was taken, if anything was.
+    fn keep(&mut self, mut batch: Batch<T>) {
+        if !batch.is_empty() {
+            batch.charge_to(&self.core);
+            self.batch = Some(Box::new(batch));
+        }
     }
 
     /// Weight in the tank, exact from this side.
     #[doc(alias("readableLength"))]
     #[must_use]
     pub fn level(&self) -> usize {
-        self.core.gate().level().saturating_sub(self.batch.left().weight)
+        let left = self.batch.as_ref().map_or(0, |batch| batch.left().weight);
+        self.core.gate().level().saturating_sub(left)
     }
 
     /// The level at which the tank shuts.
@@ -428,7 +469,7 @@ impl<T> Stream for Readable<T> {
 impl<T> fmt::Debug for Readable<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Readable")
-            .field("tank", &self.core.name)
+            .field("tank", &self.core.name())
             .field("gate", &self.core.gate())
             .field("in_hand", &self.batch)
             .finish_non_exhaustive()

@@ -40,11 +40,6 @@ impl Seats {
         self.seats.is_empty()
     }
 
-    /// Whether nobody is left to notify.
-    pub(super) fn all_notified(&self) -> bool {
-        self.not_notified() == 0
-    }
-
     /// How many are left to notify.
     pub(super) fn not_notified(&self) -> usize {
         self.seats.len().saturating_sub(self.notified)

@@ -300,7 +300,7 @@ impl<T> Drop for Writable<T> {
 impl<T> fmt::Debug for Writable<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Writable")
-            .field("tank", &self.core.name)
+            .field("tank", &self.core.name())
             .field("gate", &self.core.gate())
             .finish_non_exhaustive()
     }
@@ -463,6 +463,6 @@ impl<T> Drop for Broken<'_, T> {
 
 impl<T> fmt::Debug for Finished<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Finished").field("tank", &self.core.name).finish_non_exhaustive()
+        f.debug_struct("Finished").field("tank", &self.core.name()).finish_non_exhaustive()
     }
 }

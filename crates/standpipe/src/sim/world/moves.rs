@@ -493,7 +493,7 @@ impl Trial {
             return;
         }
         let reader = store.readers.remove(0);
-        store.meter.wakes_reader = store.meter.wakes_reader.saturating_add(1);
+        store.meter.woke_reader();
         // it may wait at several tanks
         let stage = self.hands.get(reader).map_or(0, |hand| hand.stage);
         for input in self.crews.get(stage).map(|crew| &crew.inputs).into_iter().flatten() {
@@ -516,7 +516,7 @@ impl Trial {
         store.drain_path.become_copy_of(hand.trail.path());
         for writer in mem::take(&mut store.writers) {
             if let Some(store) = self.stores.get_mut(tank) {
-                store.meter.wakes_writer = store.meter.wakes_writer.saturating_add(1);
+                store.meter.woke_writer();
             }
             self.at(self.now_ns.saturating_add(self.wake_ns), writer, Reason::Drain(tank));
         }
@@ -550,7 +550,8 @@ impl Trial {
             for item in input.batch.drain(..).chain(store.queue.drain(..)).chain(held) {
                 lost.add(item.weight);
             }
-            store.meter.dropped.unread = store.meter.dropped.unread.plus(lost);
+            let dropped = store.meter.drops();
+            dropped.unread = dropped.unread.plus(lost);
         }
         for tank in below {
             if let Some(store) = self.stores.get_mut(tank) {

@@ -1,0 +1,54 @@
+//! What does a tank have only once somebody needs it?
+//!
+//! A name of its own, writers that wait, observers, whoever waits for the end,
+//! and why it came early. A tank that nobody waits at has none of it, and most
+//! of many tanks idle: so all of it is one allocation, made at first use and
+//! kept.
+//!
+//! # Knows / never knows
+//! Knows what is kept. Never knows when it is used: `queue` and `entry` do.
+
+use std::sync::Arc as StdArc;
+
+use crate::error::Cause;
+use crate::snapshot::Unit;
+use crate::tank::events::Observers;
+use crate::tank::seats::Seats;
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Aside {
+    /// Unless it is called [`UNNAMED`].
+    pub(super) name: Option<StdArc<str>>,
+    /// Writers that wait for the drain.
+    pub(super) seats: Seats,
+    /// Those who wait for the last item to leave, or for an early end.
+    pub(super) finishing: Option<Box<Seats>>,
+    /// Those who observe, if anybody does, and what the tank is called there.
+    pub(super) observers: Option<Box<Observed>>,
+    /// Told, in a pipeline, when a wait ends here, and when that was.
+    pub(super) relay: Option<Box<dyn Fn(Ended, u64) + Send>>,
+    /// Why the data ended early, if there is more to it than its kind.
+    pub(super) cause: Option<Box<Cause>>,
+}
+
+/// What a tank is called that nobody named.
+pub(super) const UNNAMED: &str = "tank";
+
+/// What somebody who is parked at a tank waited for, and has now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// An item, or the end of the data.
+    Item,
+    /// The drain.
+    Drain,
+}
+
+/// See [`Aside::observers`].
+pub(super) struct Observed {
+    pub(super) by: Observers,
+    pub(super) name: StdArc<str>,
+    pub(super) unit: Unit,
+    pub(super) finished: bool,
+    pub(super) closed: bool,
+}
