@@ -163,8 +163,10 @@ const TANK: &[Row<TankSnapshot>] = &[
     },
     Row::total("standpipe_tank_written_items", COUNT, "Items taken in.", |t| t.written.items),
     Row::total("standpipe_tank_written_weight", WEIGHT, "Weight taken in.", |t| t.written.weight),
-    Row::total("standpipe_tank_read_items", COUNT, "Items handed to the reader.", |t| t.read.items),
-    Row::total("standpipe_tank_read_weight", WEIGHT, "Weight handed to the reader.", |t| {
+    Row::total("standpipe_tank_read_items", COUNT, "Items the reader is done with.", |t| {
+        t.read.items
+    }),
+    Row::total("standpipe_tank_read_weight", WEIGHT, "Weight the reader is done with.", |t| {
         t.read.weight
     }),
     Row::total("standpipe_tank_oversize", COUNT, "Items heavier than the mark.", |t| t.oversize),

@@ -132,7 +132,8 @@ pub struct TankSnapshot {
     pub shut: bool,
     /// Taken in.
     pub written: Tally,
-    /// Handed to the reader.
+    /// Taken out and done with: it counts no more. What the reader still has in
+    /// hand is in `level`.
     pub read: Tally,
     /// Taken in and not delivered, by reason.
     pub dropped: Drops,

@@ -130,7 +130,8 @@ pub trait Emit<T>: Send {
     }
 
     /// Pushes what an iterator gives while there is room: many items at the
-    /// price of a loop.
+    /// price of a loop. A sink that never waits always has room, so an iterator
+    /// without an end needs a `take`.
     ///
     /// [`Flow::Ready`] says that the iterator has no more, [`Flow::Wait`] that
     /// there is no more room: [`flush`](Self::flush), and go on.

@@ -22,7 +22,8 @@ use crate::sync::Ordering;
 use crate::tank::{Batch, Gauge, Readable};
 use crate::weigh::Scale;
 
-/// Items worked on before a segment that never waits lets others run.
+/// After so many items a segment that never waits lets others run, as soon as
+/// it is done with a batch: at most a tank more.
 const ITEMS_PER_TURN: usize = 256;
 /// The same for a source, in calls of `read`.
 const READS_PER_TURN: usize = 64;

@@ -264,7 +264,7 @@ impl<T: Send + 'static> Outlet<T> for TankTail<T> {
             return if self.room > 0 { Flow::Ready } else { Flow::Wait };
         }
         let Some(writable) = self.writable.as_ref().filter(|_| self.way == Way::Weigh) else {
-            // it takes each as it comes, and may be over after any
+            // one that writes by a strategy never has room
             return items.next().map_or(Flow::Ready, |item| self.put(item));
         };
         let scale = &writable.core().scale;
