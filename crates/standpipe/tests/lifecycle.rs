@@ -300,8 +300,10 @@ fn nothing_is_read_before_it_is_open_and_the_tanks_fill_meanwhile() {
     let sink = Actor { position: 4, opening: Arc::new(Semaphore::new(0)), ..actor.clone() };
     let opening = sink.opening.clone();
     let source = Actor { position: 0, ..actor.clone() };
-    let ready =
-        Pipeline::from("first", First(source, 0)).tank(Tank::items(4)).to("last", Last(sink, 0));
+    // a clock that stands still: one turn is enough, however busy the machine
+    let ready = Pipeline::from_with_clock("first", First(source, 0), || 0)
+        .tank(Tank::items(4))
+        .to("last", Last(sink, 0));
     let monitor = ready.monitor();
     let mut run = Hand::new(ready.run());
     run.waits();
@@ -335,8 +337,9 @@ fn opening_counts_as_work_and_not_as_a_wait_for_input() {
 fn a_graceful_stop_ends_a_source_that_is_still_opening() {
     let actor = actor(usize::MAX, Fault::None);
     let source = Actor { position: 0, opening: Arc::new(Semaphore::new(0)), ..actor.clone() };
-    let ready =
-        Pipeline::from("first", First(source, 0)).tank(Tank::items(4)).to("count", fold(0, add));
+    let ready = Pipeline::from_with_clock("first", First(source, 0), || 0)
+        .tank(Tank::items(4))
+        .to("count", fold(0, add));
     let monitor = ready.monitor();
     let mut run = Hand::new(ready.run());
     run.waits();
