@@ -425,7 +425,9 @@ impl Reader {
         let what = format!("unknown command `{text}`");
         let hint = match nearest(&text, commands::names()) {
             Some(known) => format!("did you mean `{known}`?"),
-            None if text.contains([' ', '|']) => {
+            None if text.contains('|')
+                || (text.contains(' ') && !text.contains(['/', '.', ':'])) =>
+            {
                 "a whole pipeline goes after `-c`: `standpipe -c 'A | B'`".to_owned()
             }
             None if text == "-" || text.contains(['/', '.', ':']) => {

@@ -80,10 +80,13 @@ impl TankMeter {
         count(&mut self.seldom().refused);
     }
 
-    /// An item was heavier than the mark.
-    #[cold]
-    pub(crate) fn oversized(&mut self) {
-        count(&mut self.seldom().oversize);
+    /// So many items were heavier than the mark, each by itself.
+    #[inline]
+    pub(crate) fn oversized(&mut self, items: u64) {
+        if items > 0 {
+            let oversize = &mut self.seldom().oversize;
+            *oversize = oversize.saturating_add(items);
+        }
     }
 
     /// The reader was woken.
@@ -164,14 +167,6 @@ impl TankMeter {
             && let Some(drained_ns) = timed.drained_ns.take()
         {
             timed.count_drain(timed.seen_ns.saturating_sub(drained_ns));
-        }
-    }
-
-    /// Counts an item that alone weighs more than the mark.
-    #[inline]
-    pub(crate) fn oversize_if(&mut self, oversize: bool) {
-        if oversize {
-            self.oversized();
         }
     }
 

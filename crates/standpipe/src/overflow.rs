@@ -67,7 +67,7 @@ impl Overflow {
     /// let unbounded: Vec<_> = Overflow::ALL.iter().filter(|how| !how.is_bounded()).collect();
     /// assert_eq!(unbounded, [&Overflow::Grow]);
     /// ```
-    pub const ALL: [Self; 7] = [
+    pub const ALL: &[Self] = &[
         Self::Wait,
         Self::Refuse,
         Self::DropNewest,
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn waiting_is_the_default_and_only_grow_is_unbounded() {
         assert_eq!(Overflow::default(), Overflow::Wait);
-        for strategy in Overflow::ALL {
+        for &strategy in Overflow::ALL {
             let grows = strategy == Overflow::Grow;
             assert_eq!(strategy.is_bounded(), !grows, "{strategy:?}");
             assert_eq!(strategy.at_shut() == Action::TakePastMark, grows, "{strategy:?}");
@@ -114,8 +114,8 @@ mod tests {
     /// A variant that `ALL` lacks would be tried by no test.
     #[test]
     fn all_has_every_strategy() {
-        for (place, strategy) in Overflow::ALL.into_iter().enumerate() {
-            assert_eq!(strategy as usize, place, "{strategy:?}");
+        for (place, strategy) in Overflow::ALL.iter().enumerate() {
+            assert_eq!(*strategy as usize, place, "{strategy:?}");
         }
         // the compiler asks for a new one here: add it to `ALL` as well
         let last = match Overflow::Grow {

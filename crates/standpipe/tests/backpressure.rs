@@ -373,7 +373,7 @@ fn with_everything_in_the_readers_hands_the_arriving_item_is_the_one_to_go() {
 
 #[test]
 fn only_waiting_makes_send_wait() {
-    for overflow in Overflow::ALL {
+    for &overflow in Overflow::ALL {
         let waits = overflow == Overflow::Wait;
         let (writable, _readable) = Tank::items(1).overflow(overflow).build::<u32>();
         fill(&writable, [0]);

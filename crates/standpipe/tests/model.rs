@@ -551,7 +551,7 @@ fn op() -> impl Strategy<Value = Op> {
 fn setup() -> impl Strategy<Value = Setup> {
     let overflow = prop_oneof![
         3 => Just(Overflow::Wait),
-        7 => prop::sample::select(Overflow::ALL.to_vec()),
+        7 => prop::sample::select(Overflow::ALL),
     ];
     (1_usize..12, 0_usize..12, overflow, any::<bool>()).prop_map(
         |(high, low, overflow, counted)| Setup { high, low: low % high, overflow, counted },

@@ -175,6 +175,8 @@ fn words_that_are_no_command_are_refused() {
         "unknown command `gzip`",
         "to run a program put `--` before it: `standpipe -- gzip`",
     );
+    refused(&["seq 3"], "unknown command `seq 3`", "`standpipe -c 'A | B'`");
+    refused(&["my file.dat"], "unknown command `my file.dat`", "`standpipe --from my file.dat`");
     refused(&["tar c x | gzip"], "unknown command `tar c x | gzip`", "`standpipe -c 'A | B'`");
     refused(&["rnu"], "unknown command `rnu`", "did you mean `run`?");
     refused(&["run", "run"], "unknown command `run`", "");

@@ -10,7 +10,7 @@ fn a_pipeline_gives_what_the_shell_gives() {
     let done = run(standpipe(&["--summary", "always", "-c", text]));
     assert_eq!(done.code(), 0, "{}", done.err);
     assert_eq!(done.text(), run(shell(text)).text());
-    let words = run(standpipe(&["--", "seq", "3", "::", "tr", "\\n", " ", "::", "cat"]));
+    let words = run(standpipe(&["-q", "--", "seq", "3", "::", "tr", "\\n", " ", "::", "cat"]));
     assert_eq!((words.code(), words.text().as_str(), words.err.as_str()), (0, "1 2 3 ", ""));
 }
 

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::Value;
@@ -133,6 +133,41 @@ fn a_directory_of_others_is_left_alone() {
     assert_eq!((done.code(), done.text().as_str()), (0, ""), "no socket, and a good run");
 }
 
+/// With no descriptor left a guest could not be let in, and was found at the door again and again, by a thread that
+/// took a whole core.
+#[test]
+fn who_cannot_be_let_in_is_looked_for_again_after_a_while() {
+    let house = House::new();
+    let [fifo, calls] = ["fifo", "calls"].map(|name| house.0.arg(name));
+    assert!(Command::new("mkfifo").arg(&fifo).status().expect("it is there").success());
+    let text = format!("cat {fifo} | cat");
+    let command = house.command(&["run", "--json", "-c", &text]);
+    let mut traced = Command::new("strace");
+    traced.args(["-f", "-o", &calls, "-e", "trace=accept4", "-e", "inject=accept4:error=EMFILE"]);
+    traced.arg(command.get_program()).args(command.get_args());
+    traced.env("XDG_RUNTIME_DIR", house.0.path(""));
+    traced.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut running = Live::start(traced);
+    running.hear("\"start\"");
+    let knock = || {
+        let sockets = std::fs::read_dir(house.0.path("standpipe")).into_iter().flatten().flatten();
+        sockets.filter_map(|socket| UnixStream::connect(socket.path()).ok()).next()
+    };
+    let _guest = loop {
+        match knock() {
+            Some(guest) => break guest,
+            None => std::thread::yield_now(),
+        }
+    };
+    running.hear("\"sample\"");
+    running.hear("\"sample\""); // so a second has passed
+    std::fs::write(&fifo, "").expect("it is read"); // which ends the run
+    assert_eq!(running.end().code(), 0);
+    let looks = String::from_utf8(house.0.read("calls")).expect("it is text");
+    let looks = looks.lines().filter(|line| line.contains("EMFILE")).count();
+    assert!((1..10).contains(&looks), "it looked {looks} times");
+}
+
 /// Another user gets as far as the socket only if somebody has opened the way; even then nothing is told.
 #[test]
 fn another_user_is_told_nothing() {
@@ -171,7 +206,7 @@ fn a_guest_that_does_not_read_slows_nothing_and_the_others_hear_the_end() {
     let text = "sh -c 'read go; exec head -c 300000000 /dev/zero' | cat | wc -c";
     let mut command = house.command(&["-q", "-vv", "-c", text]);
     let (read, write) = rustix::pipe::pipe().expect("there are pipes");
-    command.stdin(std::process::Stdio::from(read));
+    command.stdin(Stdio::from(read));
     let running = Live::start(command);
     let deaf: Vec<UnixStream> = (0..3).map(|_| house.knock(running.pid())).collect();
     let guest = hear(house.knock(running.pid()));

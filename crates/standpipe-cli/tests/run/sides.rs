@@ -18,7 +18,7 @@ fn a_first_stage_that_waits_for_its_input_is_starved_by_the_input() {
         run(shell(&format!("{TRICKLE} | $S --summary always -c 'cat | gzip -1 | wc -c' >&2")));
     assert_eq!(done.code(), 0, "{}", done.err);
     assert!(done.err.contains("SLOWEST: the input\n"), "{}", done.err);
-    assert!(done.err.contains("why: 1 cat is starved 9"), "{}", done.err);
+    assert!(done.err.contains("why: 1 cat is starved "), "{}", done.err);
 }
 
 #[test]

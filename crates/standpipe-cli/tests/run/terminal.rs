@@ -74,7 +74,8 @@ fn a_line_is_redrawn_and_a_summary_follows() {
 #[test]
 fn a_line_that_is_redrawn_does_not_get_into_the_data_at_the_same_terminal() {
     let script = "cat >/dev/null; echo the data";
-    let args = ["-r", "1MB/s", "--from", "zero:400K", "--", "sh", "-c", script];
+    // long enough for a second frame on a busy machine
+    let args = ["-r", "1MB/s", "--from", "zero:1M", "--", "sh", "-c", script];
     let text = drawn_beside(Beside::Data, [80, 24], &[], &args);
     assert!(text.starts_with("the data\r\n\x1b[1mSLOWEST: "), "{text:?}");
     let asked =

@@ -263,10 +263,8 @@ impl<T: Send + 'static> Outlet<T> for TankTail<T> {
             self.room = self.room.saturating_sub(pushed);
             return if self.room > 0 { Flow::Ready } else { Flow::Wait };
         }
-        let Some(writable) = self.writable.as_ref().filter(|_| self.way == Way::Weigh) else {
-            // one that writes by a strategy never has room
-            return items.next().map_or(Flow::Ready, |item| self.put(item));
-        };
+        // one that writes by a strategy never has room, so these are weighed
+        let Some(writable) = &self.writable else { return Flow::Wait };
         let scale = &writable.core().scale;
         for item in items {
             let weight = scale.weigh(&item);

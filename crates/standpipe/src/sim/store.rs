@@ -141,9 +141,7 @@ impl Store {
         self.meter.after(true, self.gate.level());
         self.meter.wrote();
         self.meter.written.add(item.weight);
-        if item.weight > self.gate.marks().high() {
-            self.meter.oversized();
-        }
+        self.meter.oversized(u64::from(item.weight > self.gate.marks().high()));
         self.queue.push_back(item);
     }
 

@@ -302,7 +302,7 @@ impl<T> Core<T> {
     /// they lie: a scale that panics loses nothing.
     fn weigh_first(&self, state: &mut State<T>, items: &VecDeque<T>) -> (usize, usize) {
         let mut gate = state.gate;
-        let (mut count, mut weight) = (0_usize, 0_usize);
+        let (mut count, mut weight, mut oversize) = (0_usize, 0_usize, 0_u64);
         for item in items {
             if gate.is_shut() {
                 break;
@@ -311,8 +311,9 @@ impl<T> Core<T> {
             let (Flow::Ready | Flow::Wait) = gate.admit(more);
             count = count.saturating_add(1);
             weight = weight.saturating_add(more);
-            state.meter.oversize_if(more > gate.marks().high());
+            oversize = oversize.saturating_add(u64::from(more > gate.marks().high()));
         }
+        state.meter.oversized(oversize); // not before all are weighed
         (count, weight)
     }
 

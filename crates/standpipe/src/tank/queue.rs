@@ -226,7 +226,9 @@ impl<T> State<T> {
         self.queue.push_back(item);
         self.queued = self.queued.saturating_add(weight);
         self.meter.written.add(weight);
-        self.meter.oversize_if(weight > self.gate.marks().high());
+        if weight > self.gate.marks().high() {
+            self.meter.oversized(1);
+        }
     }
 
     /// Charges a weight, with its effects on the meter. Returns what has to be
