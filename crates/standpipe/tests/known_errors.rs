@@ -9,7 +9,7 @@ use std::task::{Context, Wake, Waker};
 
 use hand::{Hand, now};
 use standpipe::error::{Cause, CauseKind};
-use standpipe::{Batch, Overflow, Tank, Writable};
+use standpipe::{Batch, Overflow, Readable, Tank, Writable};
 
 /// A reader that looked without waiting swallowed the failure, and the stream
 /// that had failed then ended cleanly.
@@ -316,4 +316,42 @@ fn a_batch_that_is_put_aside_does_not_keep_the_tank_shut() {
         batch.drain().for_each(drop);
         assert!(readable.level() <= 5 && !writable.is_shut(), "{aside:?}: {readable:?}");
     }
+}
+
+/// A function that was to split an item off panicked: the item was lost, its
+/// charge stayed for ever, and so a tank that it had shut never opened again.
+#[test]
+fn a_split_that_panics_loses_nothing() {
+    let (writable, mut readable) = Tank::bytes(8).build::<Vec<u8>>();
+    assert!(writable.write(vec![7; 9]).is_ok());
+    let panics = |readable: &mut Readable<Vec<u8>>| {
+        let split = AssertUnwindSafe(|| readable.try_next_part(|_| panic!("cannot split")));
+        assert!(catch_unwind(split).is_err());
+    };
+    panics(&mut readable);
+    assert_eq!(readable.level(), 9);
+    assert_eq!(readable.try_next_part(|item| Some(item.split_off(2))), Some(vec![7; 2]));
+    panics(&mut readable);
+    assert_eq!(readable.try_next(), Some(vec![7; 7]), "what was left of it");
+    assert_eq!((writable.level(), writable.is_shut()), (0, false));
+    assert_eq!(readable.gauge().snapshot().read.items, 1);
+}
+
+/// The scale panicked at the part that was to be taken: what had been split off
+/// behind it was lost, and the charge of both stayed.
+#[test]
+fn a_scale_that_panics_at_a_part_loses_nothing() {
+    let weigh = |item: &Vec<u8>| {
+        assert_ne!(item.len(), 2, "cannot weigh two");
+        item.len()
+    };
+    let (writable, mut readable) = Tank::weighed(8, weigh).build::<Vec<u8>>();
+    assert!(writable.write(vec![7; 9]).is_ok());
+    let part = AssertUnwindSafe(|| readable.try_next_part(|item| Some(item.split_off(2))));
+    assert!(catch_unwind(part).is_err());
+    assert_eq!(readable.level(), 9);
+    let next = AssertUnwindSafe(|| readable.try_next());
+    assert!(catch_unwind(next).is_err(), "the two come first");
+    drop(readable);
+    assert_eq!(writable.level(), 0, "all of it was given back");
 }

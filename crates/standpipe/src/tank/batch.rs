@@ -187,24 +187,29 @@ impl<T> Batch<T> {
 
     /// Takes the first item, or what `split` leaves of it: what that splits off
     /// stays in front. Returns the credit at once.
+    ///
+    /// It is split and weighed where it lies: whichever of the two panics, all
+    /// of it is still there and charged.
     pub(crate) fn take_part(&mut self, split: impl FnOnce(&mut T) -> Option<T>) -> Option<T> {
         let charged_items = self.charged_items();
-        let mut item = self.items.pop_front()?;
-        let rest = split(&mut item);
+        let rest = split(self.items.front_mut()?);
+        let last = rest.is_none() && charged_items == 1;
+        if let Some(rest) = rest {
+            self.items.insert(1, rest);
+        }
         if charged_items > 0 && !self.counted {
-            let last = rest.is_none() && charged_items == 1;
-            let weight = match &self.home {
-                Some(home) if !last => home.scale.weigh(&item).min(self.charged_weight),
+            let weight = match (&self.home, self.items.front()) {
+                (Some(home), Some(item)) if !last => {
+                    home.scale.weigh(item).min(self.charged_weight)
+                }
                 // the last one gives all that is left
                 _ => self.charged_weight,
             };
             self.charged_weight = self.charged_weight.saturating_sub(weight);
             self.earned_weight = self.earned_weight.saturating_add(weight);
         }
-        // an item until its last part leaves
-        if let Some(rest) = rest {
-            self.items.push_front(rest);
-        }
+        // what is left of it counts as an item until its last part leaves
+        let item = self.items.pop_front()?;
         self.pushed = self.pushed.min(self.items.len());
         let left = self.take_left();
         if let Some(home) = &self.home {
