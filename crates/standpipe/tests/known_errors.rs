@@ -355,3 +355,22 @@ fn a_scale_that_panics_at_a_part_loses_nothing() {
     drop(readable);
     assert_eq!(writable.level(), 0, "all of it was given back");
 }
+
+/// A stage was given two of six items at a time; what it returned of each two
+/// was held against the credit that was due when the six had come, so the tank
+/// stayed shut below its low-water mark until it had let go of both.
+#[test]
+fn a_part_of_a_batch_returns_credit_as_soon_as_that_opens_the_tank() {
+    for most in 1..=6 {
+        let (writable, mut readable) = Tank::items(6).low(3).build::<u32>();
+        (0..6).for_each(|item| assert!(writable.write(item).is_ok()));
+        let (mut batch, mut left) = (Batch::new(), 6);
+        while left > 0 {
+            assert!(now(readable.next_batch_of(most, &mut batch)).expect("flowing"));
+            while batch.pop().is_some() {
+                left -= 1;
+                assert_eq!(writable.is_shut(), left > 3, "{left} left, {most} at a time");
+            }
+        }
+    }
+}

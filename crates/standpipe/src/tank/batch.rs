@@ -211,11 +211,17 @@ impl<T> Batch<T> {
         // what is left of it counts as an item until its last part leaves
         let item = self.items.pop_front()?;
         self.pushed = self.pushed.min(self.items.len());
+        self.look_again();
+        Some(item)
+    }
+
+    /// Returns what left, and learns anew when credit is due: another batch of
+    /// the tank may have returned some since.
+    pub(crate) fn look_again(&mut self) {
         let left = self.take_left();
         if let Some(home) = &self.home {
             self.return_at = home.credit(left, None);
         }
-        Some(item)
     }
 
     /// Hands up to `most` charged items to `into`, of the same tank and empty,

@@ -110,7 +110,9 @@ impl<T> Readable<T> {
             if self.core.is_held() {
                 ready!(self.core.park_held(cx));
             }
-            if !self.has_in_hand() {
+            if self.has_in_hand() {
+                self.hand().look_again();
+            } else {
                 match ready!(self.poll_take(cx)) {
                     Taken::Items => {}
                     Taken::End => return Poll::Ready(Ok(false)),
