@@ -9,6 +9,7 @@ use std::task::{Context, Wake, Waker};
 
 use hand::{Hand, now};
 use standpipe::error::{Cause, CauseKind};
+use standpipe::tank::EventKind;
 use standpipe::{Batch, Overflow, Readable, Tank, Writable};
 
 /// A reader that looked without waiting swallowed the failure, and the stream
@@ -373,4 +374,18 @@ fn a_part_of_a_batch_returns_credit_as_soon_as_that_opens_the_tank() {
             }
         }
     }
+}
+
+/// An item that was put back shut the tank; whoever observed it was told, and
+/// not woken.
+#[test]
+fn an_item_put_back_wakes_who_observes_that_the_tank_shut() {
+    let (writable, mut readable) = Tank::items(1).build::<u32>();
+    let mut events = writable.gauge().events(4);
+    assert!(events.try_next().is_some(), "that it is ready");
+    let mut next = Hand::new(events.next());
+    next.waits();
+    readable.unshift(1);
+    assert_eq!(next.wakes(), 1);
+    assert!(matches!(next.ready().expect("an event").kind, EventKind::Shut));
 }

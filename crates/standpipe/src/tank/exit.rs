@@ -136,7 +136,9 @@ impl<T> Core<T> {
         let mut state = lock(&self.state);
         let charged = state.charge(weight, None);
         state.meter.written.add(charged);
-        (charged, state.return_at())
+        let due = state.return_at();
+        unlock(state, Wakes::default()); // it may have shut, and somebody may observe that
+        (charged, due)
     }
 
     /// The reader goes away: what is queued is lost, and counted, and so is
