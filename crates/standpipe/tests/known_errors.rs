@@ -7,10 +7,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 
+use bytes::Bytes;
 use hand::{Hand, now};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use standpipe::adapt::http::BodyDoor;
 use standpipe::error::{Cause, CauseKind};
 use standpipe::tank::EventKind;
-use standpipe::{Batch, Overflow, Readable, Tank, Writable};
+use standpipe::{Batch, KIB, Overflow, Readable, Tank, Writable};
 
 /// A reader that looked without waiting swallowed the failure, and the stream
 /// that had failed then ended cleanly.
@@ -388,4 +392,18 @@ fn an_item_put_back_wakes_who_observes_that_the_tank_shut() {
     readable.unshift(1);
     assert_eq!(next.wakes(), 1);
     assert!(matches!(next.ready().expect("an event").kind, EventKind::Shut));
+}
+
+/// A body was over as soon as the level of its tank was 0: the last part of an
+/// answer, too small to weigh anything in a tank of KiB, was never sent.
+#[test]
+fn a_body_is_not_over_before_an_item_without_weight() {
+    let (writable, readable) = Tank::weighed(4, |part: &Bytes| part.len() / KIB).build();
+    assert!(writable.write(Bytes::from_static(b"the end")).is_ok());
+    writable.end();
+    let mut body = BodyDoor::new(readable);
+    assert!(!body.is_end_stream());
+    let frame = now(body.frame()).expect("a frame").expect("no failure");
+    assert_eq!(frame.into_data().expect("data"), "the end");
+    assert!(body.is_end_stream());
 }

@@ -106,7 +106,7 @@ impl Body for BodyDoor {
 
     fn is_end_stream(&self) -> bool {
         let owes_nothing = self.length.unwrap_or(0) == 0;
-        owes_nothing && self.readable.has_ended() && self.readable.level() == 0
+        owes_nothing && self.readable.is_at_end()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -219,6 +219,13 @@ impl<T> Core<T> {
         lock(&self.state).end() == End::Ended
     }
 
+    /// Whether they have, and nothing is queued.
+    #[cfg(all(feature = "http-body", not(loom)))]
+    pub(crate) fn is_at_end(&self) -> bool {
+        let state = lock(&self.state);
+        state.end() == End::Ended && state.queue.is_empty()
+    }
+
     /// Parks the reader while deliveries are held back. Looks again under the
     /// lock, so that a `resume` in between is not missed.
     pub(crate) fn park_held(&self, cx: &Context<'_>) -> Poll<()> {

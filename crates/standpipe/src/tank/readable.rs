@@ -419,6 +419,13 @@ impl<T> Readable<T> {
         self.core.has_ended()
     }
 
+    /// Whether every writer has ended cleanly and all of it has been taken from
+    /// here. Not a level of 0: an item may weigh nothing.
+    #[cfg(all(feature = "http-body", not(loom)))]
+    pub(crate) fn is_at_end(&self) -> bool {
+        !self.has_in_hand() && self.core.is_at_end()
+    }
+
     /// Waits until every writer has ended and the last item has left this
     /// reader's hands. What it returns keeps nothing going and may be awaited
     /// anywhere, while this reader reads on.
