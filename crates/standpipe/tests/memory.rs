@@ -203,6 +203,19 @@ fn an_observer_costs_nothing_per_item_and_nothing_per_event() {
     assert!(events.missed() > 0);
 }
 
+/// Whoever looks at an idle tank now and then through an observer of its own
+/// left that with the tank, which forgets those that are gone when it next has
+/// something to tell.
+#[test]
+fn an_idle_tank_keeps_no_observer_that_is_gone() {
+    let (writable, _readable) = Tank::items(4).build::<u64>();
+    let gauge = writable.gauge();
+    let look = || drop(gauge.events(1));
+    look();
+    let (left, ()) = left_by(|| (0..1_000).for_each(|_| look()));
+    assert!(left < KIB, "{left} bytes after a thousand looks");
+}
+
 #[test]
 fn batches_allocate_nothing() {
     let (writable, mut readable) = Tank::items(64).build::<u64>();

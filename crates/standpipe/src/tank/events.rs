@@ -160,6 +160,11 @@ impl Ring {
         true
     }
 
+    /// Whether nobody reads it any more.
+    fn is_gone(&self) -> bool {
+        lock(&self.inner).gone
+    }
+
     /// Who is to be woken, if something came.
     fn take_waker(&self) -> Option<Waker> {
         let mut inner = lock(&self.inner);
@@ -195,8 +200,10 @@ pub(crate) struct Observers {
 }
 
 impl Observers {
-    /// Adds one. It was told to expect the tank.
+    /// Adds one. It was told to expect the tank. Those that are gone make room:
+    /// a tank at which nothing happens would keep them for ever.
     pub(crate) fn add(&mut self, ring: Arc<Ring>, index: usize) {
+        self.rings.retain(|(ring, _)| !ring.is_gone());
         self.rings.push((ring, index));
     }
 
