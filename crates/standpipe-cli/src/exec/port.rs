@@ -174,7 +174,7 @@ impl Port {
         match self.kind {
             Kind::Socket | Kind::SharedSocket => {
                 match rustix::net::shutdown(&self.fd, Shutdown::Write) {
-                    Err(Errno::NOTCONN) | Ok(()) => Ok(()),
+                    Err(Errno::NOTCONN) | Ok(()) => self.failure().map_or(Ok(()), Err),
                     Err(other) => Err(other.into()),
                 }
             }
@@ -184,6 +184,25 @@ impl Port {
 }
 
 impl Port {
+    /// Says whether a poll told of this output that nobody will read it. It would tell so again at once.
+    pub(crate) fn is_gone(&self, told: PollFlags) -> bool {
+        match self.kind {
+            Kind::Pipe | Kind::Device => told.intersects(PollFlags::ERR),
+            Kind::Socket | Kind::SharedSocket => told.intersects(PollFlags::ERR | PollFlags::HUP),
+            Kind::File | Kind::Null => false,
+        }
+    }
+
+    /// What has befallen a connection since the last call failed, if the system knows.
+    pub(crate) fn failure(&self) -> Option<io::Error> {
+        match self.kind {
+            Kind::Socket | Kind::SharedSocket => {
+                rustix::net::sockopt::socket_error(&self.fd).ok()?.err().map(Into::into)
+            }
+            _ => None,
+        }
+    }
+
     /// Makes closing a socket a reset, so that the peer does not take what it has for all there is.
     pub(crate) fn reset(&self) {
         if self.kind == Kind::Socket {
@@ -225,4 +244,36 @@ pub(crate) fn kind_of(fd: BorrowedFd<'_>) -> io::Result<Kind> {
 pub(crate) fn reopen(fd: BorrowedFd<'_>, access: OFlags) -> rustix::io::Result<OwnedFd> {
     let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     open(format!("/proc/self/fd/{}", fd.as_raw_fd()), flags, Mode::empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use rustix::event::PollFd;
+
+    use super::*;
+    use crate::exec::stop::wait;
+
+    /// The end of the data was sent to nobody, and the run was called a success.
+    #[test]
+    fn a_connection_that_broke_behind_the_last_byte_is_not_finished() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let port = |stream: TcpStream| Port::own(stream.into()).expect("it is a socket");
+        let near = port(TcpStream::connect(address).expect("somebody listens"));
+        let far = port(listener.accept().expect("it was connected").0);
+        assert_eq!(near.write(b"all").expect("it is connected"), 3);
+        far.reset();
+        drop(far);
+        let mut on = [PollFd::from_borrowed_fd(near.as_fd(), PollFlags::empty())];
+        wait(&mut on, None).expect("it can be polled");
+        assert!(near.is_gone(on[0].revents()));
+        let error = near.finish().expect_err("nobody has read it");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+
+        let near = port(TcpStream::connect(address).expect("somebody listens"));
+        let _far = listener.accept().expect("it was connected");
+        near.finish().expect("nothing is wrong");
+    }
 }

@@ -70,6 +70,11 @@ impl Outcome {
             matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
         if gone && to.kind() != Kind::File { Self::ReaderGone } else { Self::Unwritable(error) }
     }
+
+    /// Of an output that nobody will read, though nothing was written.
+    pub(crate) fn of_leaving(to: &Port) -> Self {
+        to.failure().map_or(Self::ReaderGone, |error| Self::of_write(error, to))
+    }
 }
 
 /// What one tank is made of; [`Tank::pump`] runs it.
@@ -215,7 +220,7 @@ impl Flow {
             };
             match self.vigil.hold(wait, &self.to) {
                 Ok(Wake::Ready | Wake::Told(Order::Go)) => {}
-                Ok(Wake::ReaderGone) => return Err(Outcome::ReaderGone),
+                Ok(Wake::ReaderGone) => return Err(Outcome::of_leaving(&self.to)),
                 Ok(Wake::Told(Order::Drain)) => return Err(Outcome::Ended),
                 Ok(Wake::Told(Order::Abort)) => return Err(Outcome::Aborted),
                 Err(error) => return Err(Outcome::Unreadable(error)),
@@ -310,7 +315,7 @@ impl Flow {
     pub(crate) fn wait(&mut self, what: For, from: Option<&Port>) -> Result<(), Outcome> {
         match self.vigil.wait(what, from, &self.to) {
             Ok(Wake::Ready | Wake::Told(Order::Go)) => Ok(()),
-            Ok(Wake::ReaderGone) => Err(Outcome::ReaderGone),
+            Ok(Wake::ReaderGone) => Err(Outcome::of_leaving(&self.to)),
             Ok(Wake::Told(Order::Abort)) => Err(Outcome::Aborted),
             Ok(Wake::Told(Order::Drain)) => Err(Outcome::Ended),
             Err(error) => Err(Outcome::Unreadable(error)),

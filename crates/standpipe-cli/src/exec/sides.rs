@@ -125,13 +125,13 @@ impl Supply<'_> {
 
     /// Waits for `input`, an order, or the end of the reader.
     fn poll(&self, input: Option<PollFd<'_>>, time: Option<Duration>) -> Result<(), Outcome> {
-        let to = self.to.filter(|to| to.kind() == Kind::Pipe);
+        let to = self.to.filter(|to| !matches!(to.kind(), Kind::File | Kind::Device | Kind::Null));
         let mut on = vec![PollFd::from_borrowed_fd(self.stop.as_fd(), PollFlags::IN)];
         on.extend(to.map(|to| PollFd::from_borrowed_fd(to.as_fd(), PollFlags::empty())));
         on.extend(input);
         wait(&mut on, time).map_err(Outcome::Unreadable)?;
-        if to.is_some() && on[1].revents().intersects(PollFlags::ERR) {
-            return Err(Outcome::ReaderGone);
+        if let Some(to) = to.filter(|to| to.is_gone(on[1].revents())) {
+            return Err(Outcome::of_leaving(to));
         }
         if on[0].revents().intersects(PollFlags::IN) {
             return match self.stop.order() {

@@ -146,7 +146,7 @@ impl Vigil {
                     order => return Ok(Wake::Told(order)),
                 }
             }
-            if output.intersects(PollFlags::ERR) && matches!(to.kind(), Kind::Pipe | Kind::Device) {
+            if to.is_gone(output) {
                 return Ok(Wake::ReaderGone);
             }
             if !side.is_empty() {
@@ -184,7 +184,7 @@ impl Vigil {
         if told.intersects(PollFlags::IN) {
             return Ok(Wake::Told(self.stop.heed()));
         }
-        if output.intersects(PollFlags::ERR) && to.kind() == Kind::Pipe {
+        if to.is_gone(output) {
             return Ok(Wake::ReaderGone);
         }
         Ok(Wake::Ready)

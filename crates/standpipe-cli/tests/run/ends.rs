@@ -6,7 +6,9 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use std::time::Duration;
 
+use rustix::net::sockopt::set_socket_linger;
 use rustix::process::Signal;
 
 use crate::rig::{Live, Scratch, feed, noise, read_slowly, run, shell, standpipe};
@@ -383,6 +385,23 @@ fn a_peer_that_leaves_is_a_failure() {
     run(standpipe(&["-c", "yes | cat", "--to", &uri]))
         .failed(125, &["cannot write `tcp://127", "closed"]);
     peer.join().expect("it does not panic");
+}
+
+/// It was asked all the time whether it had left, by a loop that heard the answer and asked again; and the run ended
+/// well, though nobody had taken what was sent.
+#[test]
+fn a_peer_that_leaves_while_nothing_comes_is_a_failure_at_once() {
+    for path in [&[][..], &["--fast", "never"]] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        let uri = format!("tcp://{}", listener.local_addr().expect("it is bound"));
+        let quiet = ["--to", &uri, "--", "sh", "-c", "echo x; exec sleep 60"];
+        let live = Live::start(standpipe(&[path, &quiet].concat()));
+        let (mut stream, _) = listener.accept().expect("the command connects");
+        stream.read_exact(&mut [0; 2]).expect("it comes");
+        set_socket_linger(&stream, Some(Duration::ZERO)).expect("a TCP socket can");
+        drop(stream);
+        live.end().failed(125, &["cannot write `tcp://127", "the other side closed it"]);
+    }
 }
 
 /// A run that added to the file it read, by another name, read what it had written, and went on by luck.
