@@ -21,6 +21,7 @@ pub(crate) mod worker;
 pub(crate) mod kin;
 pub(crate) mod fan;
 pub(crate) mod relay;
+pub(crate) mod through;
 pub(crate) mod holes;
 pub(crate) mod rest;
 pub(crate) mod store;

@@ -95,7 +95,7 @@ pub(crate) fn run(flow: &mut Flow, from: &Feed) -> Outcome {
                 flow.ration.spend(bytes);
                 flow.vigil.gauge().set_path(Path::Copy);
                 flow.vigil.gauge().add_in(bytes as u64);
-                if let Err(outcome) = deliver(flow, from, &buffer[..bytes]) {
+                if let Err(outcome) = deliver(flow, from.port(), &buffer[..bytes]) {
                     return outcome;
                 }
             }
@@ -110,8 +110,21 @@ pub(crate) fn run(flow: &mut Flow, from: &Feed) -> Outcome {
     }
 }
 
+/// Copies what lies in a pipe of our own, and was counted when it came in.
+pub(crate) fn remains(flow: &mut Flow, pipe: &Port, mut bytes: u64) -> Result<(), Outcome> {
+    let mut buffer = vec![0_u8; BUFFER];
+    flow.vigil.gauge().set_path(Path::Copy);
+    while bytes > 0 {
+        let got = pipe.read(&mut buffer).map_err(Outcome::Unreadable)?;
+        bytes = if got == 0 { 0 } else { bytes.saturating_sub(got as u64) };
+        flow.vigil.set_inside(bytes);
+        deliver(flow, None, &buffer[..got])?;
+    }
+    Ok(())
+}
+
 /// Writes all of `bytes`, waiting for room as often as needed.
-fn deliver(flow: &mut Flow, from: &Feed, mut bytes: &[u8]) -> Result<(), Outcome> {
+fn deliver(flow: &mut Flow, from: Option<&Port>, mut bytes: &[u8]) -> Result<(), Outcome> {
     while !bytes.is_empty() {
         let began = now();
         match flow.to.write(bytes) {
@@ -119,7 +132,7 @@ fn deliver(flow: &mut Flow, from: &Feed, mut bytes: &[u8]) -> Result<(), Outcome
             Ok(wrote) => {
                 bytes = &bytes[wrote..];
                 flow.vigil.gauge().add_out(wrote as u64);
-                if let Some(port) = from.port()
+                if let Some(port) = from
                     && flow.to.kind() == Kind::File
                 {
                     flow.vigil.called(For::Room, began, port, &flow.to);
@@ -127,7 +140,7 @@ fn deliver(flow: &mut Flow, from: &Feed, mut bytes: &[u8]) -> Result<(), Outcome
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                flow.wait(For::Room, from.port())?
+                flow.wait(For::Room, from)?
             }
             Err(error) => return Err(Outcome::of_write(error, &flow.to)),
         }

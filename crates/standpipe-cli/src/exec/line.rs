@@ -246,7 +246,7 @@ impl Line {
 
     /// Starts the pumps between the two sides of a joint, the first of which is that of `tank`.
     fn pumps(&self, tank: usize, joint: Joint, setup: &Setup<'_>) -> io::Result<Vec<Pump>> {
-        let Joint { from, limit, mut to } = joint;
+        let Joint { from, limit, mut to, inner } = joint;
         let stop = Stop::new()?;
         let inode = from.port().map_or(0, |port| inode(port.as_fd()));
         let behind = setup.tanks[tank].from;
@@ -270,6 +270,7 @@ impl Line {
             let tank = Tank {
                 from,
                 to,
+                inner,
                 gauge: Arc::clone(&gauges[0]),
                 stop: stop.clone(),
                 start: self.start,

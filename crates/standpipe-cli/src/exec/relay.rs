@@ -31,11 +31,12 @@ use crate::exec::port::{Kind, Port};
 use crate::exec::rest::Rest;
 use crate::exec::stop::{Order, Stop};
 use crate::exec::store::Store;
+use crate::exec::through::Inner;
 use crate::exec::vigil::{For, Vigil, Wake, is_dry};
 use crate::plan::TankPlan;
 
 /// The most that one splice is asked to move: what one pipe can hold.
-const AT_ONCE: usize = 1 << 20;
+pub(super) const AT_ONCE: usize = 1 << 20;
 
 /// How a pump came to its end.
 #[derive(Debug)]
@@ -84,6 +85,8 @@ pub(crate) struct Tank {
     pub(crate) from: Feed,
     /// Where they go.
     pub(crate) to: Port,
+    /// A pipe of our own in between, where neither is one.
+    pub(crate) inner: Option<Inner>,
     /// Its counters.
     pub(crate) gauge: Arc<Gauge>,
     /// How it is stopped.
@@ -123,6 +126,7 @@ impl Tank {
     /// The way the bytes take, as long as the kernel does not refuse.
     fn path(&self) -> Path {
         match self.from.port() {
+            Some(_) if self.inner.is_some() => Path::Splice,
             Some(from) if self.kernel && from.splices_to(&self.to) => Path::Splice,
             Some(from) if self.kernel && self.copies_ranges(from) => Path::CopyRange,
             _ => Path::Copy,
@@ -140,7 +144,8 @@ impl Tank {
 
     /// Notes what is known before the first byte.
     pub(crate) fn introduce(&self) {
-        let pipes = self.from.port().map_or(0, Port::capacity) + self.to.capacity();
+        let inner = self.inner.as_ref().map_or(0, Inner::capacity);
+        let pipes = self.from.port().map_or(0, Port::capacity) + inner + self.to.capacity();
         let path = self.path();
         self.gauge.set_path(path);
         self.gauge.set_pipes(pipes);
@@ -154,9 +159,10 @@ impl Tank {
         let mut flow = Flow { to: self.to, vigil, ration: self.ration };
         let from = self.from;
         let due = flow.ration.left;
-        let way = match (path, from.port()) {
-            (Path::Splice, Some(port)) => flow.splice(port),
-            (Path::CopyRange, Some(port)) => flow.copy_range(port),
+        let way = match (path, from.port(), &self.inner) {
+            (Path::Splice, Some(port), Some(inner)) => flow.through(port, inner),
+            (Path::Splice, Some(port), None) => flow.splice(port),
+            (Path::CopyRange, Some(port), _) => flow.copy_range(port),
             _ => Way::Other,
         };
         let outcome = match way {
@@ -206,26 +212,27 @@ pub(crate) fn cut_short(missing: u64) -> io::Error {
 impl Flow {
     /// How much may be moved now: `Err` if the tank is done instead. Waits out the rate limit.
     pub(crate) fn allowance(&mut self, most: usize) -> Result<usize, Outcome> {
-        if self.vigil.order() != Order::Go {
-            return Err(match self.vigil.order() {
-                Order::Abort => Outcome::Aborted,
-                _ => Outcome::Ended,
-            });
-        }
         loop {
-            let wait = match self.ration.allow(most, now()) {
-                Allowed::Bytes(bytes) => return Ok(bytes),
-                Allowed::Nothing => return Err(Outcome::Ended),
-                Allowed::After(wait) => wait,
-            };
-            match self.vigil.hold(wait, &self.to) {
-                Ok(Wake::Ready | Wake::Told(Order::Go)) => {}
-                Ok(Wake::ReaderGone) => return Err(Outcome::of_leaving(&self.to)),
-                Ok(Wake::Told(Order::Drain)) => return Err(Outcome::Ended),
-                Ok(Wake::Told(Order::Abort)) => return Err(Outcome::Aborted),
-                Err(error) => return Err(Outcome::Unreadable(error)),
+            if let Some(bytes) = self.portion(most)? {
+                return Ok(bytes);
             }
         }
+    }
+
+    /// The same, but comes back with nothing after a wait, which may have ended early.
+    pub(crate) fn portion(&mut self, most: usize) -> Result<Option<usize>, Outcome> {
+        match self.vigil.order() {
+            Order::Go => {}
+            Order::Drain => return Err(Outcome::Ended),
+            Order::Abort => return Err(Outcome::Aborted),
+        }
+        let wait = match self.ration.allow(most, now()) {
+            Allowed::Bytes(bytes) => return Ok(Some(bytes)),
+            Allowed::Nothing => return Err(Outcome::Ended),
+            Allowed::After(wait) => wait,
+        };
+        let woken = self.vigil.hold(wait, &self.to);
+        self.told(woken).map(|()| None)
     }
 
     /// Counts bytes that passed.
@@ -313,7 +320,13 @@ impl Flow {
 
     /// Waits; `Err` if the tank is done instead.
     pub(crate) fn wait(&mut self, what: For, from: Option<&Port>) -> Result<(), Outcome> {
-        match self.vigil.wait(what, from, &self.to) {
+        let woken = self.vigil.wait(what, from, &self.to);
+        self.told(woken)
+    }
+
+    /// What follows from how a wait ended.
+    fn told(&self, woken: io::Result<Wake>) -> Result<(), Outcome> {
+        match woken {
             Ok(Wake::Ready | Wake::Told(Order::Go)) => Ok(()),
             Ok(Wake::ReaderGone) => Err(Outcome::of_leaving(&self.to)),
             Ok(Wake::Told(Order::Abort)) => Err(Outcome::Aborted),

@@ -44,6 +44,10 @@ pub(crate) enum For {
     Input,
     /// Room in the output.
     Room,
+    /// Either, whichever comes first: the tank can take more, and has some to give.
+    Either,
+    /// Room in the output for what the tank still has: the input has ended.
+    Rest,
 }
 
 /// How a wait ended.
@@ -67,6 +71,7 @@ pub(crate) struct Vigil {
     quiet_ticks: u32,
     next_account: Instant,
     accounted_ns: u64,
+    inside: u64,
     waited_input: Duration,
     waited_room: Duration,
 }
@@ -82,6 +87,7 @@ impl Vigil {
             quiet_ticks: 0,
             next_account: start + ACCOUNT,
             accounted_ns: 0,
+            inside: 0,
             waited_input: Duration::ZERO,
             waited_room: Duration::ZERO,
         }
@@ -90,6 +96,15 @@ impl Vigil {
     /// The counters of the tank.
     pub(crate) fn gauge(&self) -> &Gauge {
         &self.gauge
+    }
+
+    /// Bytes that are in neither side, but in between.
+    pub(crate) fn set_inside(&mut self, bytes: u64) {
+        self.inside = bytes;
+    }
+
+    fn level(&self, from: Option<&Port>, to: &Port) -> u64 {
+        from.map_or(0, Port::level) + self.inside + to.level()
     }
 
     /// The order as it stands; a plain load.
@@ -111,9 +126,12 @@ impl Vigil {
         if order == Order::Abort || (order == Order::Drain && what == For::Input) {
             return Ok(Wake::Told(order));
         }
+        if order == Order::Drain && what == For::Either {
+            return Ok(Wake::Ready); // what is in the tank has to get out, and nothing more in
+        }
         let mut since = now();
         self.aim(since);
-        self.gauge.set_level(from.map_or(0, Port::level) + to.level());
+        self.gauge.set_level(self.level(from, to));
         loop {
             // One side only, or a pipe that is ready for the other thing would end every poll at once. Asking for
             // no event still tells of an output that nobody reads any more.
@@ -124,16 +142,22 @@ impl Vigil {
             let mut on = [
                 PollFd::from_borrowed_fd(self.stop.as_fd(), PollFlags::IN),
                 PollFd::from_borrowed_fd(side.as_fd(), events),
-                PollFd::from_borrowed_fd(to.as_fd(), PollFlags::empty()),
+                match (what, from) {
+                    (For::Either, Some(from)) => {
+                        PollFd::from_borrowed_fd(from.as_fd(), PollFlags::IN)
+                    }
+                    _ => PollFd::from_borrowed_fd(to.as_fd(), PollFlags::empty()),
+                },
             ];
             wait(&mut on, Some(self.next_tick.saturating_duration_since(since)))?;
-            let [told, side, output] = on.map(|polled| polled.revents());
+            let [told, side, other] = on.map(|polled| polled.revents());
             let at = now();
             let waited = at.saturating_duration_since(since);
             since = at;
             match what {
                 For::Input => self.waited_input += waited,
                 For::Room => self.waited_room += waited,
+                For::Either | For::Rest => {} // no stage waits for this tank
             }
             self.bound(what, waited, from, to);
             if at >= self.next_tick {
@@ -142,11 +166,19 @@ impl Vigil {
             if told.intersects(PollFlags::IN) {
                 match self.stop.heed() {
                     Order::Go => {}
-                    Order::Drain if what == For::Room => {}
+                    Order::Drain if matches!(what, For::Room | For::Rest) => {}
+                    Order::Drain if what == For::Either => return Ok(Wake::Ready),
                     order => return Ok(Wake::Told(order)),
                 }
             }
-            if to.is_gone(output) {
+            if what == For::Either {
+                if !side.is_empty() || !other.is_empty() {
+                    self.quiet_ticks = 0;
+                    return Ok(Wake::Ready);
+                }
+                continue;
+            }
+            if to.is_gone(other) {
                 return Ok(Wake::ReaderGone);
             }
             if !side.is_empty() {
@@ -167,18 +199,19 @@ impl Vigil {
         }
     }
 
-    /// Waits out a rate limit.
+    /// Waits out a rate limit, or until what is in between can leave.
     pub(crate) fn hold(&self, time: Duration, to: &Port) -> io::Result<Wake> {
         let begin = now();
+        let leave = if self.inside > 0 { PollFlags::OUT } else { PollFlags::empty() };
         let mut on = [
             PollFd::from_borrowed_fd(self.stop.as_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(to.as_fd(), PollFlags::empty()),
+            PollFd::from_borrowed_fd(to.as_fd(), leave),
         ];
         wait(&mut on, Some(time))?;
         let [told, output] = on.map(|polled| polled.revents());
         let held = nanos(now().saturating_duration_since(begin));
         self.gauge.add_held(held);
-        if to.level() == 0 {
+        if self.level(None, to) == 0 {
             self.gauge.add_empty(held);
         }
         if told.intersects(PollFlags::IN) {
@@ -204,6 +237,7 @@ impl Vigil {
                 self.waited_room += took;
                 self.gauge.bound_full(nanos(took));
             }
+            For::Either | For::Rest => {}
         }
         if at >= self.next_tick {
             self.tick(what, Some(from), to, at);
@@ -261,8 +295,9 @@ impl Vigil {
                 self.waited_room = Duration::ZERO;
                 self.gauge.set_shut(full);
             }
+            For::Either | For::Rest => self.gauge.set_shut(false),
         }
-        self.gauge.set_level(from.map_or(0, Port::level) + to.level());
+        self.gauge.set_level(self.level(from, to));
         if at >= self.next_account {
             self.next_account = at + ACCOUNT;
             self.account();

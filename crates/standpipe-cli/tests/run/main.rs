@@ -29,4 +29,5 @@ mod shells;
 mod sides;
 mod signals;
 mod terminal;
+mod through;
 mod tmux;

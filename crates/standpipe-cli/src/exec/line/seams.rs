@@ -14,6 +14,7 @@ use super::Setup;
 use crate::exec::child::{Streams, Words};
 use crate::exec::copy::Feed;
 use crate::exec::port::{Port, pipe};
+use crate::exec::through::Inner;
 
 /// The most pipe memory one run takes: an unprivileged user has 64 MiB in all, and past it every new pipe of that
 /// user shrinks to 8 KiB.
@@ -37,6 +38,8 @@ pub(super) struct Joint {
     pub(super) limit: Option<u64>,
     /// Several, if several ends read from the same stage.
     pub(super) to: Vec<Port>,
+    /// A pipe of our own between the two, where neither is one.
+    pub(super) inner: Option<Inner>,
 }
 
 /// The tanks of a line while it is joined, upstream first.
@@ -74,11 +77,18 @@ impl<'run> Seams<'run> {
         let above = self.upper.as_ref().and_then(|(from, _)| from.port());
         let two = above.is_some_and(|above| above.capacity() > 0);
         self.grow(&port, stage - 1, two);
-        self.joints.extend(self.upper.take().map(|(from, limit)| Joint {
-            from,
-            limit,
-            to: vec![port],
-        }));
+        if let Some((from, limit)) = self.upper.take() {
+            let inner = self.inner(&from, &port, stage - 1);
+            self.joints.push(Joint { from, limit, to: vec![port], inner });
+        }
+    }
+
+    /// Makes a pipe that holds the whole tank, if that helps and the budget has it.
+    fn inner(&mut self, from: &Feed, to: &Port, tank: usize) -> Option<Inner> {
+        let helps = matches!(from, Feed::Port(from) if Inner::helps(from, to));
+        let holds = self.setup.kernel(tank) && self.setup.tanks[tank].high_bytes <= PIPE_MOST;
+        let size = self.share(tank, false);
+        if helps && holds && self.spend(size) { Inner::of(size) } else { None }
     }
 
     /// Makes the pipes on both sides of a command, where there are tanks.
@@ -111,7 +121,7 @@ impl<'run> Seams<'run> {
             let two = from.port().is_some_and(|port| port.capacity() > 0);
             self.size(&to, stage - 1, two);
             input = Some(read);
-            self.joints.push(Joint { from, limit, to: vec![to] });
+            self.joints.push(Joint { from, limit, to: vec![to], inner: None });
         }
         if next != Next::Nothing {
             let (read, write) = pipe()?;
