@@ -6,10 +6,13 @@
 //! # Knows / never knows
 //! Knows a scheme a file. Never knows pipelines: `command` opens ends and finishes them.
 
+use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
 
 use crate::args::Full;
 use crate::end::file::Publication;
@@ -40,6 +43,22 @@ impl EndError {
     /// One line and nothing else.
     pub(crate) fn new(what: impl Into<String>) -> Self {
         Self { what: what.into(), details: Vec::new(), hint: None }
+    }
+
+    /// What was not possible, why the system said no, and the cure if there is one.
+    pub(crate) fn of(what: impl fmt::Display, error: &io::Error) -> Self {
+        let hint = cure(error).map(str::to_owned);
+        Self { what: format!("{what}: {}", reason(error)), details: Vec::new(), hint }
+    }
+
+    /// The same of a process or thread that could not be started.
+    pub(crate) fn of_start(what: impl fmt::Display, error: &io::Error) -> Self {
+        let mut told = Self::of(what, error);
+        if Errno::from_io_error(error) == Some(Errno::AGAIN) {
+            let hint = "raise the number of processes and threads you may have: `ulimit -u`";
+            told.hint = Some(hint.to_owned());
+        }
+        told
     }
 
     /// Adds the cure.
@@ -299,6 +318,17 @@ pub(crate) fn reason(error: &io::Error) -> String {
         Some(first) if !text.starts_with("I/O") => first.to_lowercase().chain(letters).collect(),
         _ => text.to_owned(),
     }
+}
+
+/// What can be done about a limit of the system.
+pub(crate) fn cure(error: &io::Error) -> Option<&'static str> {
+    Some(match Errno::from_io_error(error)? {
+        Errno::MFILE => "raise the number of files a process may have open: `ulimit -n 4096`",
+        Errno::NFILE => "the whole system has no file to spare: see `/proc/sys/fs/file-max`",
+        Errno::TOOBIG => "put what is so long into a file, and name that",
+        Errno::FBIG => "see `ulimit -f`; some file systems have a limit too, as FAT of 4 GiB",
+        _ => return None,
+    })
 }
 
 fn own(fd: impl Into<OwnedFd>, what: &str) -> Result<Port, EndError> {

@@ -26,6 +26,7 @@ use plan::Plan;
 use view::View;
 
 fn main() -> ExitCode {
+    exec::stdio::keep_closed();
     let environment = Environment::look();
     let asked = args::parse(std::env::args_os().skip(1), &environment);
     let exit = match asked {

@@ -23,7 +23,7 @@ mod wire;
 
 pub(crate) use chain::{Chain, Unseen, find, find_below};
 pub(crate) use family::{Family, Member};
-pub(crate) use process::{Doing, Pid, Stat, holder, named};
+pub(crate) use process::{Doing, Pid, Stat, holder, is_held, named};
 pub(crate) use sampler::{LinkSeen, Sampler, Seen};
 pub(crate) use side::Side;
 pub(crate) use spent::{Spent, Thread, threads};

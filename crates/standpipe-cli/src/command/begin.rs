@@ -6,6 +6,7 @@
 //! # Knows / never knows
 //! Knows the order of beginning and end. Never knows what happens between: `command/run` does.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -61,7 +62,7 @@ pub(crate) fn begin(typed: Typed, environment: &Environment) -> Exit {
     let inbox = match (Inbox::open(screen.whole()), plan) {
         (_, Err(error)) => Err(refuse(&screen, error)),
         (Err(error), _) => {
-            Err(screen.refuse(None, EndError::new(format!("cannot handle signals: {error}"))))
+            Err(screen.refuse(None, EndError::of_start("cannot handle signals", &error)))
         }
         (Ok(inbox), Ok(plan)) => Ok((inbox, plan)),
     };
@@ -73,8 +74,26 @@ pub(crate) fn begin(typed: Typed, environment: &Environment) -> Exit {
     if let Some(record) = record {
         record.close(exit);
         record.wait(inbox.as_ref().ok().map(|(inbox, _)| inbox));
+        if let (Some(error), Some(to)) = (record.failure(), &events) {
+            // The data is what it would have been; but who looks at the record takes the run for one that was killed.
+            screen.show(|view| view.report(&record_cut(to, &error, exit)));
+        }
     }
     exit
+}
+
+/// Says that the record ends before the run did.
+fn record_cut(to: &EventsTo, error: &io::Error, exit: Exit) -> Report {
+    let name = match to {
+        EventsTo::Stderr => "stderr".to_owned(),
+        EventsTo::Fd(number) => format!("`fd:{number}`"),
+        EventsTo::File(path) => end::shown(path),
+    };
+    let error = EndError::of(format!("cannot write events to {name}"), error);
+    let code = exit.code();
+    let details =
+        vec![format!("they have no `end`; the run went on without them, its exit code is {code}")];
+    Report { severity: Severity::Warning, what: error.what, details, hint: error.hint }
 }
 
 /// Refuses events that would get into the data, whatever the file is called there.

@@ -21,6 +21,9 @@ mod record;
 /// How often it looks.
 const EVERY: Duration = Duration::from_millis(10);
 
+/// What is no pipeline after so long is none that is only being started.
+const STARTED: Duration = Duration::from_secs(1);
+
 /// Watches, and tells what it found.
 pub(crate) fn doctor(asked: &Doctor) -> Exit {
     let seen = match &asked.target {
@@ -110,8 +113,27 @@ fn look_at(pid: Pid, time: Duration) -> Result<Known, Report> {
     Ok(Known::watched(watch_chain(chain, time, || false)))
 }
 
+/// The pipeline that a process is part of. One that is only being started is waited for: at first its shell has no
+/// pipes, then there is one stage.
 fn find(pid: Pid) -> Result<Chain, Report> {
-    watch::find(pid).map_err(|unseen| match unseen {
+    let begun = now();
+    let mut last = None;
+    loop {
+        let found = watch::find(pid);
+        let (is_whole, is_final) = match &found {
+            Ok(chain) => (chain.links.len() > 1 && last.as_ref() == Some(chain), false),
+            Err(unseen) => (false, !matches!(unseen, Unseen::NoPipe)),
+        };
+        if is_whole || is_final || now().saturating_duration_since(begun) >= STARTED {
+            return found.map_err(|unseen| unseen_report(pid, unseen));
+        }
+        last = found.ok();
+        watch::nap(EVERY);
+    }
+}
+
+fn unseen_report(pid: Pid, unseen: Unseen) -> Report {
+    match unseen {
         Unseen::Gone => error(
             format!("no process has the PID {pid}"),
             "it may have ended; `ps` lists those that run",
@@ -125,7 +147,7 @@ fn find(pid: Pid) -> Result<Chain, Report> {
             "it has no pipe on its stdin or stdout, nor has anything it started",
         ),
         Unseen::System(why) => error(format!("cannot look at process {pid}: {why}"), ""),
-    })
+    }
 }
 
 /// Looks until the time is over, fewer than two stages live, or `is_over`.

@@ -18,7 +18,7 @@ use standpipe::diagnose::Times;
 use crate::args::{Observed, ViewChoice};
 use crate::command::screen::Screen;
 use crate::command::signals::{Inbox, suspend};
-use crate::end::{EndError, reason};
+use crate::end::EndError;
 use crate::exec::child::{Child, Streams, Words};
 use crate::exec::now;
 use crate::exec::stop::wait;
@@ -57,8 +57,7 @@ pub(crate) fn observe(asked: &Observed) -> Exit {
     let (inbox, child) = match begun {
         Ok(begun) => begun,
         Err(error) => {
-            return screen
-                .refuse(None, EndError::new(format!("cannot start `sh`: {}", reason(&error))));
+            return screen.refuse(None, EndError::of("cannot start `sh`", &error));
         }
     };
     let start = now();
@@ -76,8 +75,9 @@ pub(crate) fn observe(asked: &Observed) -> Exit {
     };
     match run.watch() {
         Ok(exit) => exit,
-        Err((screen, error)) => screen
-            .refuse(None, EndError::new(format!("cannot watch any longer: {}", reason(&error)))),
+        Err((screen, error)) => {
+            screen.refuse(None, EndError::of("cannot watch any longer", &error))
+        }
     }
 }
 

@@ -50,6 +50,8 @@ struct Queue {
     bytes: usize,
     lost: Lost,
     closed: bool,
+    /// Why nothing is written any more, though not all was.
+    failed: Option<io::Error>,
 }
 
 #[derive(Debug)]
@@ -134,6 +136,12 @@ impl Outbox {
         self.shared.lock().closed
     }
 
+    /// Why lines are missing at the end, once it is known that some are. A reader that left wanted no more.
+    pub(super) fn failure(&self) -> Option<io::Error> {
+        let failed = self.shared.lock().failed.take();
+        failed.filter(|error| error.kind() != io::ErrorKind::BrokenPipe)
+    }
+
     /// Rings when the last line is out, or never will be.
     pub(super) fn done(&self) -> &Bell {
         &self.done
@@ -160,10 +168,11 @@ impl Shared {
                 queue = self.came.wait(queue).unwrap_or_else(PoisonError::into_inner);
             };
             drop(queue);
-            if write_all(to, line.as_bytes()).is_err() {
+            if let Err(error) = write_all(to, line.as_bytes()) {
                 let mut queue = self.lock();
                 queue.closed = true;
                 queue.lines.clear();
+                queue.failed = Some(error);
                 return;
             }
         }

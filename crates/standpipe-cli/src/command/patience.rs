@@ -63,11 +63,13 @@ pub(crate) fn attend<T: Send + 'static>(
 ) -> Result<T, Undone> {
     let (sender, receiver): (SyncSender<Result<T, EndError>>, _) = sync_channel(1);
     let bell = Arc::clone(inbox.bell());
-    std::thread::spawn(move || {
+    let thread = std::thread::Builder::new().name("end".to_owned());
+    let begun = thread.spawn(move || {
         // Nobody waits any more if a signal ended the run.
         sender.send(work()).ok();
         bell.ring();
     });
+    begun.map_err(|error| Undone::Failed(EndError::of_start("cannot wait for an end", &error)))?;
     let mut since = now();
     loop {
         let left = limit.map(|limit| limit.saturating_sub(now().saturating_duration_since(since)));

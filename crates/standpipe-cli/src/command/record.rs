@@ -96,9 +96,8 @@ impl Record {
     /// Why it cannot be written.
     pub(crate) fn open(to: Option<&EventsTo>) -> Result<Self, EndError> {
         let outbox = to.map(|to| {
-            Outbox::open(destination(to)?).map_err(|error| {
-                EndError::new(format!("cannot write events: {}", end::reason(&error)))
-            })
+            Outbox::open(destination(to)?)
+                .map_err(|error| EndError::of("cannot write events", &error))
         });
         Ok(Self {
             outbox: outbox.transpose()?,
@@ -280,6 +279,11 @@ impl Record {
         }
     }
 
+    /// Why the record has no end, once that has been waited for: it could not be written.
+    pub(super) fn failure(&self) -> Option<io::Error> {
+        self.outbox.as_ref()?.failure()
+    }
+
     /// Waits until the reader has taken the last line; after a signal not for long. Guests have a moment for theirs.
     pub(super) fn wait(&self, inbox: Option<&Inbox>) {
         let guests = std::mem::take(&mut self.guests().seats);
@@ -318,9 +322,10 @@ fn destination(to: &EventsTo) -> Result<OwnedFd, EndError> {
         EventsTo::Stderr if was_closed(Stream::Err) => {
             Err(EndError::new("cannot write events to stderr: it is closed"))
         }
-        EventsTo::Stderr => io::stderr().as_fd().try_clone_to_owned().map_err(|error| {
-            EndError::new(format!("cannot write events to stderr: {}", end::reason(&error)))
-        }),
+        EventsTo::Stderr => io::stderr()
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(|error| EndError::of("cannot write events to stderr", &error)),
         EventsTo::Fd(number) => end::fd::writable_copy(*number),
         EventsTo::File(path) => {
             let file = std::fs::OpenOptions::new().append(true).create(true).open(path);

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::end::{EndError, Finish, Unfinished, reason, shown};
+use crate::end::{EndError, Finish, Unfinished, cure, reason, shown};
 use crate::exec::gauge::Reading;
 use crate::exec::line::Line;
 use crate::exec::relay::Outcome;
@@ -80,6 +80,7 @@ pub(crate) fn stage_failed(
 ) -> Report {
     let finish = unfinished.iter().find(|one| one.stage == stage).map(|one| &one.finish);
     let mut details = Vec::new();
+    let mut hint = None;
     let before = stage.checked_sub(1).and_then(|tank| line.outcome(tank));
     let what = match &plan.stages[stage].kind {
         StageKind::Command(_) => {
@@ -114,7 +115,14 @@ pub(crate) fn stage_failed(
                 return Report { severity: Severity::Error, what, details, hint };
             }
             let mut place = place(plan, line, stage);
-            if let Some(Finish::Publish(publication)) = finish
+            let unwritable = match before {
+                Some(Outcome::Unwritable(error)) => Some(error),
+                _ => None,
+            };
+            hint = unwritable.and_then(cure);
+            // Who met a limit of another kind looks for it in vain there.
+            if hint.is_none()
+                && let Some(Finish::Publish(publication)) = finish
                 && let Some(free) = publication.free_bytes()
             {
                 // Writing to a String cannot fail.
@@ -126,7 +134,7 @@ pub(crate) fn stage_failed(
     };
     details.extend(consequences(plan, line, judged));
     details.extend(published(unfinished, line));
-    Report { severity: Severity::Error, what, details, hint: None }
+    Report { severity: Severity::Error, what, details, hint: hint.map(str::to_owned) }
 }
 
 fn command_failed(plan: &Plan, line: &Line, stage: usize) -> String {

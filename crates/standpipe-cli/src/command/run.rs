@@ -97,10 +97,9 @@ pub(crate) fn run(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Exit {
         Ok(line) => line,
         Err(failed) => {
             let (id, label) = (&plan.stages[failed.stage].id, report::label(plan, failed.stage));
-            let why = end::reason(&failed.error);
-            let what = format!("cannot start stage {id} {label}: {why}");
+            let what = format!("cannot start stage {id} {label}");
             let failure = Failure { kind: "start", stage: Some(id) };
-            screen.fail(failure, &Report::new(Severity::Error, what));
+            screen.fail(failure, &report::end_failed(EndError::of_start(what, &failed.error)));
             return Exit::Standpipe;
         }
     };
@@ -489,8 +488,13 @@ impl Run<'_> {
     /// A stage may be gone and its output still be held, by a process it left behind.
     fn name_holder(&mut self, at: Instant) {
         let long = |since| at.saturating_duration_since(since) >= HELD;
+        if self.told_held {
+            return;
+        }
+        let held = self.line.held().into_iter();
+        // A tank that still has bytes to pass, because of a rate or a slow reader, is no reason to suspect anybody.
         let held =
-            self.line.held().into_iter().find(|(_, _, since)| !self.told_held && long(*since));
+            held.into_iter().find(|(_, inode, since)| long(*since) && watch::is_held(*inode));
         if let Some((stage, inode, _)) = held {
             self.told_held = true;
             let (id, label) = (&self.plan.stages[stage].id, report::label(self.plan, stage));

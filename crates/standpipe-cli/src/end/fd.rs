@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 
-use crate::end::{EndError, reason};
+use crate::end::EndError;
 use crate::exec::port::Port;
 use crate::exec::stdio::{Stream, was_closed};
 
@@ -33,7 +33,7 @@ pub(crate) fn input() -> Result<Port, EndError> {
     let copy = io::stdin().as_fd().try_clone_to_owned();
     let port =
         copy.and_then(|fd| checked(fd, Side::Read)).and_then(Port::inherited).map_err(|error| {
-            let error = EndError::new(format!("cannot read stdin: {}", reason(&error)));
+            let error = EndError::of("cannot read stdin", &error);
             error.hint("give a file with `--from`, or put a producer before `standpipe` with `|`")
         })?;
     crate::exec::stdio::let_go_of_stdin();
@@ -48,7 +48,7 @@ pub(crate) fn output() -> Result<Port, EndError> {
     let copy = io::stdout().as_fd().try_clone_to_owned();
     copy.and_then(|fd| checked(fd, Side::Write))
         .and_then(Port::inherited)
-        .map_err(|error| EndError::new(format!("cannot write stdout: {}", reason(&error))))
+        .map_err(|error| EndError::of("cannot write stdout", &error))
 }
 
 /// The descriptor `fd:NUMBER`.
@@ -82,7 +82,7 @@ fn copy(number: i32) -> io::Result<OwnedFd> {
 
 fn refused(number: i32, side: Side, error: &io::Error) -> EndError {
     let verb = if side == Side::Read { "read" } else { "write" };
-    EndError::new(format!("cannot {verb} `fd:{number}`: {}", reason(error))).hint(format!(
+    EndError::of(format!("cannot {verb} `fd:{number}`"), error).hint(format!(
         "open it in the shell, as in `{number}{}FILE`",
         if side == Side::Read { '<' } else { '>' }
     ))

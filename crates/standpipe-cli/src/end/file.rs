@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags, linkat, renameat_with};
 use rustix::io::Errno;
 
-use crate::end::{EndError, Finish, Sink, Source, own, reason, shown};
+use crate::end::{EndError, Finish, Sink, Source, own, shown};
 use crate::exec::copy::Feed;
 use crate::exec::port::Port;
 use crate::plan::Publish;
@@ -31,9 +31,7 @@ const NAME_MOST: usize = 255;
 
 /// Opens a file to read.
 pub(crate) fn open(path: &Path) -> Result<Source, EndError> {
-    let fail = |error: io::Error| {
-        EndError::new(format!("cannot read {}: {}", shown(path), reason(&error)))
-    };
+    let fail = |error: io::Error| EndError::of(format!("cannot read {}", shown(path)), &error);
     let file = File::open(path).map_err(fail)?;
     let meta = file.metadata().map_err(fail)?;
     if meta.is_dir() {
@@ -51,9 +49,7 @@ pub(crate) fn open_part(
     offset_bytes: u64,
     length_bytes: Option<u64>,
 ) -> Result<Source, EndError> {
-    let fail = |error: io::Error| {
-        EndError::new(format!("cannot read {}: {}", shown(path), reason(&error)))
-    };
+    let fail = |error: io::Error| EndError::of(format!("cannot read {}", shown(path)), &error);
     if is_fifo(path) {
         return Err(EndError::new(format!("cannot read a part of {}: it is a FIFO", shown(path))));
     }
@@ -113,7 +109,13 @@ pub(crate) fn check(path: &Path, publish: Publish) -> Result<(), EndError> {
         Ok(meta) if meta.is_file() && publish == Publish::Refuse => Err(exists(&name)),
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let directory = directory(&target(path));
+            let target = target(path);
+            let directory = directory(&target);
+            let names_directory = [&b"/"[..], b"/."];
+            if names_directory.iter().any(|end| target.as_os_str().as_bytes().ends_with(end)) {
+                let what = format!("cannot write {name}: there is no such directory");
+                return Err(EndError::new(what).hint("write the name of a file"));
+            }
             match directory.metadata() {
                 Ok(meta) if meta.is_dir() => Ok(()),
                 Ok(_) => Err(EndError::new(format!(
@@ -126,7 +128,7 @@ pub(crate) fn check(path: &Path, publish: Publish) -> Result<(), EndError> {
                 ))),
             }
         }
-        Err(error) => Err(EndError::new(format!("cannot write {name}: {}", reason(&error)))),
+        Err(error) => Err(EndError::of(format!("cannot write {name}"), &error)),
     }
 }
 
@@ -144,7 +146,7 @@ fn came_up(name: &str) -> EndError {
 /// Opens a file to write: hidden, in place, or to add to.
 pub(crate) fn create(path: &Path, publish: Publish) -> Result<Sink, EndError> {
     let name = shown(path);
-    let fail = |error: io::Error| EndError::new(format!("cannot write {name}: {}", reason(&error)));
+    let fail = |error: io::Error| EndError::of(format!("cannot write {name}"), &error);
     let old = path.metadata().ok();
     if old.as_ref().is_some_and(|meta| !meta.is_file() && !meta.is_dir()) {
         let file = OpenOptions::new().write(true).open(path).map_err(fail)?;
@@ -186,8 +188,7 @@ impl Publication {
     /// The disk failed, or a file of that name has come up meanwhile.
     pub(crate) fn make_sure(&self, port: &Port) -> Result<(), EndError> {
         let name = &self.name;
-        let fail =
-            |error: io::Error| EndError::new(format!("cannot write {name}: {}", reason(&error)));
+        let fail = |error: io::Error| EndError::of(format!("cannot write {name}"), &error);
         sync(port).map_err(fail)?;
         match self.publish {
             Publish::Refuse if self.target.symlink_metadata().is_ok() => Err(came_up(name)),
@@ -201,8 +202,7 @@ impl Publication {
     /// The disk failed, or a file of that name has come up meanwhile; the hidden file is removed then.
     pub(crate) fn publish(mut self) -> Result<(), EndError> {
         let name = self.name.clone();
-        let fail =
-            |error: io::Error| EndError::new(format!("cannot write {name}: {}", reason(&error)));
+        let fail = |error: io::Error| EndError::of(format!("cannot write {name}"), &error);
         let Some(temporary) = &self.temporary else { return Ok(()) };
         match self.publish {
             Publish::Overwrite => std::fs::rename(temporary, &self.target).map_err(fail)?,
@@ -221,8 +221,7 @@ impl Publication {
     /// The disk failed; the hidden file is removed then.
     pub(crate) fn keep_partial(mut self, port: &Port) -> Result<String, EndError> {
         let name = self.name.clone();
-        let fail =
-            |error: io::Error| EndError::new(format!("cannot keep {name}: {}", reason(&error)));
+        let fail = |error: io::Error| EndError::of(format!("cannot keep {name}"), &error);
         sync(port).map_err(fail)?;
         let Some(temporary) = &self.temporary else { return Ok(name) };
         let mut number = 1;

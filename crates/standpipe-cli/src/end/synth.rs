@@ -10,7 +10,7 @@
 use std::io::{self, Read};
 use std::sync::Mutex;
 
-use crate::end::{EndError, Source, own, reason};
+use crate::end::{EndError, Source, own};
 use crate::exec::copy::Feed;
 use crate::exec::port::Port;
 
@@ -37,8 +37,7 @@ pub(crate) fn nothing() -> Result<Port, EndError> {
 
 fn device(path: &str, write: bool) -> Result<Port, EndError> {
     let file = std::fs::OpenOptions::new().read(!write).write(write).open(path);
-    let file =
-        file.map_err(|error| EndError::new(format!("cannot open `{path}`: {}", reason(&error))))?;
+    let file = file.map_err(|error| EndError::of(format!("cannot open `{path}`"), &error))?;
     own(file, path)
 }
 

@@ -8,7 +8,7 @@
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
-use crate::end::{EndError, own, reason};
+use crate::end::{EndError, own};
 use crate::exec::port::Port;
 
 /// Connects; tries all addresses of a name.
@@ -18,7 +18,7 @@ pub(crate) fn connect(host: &str, port: u16) -> Result<Port, EndError> {
         false => format!("`tcp://{host}:{port}`"),
     };
     let stream = TcpStream::connect((host, port)).map_err(|error| {
-        let failed = EndError::new(format!("cannot connect to {shown}: {}", reason(&error)));
+        let failed = EndError::of(format!("cannot connect to {shown}"), &error);
         match error.kind() {
             std::io::ErrorKind::ConnectionRefused => {
                 failed.hint("nobody listens there; start the receiver first")
@@ -32,7 +32,7 @@ pub(crate) fn connect(host: &str, port: u16) -> Result<Port, EndError> {
 /// Waits for one connection; others are refused once it is there.
 pub(crate) fn accept(address: SocketAddr) -> Result<Port, EndError> {
     let shown = format!("`tcp-listen://{address}`");
-    let fail = |error| EndError::new(format!("cannot listen on {shown}: {}", reason(&error)));
+    let fail = |error| EndError::of(format!("cannot listen on {shown}"), &error);
     let listener = TcpListener::bind(address).map_err(fail)?;
     let (stream, _) = listener.accept().map_err(fail)?;
     own(stream, &shown)

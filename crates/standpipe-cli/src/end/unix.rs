@@ -6,13 +6,13 @@
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use crate::end::{EndError, own, reason, shown};
+use crate::end::{EndError, own, shown};
 use crate::exec::port::Port;
 
 /// Connects.
 pub(crate) fn connect(path: &Path) -> Result<Port, EndError> {
     let name = shown(path);
     let stream = UnixStream::connect(path)
-        .map_err(|error| EndError::new(format!("cannot connect to {name}: {}", reason(&error))))?;
+        .map_err(|error| EndError::of(format!("cannot connect to {name}"), &error))?;
     own(stream, &name)
 }

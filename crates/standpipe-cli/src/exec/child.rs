@@ -81,6 +81,28 @@ impl fmt::Debug for Child {
     }
 }
 
+/// Makes sure that a process can be told to end and is heard.
+///
+/// # Errors
+/// Those of the system, which may have no descriptor or no thread left.
+fn watch_over(
+    process: &mut std::process::Child,
+    mut hear: impl FnMut(&[u8]) + Send + 'static,
+    bell: &Arc<Bell>,
+) -> io::Result<(OwnedFd, Option<JoinHandle<()>>)> {
+    let pid =
+        i32::try_from(process.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::Other)?;
+    let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+    let Some(stderr) = process.stderr.take() else { return Ok((pidfd, None)) };
+    let bell = Arc::clone(bell);
+    let thread = std::thread::Builder::new().name("words".to_owned()).stack_size(512 << 10);
+    let pump = thread.spawn(move || {
+        listen(stderr.as_fd(), &mut hear);
+        bell.ring();
+    })?;
+    Ok((pidfd, Some(pump)))
+}
+
 impl Child {
     /// Starts `line`; `heard` gets every line of its stderr, and `bell` rings when that ends.
     ///
@@ -121,28 +143,29 @@ impl Child {
         let mut process = command.spawn()?;
         // The command holds the far ends of the pipes; they must not outlive the start.
         drop(command);
-        let pid =
-            i32::try_from(process.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::Other)?;
-        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
         let words: Arc<Mutex<VecDeque<String>>> = Arc::default();
-        let pump = process.stderr.take().map(|stderr| {
-            let (words, bell) = (Arc::clone(&words), Arc::clone(bell));
-            std::thread::spawn(move || {
-                listen(stderr.as_fd(), &mut |line| {
-                    let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
-                    if words.len() == LAST_LINES {
-                        words.pop_front();
-                    }
-                    words.push_back(String::from_utf8_lossy(line).into_owned());
-                    drop(words);
-                    if is_heard {
-                        heard(line);
-                    }
-                });
-                bell.ring();
-            })
-        });
-        Ok(Self { process, pidfd, status: None, spent: None, words, pump })
+        let kept = Arc::clone(&words);
+        let hear = move |line: &[u8]| {
+            let mut words = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            if words.len() == LAST_LINES {
+                words.pop_front();
+            }
+            words.push_back(String::from_utf8_lossy(line).into_owned());
+            drop(words);
+            if is_heard {
+                heard(line);
+            }
+        };
+        match watch_over(&mut process, hear, bell) {
+            Ok((pidfd, pump)) => {
+                Ok(Self { process, pidfd, status: None, spent: None, words, pump })
+            }
+            Err(error) => {
+                // Nobody else knows of it, so nobody else would end it.
+                process.kill().and_then(|()| process.wait()).ok();
+                Err(error)
+            }
+        }
     }
 
     /// Its process number.

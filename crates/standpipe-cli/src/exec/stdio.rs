@@ -3,6 +3,7 @@
 //! # Knows / never knows
 //! Knows descriptors 0, 1 and 2. Never knows which stage uses them.
 
+use std::fs::OpenOptions;
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -27,6 +28,23 @@ pub(crate) fn was_closed(stream: Stream) -> bool {
         Stream::In => outset::was_closed(0),
         Stream::Out => outset::was_closed(1),
         Stream::Err => outset::was_closed(2),
+    }
+}
+
+/// Makes stdin and stdout fail whoever uses them if they were closed when we were started, as they would in a shell:
+/// a command that inherits `/dev/null` in their place would read an empty input, or lose its output, and end well.
+pub(crate) fn keep_closed() {
+    let null = |options: &mut OpenOptions| options.open("/dev/null").ok();
+    // Failing leaves what the standard library has put there.
+    if was_closed(Stream::In)
+        && let Some(unreadable) = null(OpenOptions::new().write(true))
+    {
+        rustix::stdio::dup2_stdin(&unreadable).ok();
+    }
+    if was_closed(Stream::Out)
+        && let Some(unwritable) = null(OpenOptions::new().read(true))
+    {
+        rustix::stdio::dup2_stdout(&unwritable).ok();
     }
 }
 

@@ -45,6 +45,9 @@ pub(crate) fn read_rate(text: &str) -> Result<Option<Rate>, Refusal> {
         }
     };
     if unit.is_empty() {
+        if number.digits == 0 {
+            return Err(Refusal::new(NO_RATE));
+        }
         return Err(Refusal::new(format!("write `{typed}B/s` for bytes per second")));
     }
     let bytes = match unit.strip_suffix("bit") {
@@ -52,7 +55,7 @@ pub(crate) fn read_rate(text: &str) -> Result<Option<Rate>, Refusal> {
         None => number.times(rate_bytes_of(&number, unit)?, 1)?,
     };
     if bytes == 0 {
-        return Err(Refusal::new("a rate is at least 1 byte; `max` is no limit"));
+        return Err(Refusal::new(NO_RATE));
     }
     Ok(Some(Rate { bytes, per: Duration::from_secs(per) }))
 }
@@ -69,22 +72,31 @@ pub(crate) fn read_time(text: &str, zero: Zero) -> Result<Duration, Refusal> {
         let (number, tail) = Number::cut(rest).ok_or_else(|| no_number(text, "30s"))?;
         let end = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
         let (unit, next) = tail.split_at(end);
-        let unit_ms = milliseconds(unit).ok_or_else(|| time_hint(number.text, unit))?;
+        let unit_ms = milliseconds(unit).ok_or_else(|| match (number.digits, zero) {
+            // with a unit it would be refused as well
+            (0, Zero::Refused) => Refusal::new(NO_TIME),
+            _ => time_hint(number.text, unit),
+        })?;
         if unit_ms >= smallest_ms {
             return Err(Refusal::new("write the larger unit first, each once, e.g. `1h30m`"));
         }
         smallest_ms = unit_ms;
-        sum_ms = sum_ms.saturating_add(number.times(unit_ms, 1)?);
+        sum_ms = sum_ms.saturating_add(number.product(unit_ms, 1).unwrap_or(u64::MAX));
         rest = next;
     }
     if sum_ms == 0 && zero == Zero::Refused {
-        return Err(Refusal::new("it must be at least `1ms`"));
+        return Err(Refusal::new(NO_TIME));
     }
     if sum_ms / 1000 > MAX_SECONDS {
         return Err(Refusal::new("it must be under 100 years"));
     }
     Ok(Duration::from_millis(sum_ms))
 }
+
+/// What no time is answered with, where it makes no sense.
+const NO_TIME: &str = "it must be at least `1ms`";
+/// What a rate of nothing is answered with, however it is written.
+const NO_RATE: &str = "a rate is at least 1 byte; `max` is no limit";
 
 /// A decimal number as typed: `digits / 10^decimals`.
 struct Number<'text> {
@@ -108,13 +120,16 @@ impl<'text> Number<'text> {
         Some((Self { text: number, digits, decimals }, unit))
     }
 
-    /// Gives the number times `unit / divisor`, rounded down.
+    /// Gives the number of bytes times `unit / divisor`, rounded down.
     fn times(&self, unit: u64, divisor: u128) -> Result<u64, Refusal> {
+        self.product(unit, divisor).ok_or_else(|| Refusal::new("it must be less than `16EiB`"))
+    }
+
+    /// The same of anything; `None` if it is too much.
+    fn product(&self, unit: u64, divisor: u128) -> Option<u64> {
         let scale = 10_u128.pow(self.decimals) * divisor;
-        self.digits
-            .checked_mul(u128::from(unit))
-            .and_then(|product| u64::try_from(product / scale).ok())
-            .ok_or_else(|| Refusal::new("it must be less than `16EiB`"))
+        let product = self.digits.checked_mul(u128::from(unit))?;
+        u64::try_from(product / scale).ok()
     }
 
     fn whole(&self) -> Result<u64, Refusal> {

@@ -156,6 +156,8 @@ fn times() {
             ("", "e.g. `30s`"),
             ("-5s", "negative"),
             ("9999999999h", "under 100 years"),
+            ("99999999999999999999s", "under 100 years"),
+            ("0", "at least `1ms`"),
             ("soon", "e.g. `30s`"),
         ],
     );

@@ -286,10 +286,24 @@ fn open_as(pid: Pid, kind: &str) -> io::Result<impl Iterator<Item = (i32, u64)>>
     }))
 }
 
-/// Somebody who has a pipe open, as far as we may see.
+/// Somebody who can write to a pipe, as far as we may see.
 pub(crate) fn holder(inode: u64) -> Option<Pid> {
-    all()
-        .find(|pid| pipes(*pid).is_ok_and(|open| open.values().any(|(opened, _)| *opened == inode)))
+    let writes = |(opened, way): &(u64, Way)| *opened == inode && *way == Way::Writes;
+    all().find(|pid| pipes(*pid).is_ok_and(|open| open.values().any(writes)))
+}
+
+/// Whether anybody can still write to a pipe that this process reads. It is open once more for that moment only.
+pub(crate) fn is_held(inode: u64) -> bool {
+    let own = std::process::id();
+    let reads = |(_, found): &(&i32, &(u64, Way))| **found == (inode, Way::Reads);
+    let fd = pipes(own).ok().and_then(|open| open.iter().find(reads).map(|(fd, _)| *fd));
+    let Some(fd) = fd else { return false };
+    let pipe = path_of(own, fd, inode).and_then(|path| reopen(&path, OFlags::RDONLY));
+    pipe.is_ok_and(|pipe| {
+        let mut on = [PollFd::new(&pipe, PollFlags::IN)];
+        poll(&mut on, Some(&Timespec::default())).is_ok()
+            && !on[0].revents().contains(PollFlags::HUP)
+    })
 }
 
 fn way(pid: Pid, fd: i32) -> Option<Way> {

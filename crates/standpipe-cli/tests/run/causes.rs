@@ -172,3 +172,13 @@ fn a_pipe_that_somebody_still_holds_is_named() {
     let pid = said.expect("it was said");
     assert!(done.err.contains(&format!("still held open by process {pid}\n")), "{}", done.err);
 }
+
+/// Whoever limited the rate was told that somebody holds the output of a stage that had long ended.
+#[test]
+fn a_pipe_that_only_the_rate_keeps_from_its_end_is_held_by_nobody() {
+    let done = run(standpipe(&["--rate", "1kB/s", "--", "seq", "1500", "::", "wc", "-l"]));
+    assert_eq!((done.code(), done.text().trim()), (0, "1500"), "{}", done.err);
+    let elapsed_ms = done.end()["elapsed_ms"].as_u64().expect("the schema says so");
+    assert!(elapsed_ms > 5500, "it was over before anybody would have been suspected");
+    assert!(!done.err.contains("held open"), "{}", done.err);
+}

@@ -87,6 +87,16 @@ const SLEEPER: &str =
 const TRICKLE: &str =
     r"perl -e '\''$| = 1; while (print(q(x) x 1000)) { select(undef, undef, undef, 0.005) }'\''";
 
+/// A pipeline that was started in the same moment was no pipeline: its shell had not come to it yet.
+#[test]
+fn a_pipeline_that_is_only_being_started_is_waited_for() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "echo up >&2; sleep 0.1; yes | cat"]);
+    let shell = Foreign::with(command, 1);
+    let (said, code) = shell.seen("300ms");
+    assert!(!said.contains("no pipeline") && code == 0, "{said}");
+}
+
 #[test]
 fn a_compressor_between_two_cats_is_named() {
     line(&["cat /dev/urandom", "gzip -6", "cat"]).is_slow_at("2 gzip -6, busy ");

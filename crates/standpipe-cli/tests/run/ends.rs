@@ -33,6 +33,10 @@ fn a_sink_that_cannot_be_written_is_named_and_nothing_is_started() {
     let text = format!("touch {mark} | cat");
     run(standpipe(&["-c", &text, "--to", "/"]))
         .failed(125, &["error: cannot write `/`: is a directory"]);
+    for end in ["new/", "new/."] {
+        let new = scratch.arg(end);
+        run(standpipe(&["-c", &text, "--to", &new])).failed(125, &["there is no such directory"]);
+    }
     let nowhere = scratch.arg("nowhere/out");
     run(standpipe(&["-c", &text, "--to", &nowhere])).failed(125, &["there is no directory"]);
     let old = scratch.file("old", b"old");

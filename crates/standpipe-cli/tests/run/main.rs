@@ -18,6 +18,7 @@ mod fanout;
 mod file;
 mod forms;
 mod jobs;
+mod limits;
 mod memory;
 mod observe;
 mod pages;

@@ -288,9 +288,7 @@ impl Run<'_> {
         published: &mut Vec<usize>,
     ) -> Result<(), (usize, Undone)> {
         let lost = || EndError::new("the output was lost");
-        let fail = |error: io::Error| {
-            EndError::new(format!("cannot finish the output: {}", end::reason(&error)))
-        };
+        let fail = |error: io::Error| EndError::of("cannot finish the output", &error);
         for Unfinished { stage, finish, port } in &unfinished {
             let port = port.as_ref().or_else(|| self.line.sink(*stage));
             let made_sure = port.ok_or_else(lost).and_then(|port| match finish {

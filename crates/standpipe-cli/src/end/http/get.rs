@@ -15,7 +15,7 @@ use ureq::http::{HeaderMap, Response, StatusCode, header};
 use ureq::{Body, BodyReader};
 
 use crate::end::http::{Peer, REDIRECTS, said, said_by_socket, words};
-use crate::end::{EndError, Source, reason};
+use crate::end::{EndError, Source};
 use crate::exec::errand;
 use crate::exec::stop::wait;
 use crate::plan::Secret;
@@ -52,7 +52,7 @@ pub(crate) fn open(uri: &str, login: Option<&Secret>) -> Result<Source, EndError
     let body = response.into_body().into_reader();
     let download = Download { peer, body: Box::new(body), at: 0, end: total, validator, barren: 0 };
     let feed = errand::bring(Box::new(download))
-        .map_err(|error| EndError::new(format!("cannot read {name}: {}", reason(&error))))?;
+        .map_err(|error| EndError::of(format!("cannot read {name}"), &error))?;
     Ok(Source { feed, limit: None, total, notes })
 }
 

@@ -13,7 +13,7 @@ use ureq::SendBody;
 use ureq::http::{Response, StatusCode, Uri, header};
 
 use crate::end::http::{Peer, REDIRECTS};
-use crate::end::{EndError, Finish, Sink, reason};
+use crate::end::{EndError, Finish, Sink};
 use crate::exec::errand::{self, Begun, Errand, Parcel};
 use crate::plan::{Publish, Secret};
 
@@ -41,8 +41,7 @@ impl Upload {
     /// What the server said instead.
     pub(crate) fn conclude(self) -> Result<(), EndError> {
         self.errand.seal();
-        let broken =
-            |error| EndError::new(format!("cannot write `{}`: {}", self.name, reason(&error)));
+        let broken = |error| EndError::of(format!("cannot write `{}`", self.name), &error);
         self.errand.outcome().map_err(broken)?
     }
 }
@@ -56,7 +55,7 @@ pub(crate) fn create(
 ) -> Result<Sink, EndError> {
     let peer = Peer::new(uri, login, 0)?;
     let name = peer.name.clone();
-    let fail = |error: io::Error| EndError::new(format!("cannot write {name}: {}", reason(&error)));
+    let fail = |error: io::Error| EndError::of(format!("cannot write {name}"), &error);
     let length = length.filter(|bytes| *bytes > 0);
     let put = move |parcel: &mut Parcel| Put { peer, publish, length }.run(parcel);
     let (port, begun) = errand::send(put).map_err(fail)?;
