@@ -140,7 +140,22 @@ fn drops_that_nobody_has_looked_at_are_one_event() {
     let mut events = writable.gauge().events(16);
     assert!(writable.write(1).is_ok() && writable.write(2).is_ok());
     assert_eq!(readable.try_next(), Some(2));
-    assert!(seen(&mut events).contains("Dropped(1,1)"));
+    let told = "Ready@0 Shut@1 Dropped(1,1)@0 Drained@0 Shut@1 Drained@0";
+    assert_eq!(seen(&mut events), told, "without what was dropped");
+}
+
+/// A batch that was dropped was told with the level it had been part of.
+#[test]
+fn what_is_lost_is_told_with_the_level_without_it() {
+    let (writable, mut readable) = Tank::items(4).build::<u8>();
+    let mut events = writable.gauge().events(16);
+    (0..3).for_each(|item| assert!(writable.write(item).is_ok()));
+    let mut batch = Batch::new();
+    assert!(now(readable.next_batch(&mut batch)).unwrap());
+    assert_eq!(batch.pop(), Some(0));
+    assert!(writable.write(3).is_ok());
+    drop(batch);
+    assert_eq!(seen(&mut events), "Ready@0 Dropped(2,2)@1");
 }
 
 /// Shuts and opens a tank so many times, then ends it.

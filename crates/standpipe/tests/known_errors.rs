@@ -5,6 +5,7 @@ mod hand;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
 
 use bytes::Bytes;
@@ -406,4 +407,70 @@ fn a_body_is_not_over_before_an_item_without_weight() {
     let frame = now(body.frame()).expect("a frame").expect("no failure");
     assert_eq!(frame.into_data().expect("data"), "the end");
     assert!(body.is_end_stream());
+}
+
+/// The scale panicked at the second of two queued items that had to make room:
+/// the first had let a writer in, which was never woken, and what had been
+/// evicted and what arrived were dropped with the lock held, so an item that
+/// looked at its tank then waited for that lock for ever.
+#[test]
+fn a_scale_that_panics_while_items_make_room_changes_nothing() {
+    struct Item(usize, Option<Writable<Self>>);
+    impl Drop for Item {
+        fn drop(&mut self) {
+            let _level = self.1.as_ref().map(Writable::level); // takes the lock
+        }
+    }
+    let unsound = Arc::new(AtomicUsize::new(usize::MAX));
+    let seen = unsound.clone();
+    let weigh = move |item: &Item| {
+        assert_ne!(item.0, seen.load(Ordering::SeqCst), "cannot weigh it any more");
+        item.0
+    };
+    let tank = Tank::weighed(9, weigh).low(8).overflow(Overflow::DropOldest);
+    let (writable, mut readable) = tank.build::<Item>();
+    for weight in [1, 3, 30] {
+        assert!(writable.write(Item(weight, Some(writable.clone()))).is_ok());
+    }
+    let gauge = writable.gauge();
+    unsound.store(3, Ordering::SeqCst);
+    let write = || writable.write(Item(2, Some(writable.clone()))).is_ok();
+    assert!(catch_unwind(AssertUnwindSafe(write)).is_err());
+    let seen = gauge.snapshot();
+    assert_eq!((seen.level, seen.written.items, seen.dropped.total().items), (34, 3, 0));
+    unsound.store(usize::MAX, Ordering::SeqCst);
+    let left: Vec<_> = std::iter::from_fn(|| readable.try_next()).map(|item| item.0).collect();
+    assert_eq!(left, [1, 3, 30], "in order, and all of them");
+}
+
+/// The scale of one tank panicked in the middle of a batch that moved into
+/// another: the items before were in there, and the reader that waited for them
+/// slept on.
+#[test]
+fn a_scale_that_panics_between_two_tanks_moves_nothing() {
+    for fragile in ["from", "to"] {
+        let breaks = Arc::new(AtomicUsize::new(0));
+        let scale = |mine: &'static str| {
+            let breaks = breaks.clone();
+            move |item: &usize| {
+                let broken = mine == fragile && *item == breaks.load(Ordering::SeqCst);
+                assert!(!broken, "cannot weigh it any more");
+                1
+            }
+        };
+        let (first, mut from) = Tank::weighed(8, scale("from")).build::<usize>();
+        let (to, mut readable) = Tank::weighed(3, scale("to")).build::<usize>();
+        for item in [1, 2, 13, 4] {
+            assert!(first.write(item).is_ok());
+        }
+        let mut batch = Batch::new();
+        assert!(now(from.next_batch(&mut batch)).expect("flowing"));
+        breaks.store(13, Ordering::SeqCst);
+        let mut next = Hand::new(readable.next());
+        next.waits();
+        let send = AssertUnwindSafe(|| drop(now(to.send_batch(&mut batch))));
+        assert!(catch_unwind(send).is_err());
+        next.waits();
+        assert_eq!((to.level(), first.level(), batch.len()), (0, 4, 4), "each is where it was");
+    }
 }

@@ -173,6 +173,26 @@ impl<T> Batch<T> {
         self.items.pop_front()
     }
 
+    /// Takes so many items from the front together, and keeps the credit back.
+    /// They are weighed where they lie: a scale that panics loses nothing.
+    pub(crate) fn let_go(&mut self, count: usize) -> impl Iterator<Item = T> {
+        let (count, charged) = (count.min(self.items.len()), self.charged_items());
+        if !self.counted {
+            let weight = match &self.home {
+                Some(home) if count < charged => {
+                    let weights = self.items.iter().take(count).map(|item| home.scale.weigh(item));
+                    weights.fold(0, usize::saturating_add).min(self.charged_weight)
+                }
+                // the last one gives all that is left
+                _ => self.charged_weight,
+            };
+            self.charged_weight = self.charged_weight.saturating_sub(weight);
+            self.earned_weight = self.earned_weight.saturating_add(weight);
+        }
+        self.pushed = self.pushed.min(self.items.len().saturating_sub(count));
+        self.items.drain(..count)
+    }
+
     /// Takes items from the front and keeps the credit back, until
     /// [`settle`](Self::settle): all of them, or until it is due.
     pub(crate) fn taking(&mut self, until_due: bool) -> Taking<'_, T> {

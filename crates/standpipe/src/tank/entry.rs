@@ -10,6 +10,7 @@ use crate::gate::{Flow, Gate};
 use crate::overflow::{Action, Overflow};
 use crate::sync::{MutexGuard, lock};
 use crate::tank::batch::Batch;
+use crate::tank::exit::InHand;
 use crate::tank::queue::{Core, End, State, Wakes, unlock};
 use crate::tank::seats::Seat;
 use crate::weigh::Scale;
@@ -18,6 +19,8 @@ use crate::weigh::Scale;
 /// free: waking, and dropping items whose destructors are foreign code.
 struct After<T> {
     wakes: Wakes,
+    /// Queued items that make room for it, from the front.
+    doomed: InHand,
     evicted: VecDeque<T>,
     /// Who writes, for writes past the mark.
     line: &'static Location<'static>,
@@ -142,12 +145,16 @@ impl<T> Core<T> {
     #[cold]
     fn write_shut(
         &self,
-        mut state: MutexGuard<'_, State<T>>,
+        state: MutexGuard<'_, State<T>>,
         item: T,
         weight: usize,
         line: &'static Location<'static>,
     ) -> Result<Flow, WriteError<T>> {
-        let mut after = After { wakes: Wakes::default(), evicted: VecDeque::new(), line };
+        // a local goes before the arguments: should the scale panic, the lock is
+        // free when the item is dropped, whose destructor is foreign code
+        let mut state = state;
+        let doomed = self.doomed(&state);
+        let mut after = After { wakes: Wakes::default(), doomed, evicted: VecDeque::new(), line };
         let result = self.overflow(&mut state, item, weight, &mut after);
         unlock(state, after.wakes);
         drop(after.evicted); // their destructors are foreign code
@@ -186,8 +193,8 @@ impl<T> Core<T> {
                 self.deliver(state, &mut after.wakes);
                 Ok(flow)
             }
-            action @ (Action::EvictOldest | Action::EvictAll) => {
-                self.evict(state, action == Action::EvictAll, after);
+            Action::EvictOldest | Action::EvictAll => {
+                self.evict(state, after);
                 if state.gate.level() >= state.gate.marks().high() {
                     // all the weight is in the reader's hands: the bound holds,
                     // the arriving item is the one to go
@@ -202,30 +209,50 @@ impl<T> Core<T> {
         }
     }
 
-    /// Drops queued items from the front: all, or until the level is below
-    /// the mark.
-    fn evict(&self, state: &mut State<T>, all: bool, after: &mut After<T>) {
-        while all || state.gate.level() >= state.gate.marks().high() {
-            let Some(front) = state.queue.front() else { break };
-            // the last one gives all that is left, and none more than that: a
-            // scale that changes its mind cannot unbalance the level
-            let weight = if state.queue.len() == 1 {
-                state.queued
-            } else {
-                self.scale.weigh(front).min(state.queued)
-            };
-            let Some(item) = state.queue.pop_front() else { break };
-            state.queued = state.queued.saturating_sub(weight);
-            let drops = state.meter.drops();
-            if all {
-                drops.replaced.add(weight)
-            } else {
-                drops.oldest.add(weight)
+    /// The queued items that have to go for one that arrives at the shut tank:
+    /// all, or as many as bring the level below the mark. They are weighed where
+    /// they lie: a scale that panics changes nothing.
+    fn doomed(&self, state: &State<T>) -> InHand {
+        let all = InHand { items: state.queue.len(), weight: state.queued };
+        match self.overflow.at_shut() {
+            Action::EvictAll => all,
+            Action::EvictOldest => {
+                let (level, high) = (state.gate.level(), state.gate.marks().high());
+                let mut doomed = InHand::default();
+                for item in &state.queue {
+                    if level.saturating_sub(doomed.weight) < high {
+                        return doomed;
+                    }
+                    doomed.items = doomed.items.saturating_add(1);
+                    if doomed.items == all.items {
+                        break;
+                    }
+                    let weight = doomed.weight.saturating_add(self.scale.weigh(item));
+                    doomed.weight = weight.min(all.weight);
+                }
+                // the last one gives all that is left, and none more than that: a
+                // scale that changes its mind cannot unbalance the level
+                all
             }
-            state.tell_dropped(1, weight);
-            state.refund(weight, None, &mut after.wakes);
-            after.evicted.push_back(item);
+            _ => InHand::default(),
         }
+    }
+
+    /// Drops the items that make room.
+    fn evict(&self, state: &mut State<T>, after: &mut After<T>) {
+        let InHand { items, weight } = after.doomed;
+        if items == 0 {
+            return;
+        }
+        state.queued = state.queued.saturating_sub(weight);
+        let drops = state.meter.drops();
+        match self.overflow {
+            Overflow::KeepLatest => drops.replaced.add_many(items, weight),
+            _ => drops.oldest.add_many(items, weight),
+        }
+        after.evicted.extend(state.queue.drain(..items));
+        state.tell_dropped(after.doomed, weight);
+        state.refund(weight, None, &mut after.wakes);
     }
 
     /// Moves items from the front of `items` into the tank while it is open:
@@ -254,7 +281,7 @@ impl<T> Core<T> {
             seat = state.leave_seat(ticket.take());
             if !items.is_empty() {
                 if !items.bare(|items| self.publish_bare(&mut state, items, known)) {
-                    self.publish_charged(&mut state, items, known.now_ns);
+                    self.publish_charged(&mut state, items, known);
                 }
                 self.deliver(&mut state, &mut wakes);
             }
@@ -284,7 +311,7 @@ impl<T> Core<T> {
                 (count, count)
             }
             (_, Some(load)) if load.fits(&state.gate) => (items.len(), load.weight),
-            _ => self.weigh_first(state, items),
+            _ => self.weigh_first(state, items.iter()),
         };
         if count < items.len() {
             state.queue.extend(items.drain(..count));
@@ -293,6 +320,11 @@ impl<T> Core<T> {
         } else {
             state.queue.append(items);
         }
+        Self::pay(state, count, weight, known);
+    }
+
+    /// Charges items that are in the queue.
+    fn pay(state: &mut State<T>, count: usize, weight: usize, known: Known) {
         let charged = state.charge(weight, known.now_ns);
         state.queued = state.queued.saturating_add(charged);
         state.meter.written.add_many(count, charged);
@@ -300,7 +332,14 @@ impl<T> Core<T> {
 
     /// How many items find room, and what they weigh. They are weighed where
     /// they lie: a scale that panics loses nothing.
-    fn weigh_first(&self, state: &mut State<T>, items: &VecDeque<T>) -> (usize, usize) {
+    fn weigh_first<'a>(
+        &self,
+        state: &mut State<T>,
+        items: impl Iterator<Item = &'a T>,
+    ) -> (usize, usize)
+    where
+        T: 'a,
+    {
         let mut gate = state.gate;
         let (mut count, mut weight, mut oversize) = (0_usize, 0_usize, 0_u64);
         for item in items {
@@ -317,14 +356,19 @@ impl<T> Core<T> {
         (count, weight)
     }
 
-    /// Items that are charged to another tank: each is in one place and paid
-    /// for, whatever the scales do.
-    fn publish_charged(&self, state: &mut State<T>, items: &mut Batch<T>, now_ns: Option<u64>) {
-        while !state.gate.is_shut() {
-            let Some(weight) = items.peek().map(|item| self.scale.weigh(item)) else { break };
-            let Some(item) = items.take() else { break };
-            let (Flow::Ready | Flow::Wait) = state.admit(item, weight, now_ns);
-        }
+    /// Items that are charged to another tank. Both scales have weighed before
+    /// anything moves: whichever panics, each item is in one place and paid for,
+    /// and nobody is left asleep beside it.
+    fn publish_charged(&self, state: &mut State<T>, items: &mut Batch<T>, known: Known) {
+        let (count, weight) = match &self.scale {
+            Scale::One => {
+                let count = state.gate.room().min(items.len());
+                (count, count)
+            }
+            Scale::By(_) => self.weigh_first(state, items.iter()),
+        };
+        state.queue.extend(items.let_go(count));
+        Self::pay(state, count, weight, known);
     }
 
     /// Waits for an open gate. `ticket` is the waiter's seat, kept between

@@ -103,7 +103,7 @@ impl<T> Core<T> {
         let mut wakes = Wakes::default();
         let mut state = lock(&self.state);
         state.count_unread(lost);
-        state.tell_dropped(lost.items, lost.weight);
+        state.tell_dropped(lost, lost.weight);
         state.refund(lost.weight, None, &mut wakes);
         unlock(state, wakes);
     }
@@ -116,7 +116,7 @@ impl<T> Core<T> {
             let mut state = lock(&self.state);
             state.meter.written.add(weight);
             state.meter.drops().unread.add(weight);
-            state.tell_dropped(1, weight);
+            state.tell_dropped(InHand { items: 1, weight }, 0);
             unlock(state, Wakes::default());
         }
     }
@@ -165,7 +165,7 @@ impl<T> Core<T> {
         if stops {
             state.tell_end();
         }
-        state.tell_dropped(lost.items, lost.weight);
+        state.tell_dropped(lost, 0);
         state.reader_gone = true; // now it may have closed, and that comes last
         state.tell_emptied();
         state.wake_everyone(&mut wakes);

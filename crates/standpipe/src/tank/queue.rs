@@ -264,7 +264,7 @@ impl<T> State<T> {
     pub(super) fn drop_arriving(&mut self, weight: usize) {
         self.meter.written.add(weight);
         self.meter.drops().newest.add(weight);
-        self.tell_dropped(1, weight);
+        self.tell_dropped(InHand { items: 1, weight }, 0);
     }
 
     /// Returns a weight, with its effects on the meter and on who waits.
@@ -301,12 +301,14 @@ impl<T> State<T> {
         }
     }
 
-    /// Tells those who observe that items will not be delivered.
-    pub(super) fn tell_dropped(&mut self, items: usize, weight: usize) {
-        if self.is_observed() && items > 0 {
+    /// Tells those who observe that items will not be delivered. So much of
+    /// their weight is in the level and about to leave it.
+    pub(super) fn tell_dropped(&mut self, lost: InHand, leaving: usize) {
+        if self.is_observed() && lost.items > 0 {
             let mut tally = Tally::default();
-            tally.add_many(items, weight);
-            self.tell(&EventKind::Dropped(tally));
+            tally.add_many(lost.items, lost.weight);
+            let level = self.gate.level().saturating_sub(leaving);
+            self.tell_at(&EventKind::Dropped(tally), level);
         }
     }
 
@@ -344,9 +346,13 @@ impl<T> State<T> {
         self.aside.as_mut()?.observers.as_deref_mut()
     }
 
-    #[cold]
     fn tell(&mut self, kind: &EventKind) {
-        let (level, at_ns) = (self.gate.level(), self.meter.seen_ns());
+        self.tell_at(kind, self.gate.level());
+    }
+
+    #[cold]
+    fn tell_at(&mut self, kind: &EventKind, level: usize) {
+        let at_ns = self.meter.seen_ns();
         let Some(observed) = self.observed_mut() else { return };
         let sight = Sight { tank: &observed.name, level, unit: observed.unit, at_ns };
         observed.by.tell(kind, &sight);
