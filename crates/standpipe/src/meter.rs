@@ -141,15 +141,21 @@ impl TankMeter {
     #[inline]
     pub(crate) fn after(&mut self, timed_change: bool, level: usize) {
         self.peak = self.peak.max(level);
-        if self.lowest != Lowest::NOT_BEGUN {
-            self.lowest.0 = self.lowest.0.min(level);
-        }
         if let Some(timed) = &mut self.timed {
             timed.lowest = timed.lowest.min(level);
             if timed_change {
                 timed.level = level;
                 timed.lowest = level;
             }
+        }
+    }
+
+    /// The level fell, and the data goes on: what leaves after its end says
+    /// nothing of what the tank needs.
+    #[inline]
+    pub(crate) fn fell(&mut self, level: usize) {
+        if self.lowest != Lowest::NOT_BEGUN {
+            self.lowest.0 = self.lowest.0.min(level);
         }
     }
 

@@ -474,3 +474,20 @@ fn a_scale_that_panics_between_two_tanks_moves_nothing() {
         assert_eq!((to.level(), first.level(), batch.len()), (0, 4, 4), "each is where it was");
     }
 }
+
+/// The lowest level, which says how much of a tank is never used, was 0 in the
+/// report of every run that had ended: what leaves a tank at the end counted.
+#[test]
+fn the_lowest_level_stands_once_the_data_has_ended() {
+    let (writable, mut readable) = Tank::items(8).node().build::<u32>();
+    (0..6).for_each(|item| assert!(writable.write(item).is_ok()));
+    for item in 0..4 {
+        assert_eq!(readable.try_next(), Some(item));
+    }
+    let gauge = readable.gauge();
+    assert_eq!(gauge.snapshot().lowest, 2);
+    assert!(writable.write(6).is_ok());
+    writable.end();
+    while readable.try_next().is_some() {}
+    assert_eq!((gauge.snapshot().level, gauge.snapshot().lowest), (0, 2));
+}

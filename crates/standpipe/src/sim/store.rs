@@ -168,6 +168,9 @@ impl Store {
         self.meter.before(Some(now_ns), self.gate.level(), self.gate.marks().high());
         let turn = self.gate.release(weight);
         self.meter.after(true, self.gate.level());
+        if !self.ended && !self.stopped {
+            self.meter.fell(self.gate.level());
+        }
         turn
     }
 }

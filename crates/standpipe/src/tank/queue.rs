@@ -254,6 +254,7 @@ impl<T> State<T> {
     }
 
     /// Charges an item and puts it in the queue; answers by the level.
+    #[inline(always)] // else a call an item, where its other caller is a shut tank
     pub(super) fn admit(&mut self, item: T, weight: usize, now_ns: Option<u64>) -> Flow {
         let charged = self.charge(weight, now_ns);
         self.push(item, charged);
@@ -272,6 +273,9 @@ impl<T> State<T> {
         self.meter.before(now_ns, self.gate.level(), self.gate.marks().high());
         let turn = self.gate.release(weight);
         self.meter.after(now_ns.is_some(), self.gate.level());
+        if self.is_flowing() {
+            self.meter.fell(self.gate.level());
+        }
         if turn == Turn::Opened {
             if self.has_seats() {
                 self.meter.drained();
