@@ -157,10 +157,13 @@ fn body(page: &mut Page, scene: &Scene<'_>) {
 
 fn past(page: &Page, story: &Story, at: usize, tank: &TankLevel) -> Parts {
     let name = format!("tank {}", page.style.safe(&tank.id));
-    let seconds = page.width().saturating_sub(31);
-    let levels = bar::history(&story.levels(at, seconds), page.style);
+    let room = page.width().saturating_sub(31);
+    let levels = bar::history(&story.levels(at, room), page.style);
+    let seconds = story.seconds(at).min(room);
+    // as wide as it will be when the room is filled
+    let width = room.to_string().len();
     vec![
-        (format!("   {name:<10} last {seconds} s  "), Tone::Plain),
+        (format!("   {name:<10} last {seconds:>width$} s  "), Tone::Plain),
         (levels, Tone::Water),
         (format!(" {:>4}", line::level(tank)), Tone::Plain),
     ]

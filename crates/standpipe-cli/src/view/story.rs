@@ -116,6 +116,11 @@ impl Story {
         self.lines.iter().skip(self.lines.len().saturating_sub(most))
     }
 
+    /// How many seconds of the past of a tank are known.
+    pub(super) fn seconds(&self, tank: usize) -> usize {
+        self.levels.get(tank).map_or(0, VecDeque::len)
+    }
+
     /// The last so many levels of a tank, one a second; unknown ones first if there were not so many.
     pub(super) fn levels(&self, tank: usize, most: usize) -> Vec<Option<u64>> {
         let known = self.levels.get(tank).map_or(0, VecDeque::len).min(most);

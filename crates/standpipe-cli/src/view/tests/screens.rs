@@ -183,6 +183,17 @@ fn a_whole_screen_has_the_answer_first() {
     check("full-nothing-80x24", &whole(&Progress::default(), [false, false], [80, 24], STYLE));
 }
 
+/// After twelve seconds the screen told of the last 49.
+#[test]
+fn a_past_is_no_longer_than_the_run_nor_than_its_room() {
+    for (elapsed, told) in [(0, "last  1 s"), (12, "last 13 s"), (300, "last 49 s")] {
+        let progress = Progress { elapsed: Duration::from_secs(elapsed), ..running() };
+        let screen = whole(&progress, [true, false], [80, 24], STYLE);
+        let text: String = screen.content().iter().map(Cell::symbol).collect();
+        assert!(text.contains(told), "{told}: {text}");
+    }
+}
+
 #[test]
 fn a_whole_screen_can_be_drawn_at_any_size_and_in_ascii() {
     let style = Style { ascii: true, color: true };
