@@ -30,6 +30,7 @@ mod plain;
 mod line;
 mod summary;
 mod terminal;
+mod voice;
 
 pub(crate) use diagnosis::{Diagnosis, Finding};
 pub(crate) use error::{Report, Severity};
@@ -37,6 +38,7 @@ pub(crate) use summary::{Ceiling, StageShares, Summary, Twice};
 pub(crate) use terminal::{Shape, Style, Terminal};
 
 pub(crate) use glass::Glass;
+pub(crate) use voice::Voice;
 
 use block::Block;
 use canvas::Canvas;
@@ -199,12 +201,24 @@ pub(crate) struct View<W> {
     mute: bool,
 }
 
-impl View<io::Stderr> {
+impl View<Voice> {
     /// Makes the display on stderr.
     pub(crate) fn on_stderr(display: &Display, name: Option<&str>) -> Self {
-        let view = Self::new(io::stderr(), Terminal::look(display), name);
+        let view = Self::new(Voice::default(), Terminal::look(display), name);
         let glass = view.terminal.is_terminal.then(Glass::default);
         Self { glass, mute: display.events_on_stderr, ..view }
+    }
+
+    /// What it speaks with.
+    pub(crate) fn voice(&self) -> Voice {
+        self.out.clone()
+    }
+
+    /// From now on waits for nobody. At a terminal frames are left out instead, see [`Voice::is_heard`].
+    pub(crate) fn keep_going(&self) {
+        if self.glass.is_none() {
+            self.out.keep();
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::args::{Environment, EventsTo, Typed, UsageError, ViewChoice};
 use crate::command::door;
-use crate::command::record::Record;
+use crate::command::record::{HURRIED, Record};
 use crate::command::run::run;
 use crate::command::screen::{Failure, Screen};
 use crate::command::signals::Inbox;
@@ -66,20 +66,36 @@ pub(crate) fn begin(typed: Typed, environment: &Environment) -> Exit {
         }
         (Ok(inbox), Ok(plan)) => Ok((inbox, plan)),
     };
+    if inbox.is_ok() {
+        screen.keep_going();
+    }
     let exit = match &inbox {
         Err(exit) => *exit,
         Ok((inbox, plan)) => guarded(&screen, || run(plan, inbox, &screen)),
     };
     screen.show(View::close);
-    if let Some(record) = record {
+    let inbox = inbox.as_ref().ok().map(|(inbox, _)| inbox);
+    if let Some(record) = &record {
         record.close(exit);
-        record.wait(inbox.as_ref().ok().map(|(inbox, _)| inbox));
+    }
+    finish(&screen, inbox, exit);
+    if let Some(record) = record {
+        record.wait(inbox);
         if let (Some(error), Some(to)) = (record.failure(), &events) {
             // The data is what it would have been; but who looks at the record takes the run for one that was killed.
             screen.show(|view| view.report(&record_cut(to, &error, exit)));
+            finish(&screen, inbox, exit);
         }
     }
     exit
+}
+
+/// Waits until stderr has taken all that was said. Who wanted the run to end does not want to wait for its words.
+fn finish(screen: &Screen, inbox: Option<&Inbox>, exit: Exit) {
+    let is_cut = matches!(exit, Exit::Signal(_) | Exit::Timeout);
+    if let Some(inbox) = inbox {
+        screen.finish(inbox, is_cut.then_some(HURRIED));
+    }
 }
 
 /// Says that the record ends before the run did.

@@ -16,6 +16,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1};
 use standpipe::diagnose::Times;
 
 use crate::args::{Observed, ViewChoice};
+use crate::command::record::HURRIED;
 use crate::command::screen::Screen;
 use crate::command::signals::{Inbox, suspend};
 use crate::end::EndError;
@@ -60,6 +61,7 @@ pub(crate) fn observe(asked: &Observed) -> Exit {
             return screen.refuse(None, EndError::of("cannot start `sh`", &error));
         }
     };
+    screen.keep_going();
     let start = now();
     let watch = Family::new(child.pid());
     let run = Run {
@@ -117,7 +119,9 @@ impl Run<'_> {
                 self.on_signal(signal, at);
             }
             if let Some(status) = self.child.reap() {
-                return Ok(self.settle(status, now()));
+                let exit = self.settle(status, now());
+                self.screen.finish(&self.inbox, self.ended_by.map(|_| HURRIED));
+                return Ok(exit);
             }
             if self.ended_by.is_none()
                 && self.asked.timeout.is_some_and(|limit| self.ran(at) >= limit)
@@ -131,7 +135,7 @@ impl Run<'_> {
             if at >= show_at {
                 show_at = at + SHOW;
                 let progress = self.progress(at);
-                self.screen.show(|view| view.progress(&progress));
+                self.screen.progress(&progress);
             }
         }
     }
@@ -199,7 +203,7 @@ impl Run<'_> {
         }
     }
 
-    fn settle(self, status: Status, at: Instant) -> Exit {
+    fn settle(&self, status: Status, at: Instant) -> Exit {
         let (what, exit) = match (self.ended_by, status) {
             (Some(End::Signal(signal)), _) => (None, Exit::Signal(signal)),
             (Some(End::Timeout), _) => {

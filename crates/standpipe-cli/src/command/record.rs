@@ -16,22 +16,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};
-
 use crate::args::EventsTo;
 use crate::command::outbox::Outbox;
-use crate::command::signals::{Inbox, suspend};
+use crate::command::signals::Inbox;
 use crate::end::{self, EndError};
 use crate::exec::stdio::{Stream, was_closed};
 use crate::exec::stop::wait;
 use crate::exec::wall_clock;
 use crate::exit::Exit;
 use crate::view::event::{Ceiling, End, Event, Failed, Output, Sample, Share, Start, Warning};
+use rustix::event::{PollFd, PollFlags};
 
 /// A reader that takes at once is worth this much, even to those who asked twice: on a busy machine our own thread
 /// may not have come to write for a while.
-const HURRIED: Duration = Duration::from_millis(500);
+pub(super) const HURRIED: Duration = Duration::from_millis(500);
 /// Guests are worth less: they see that we are gone.
 const GUEST: Duration = Duration::from_millis(20);
 
@@ -303,15 +301,9 @@ impl Record {
                 Ok(_) if outbox.done().hush() => return,
                 Ok(_) => {}
             }
-            let Some(inbox) = inbox else { continue };
-            inbox.bell().hush();
-            for signal in inbox.take() {
-                match signal {
-                    // it may have come before anybody had a chance to read
-                    SIGINT | SIGHUP | SIGTERM => self.hurry(),
-                    SIGTSTP => suspend(),
-                    _ => {}
-                }
+            // it may have come before anybody had a chance to read
+            if inbox.is_some_and(Inbox::ends) {
+                self.hurry();
             }
         }
     }

@@ -384,7 +384,7 @@ impl Run<'_> {
                 chronicle.look(&self.line, &self.past, at, ran);
             }
             let progress = self.progress(at);
-            self.screen.show(|view| view.progress(&progress));
+            self.screen.progress(&progress);
             self.on_time(at);
             self.name_holder(at);
         }

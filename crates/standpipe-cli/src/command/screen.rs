@@ -7,20 +7,24 @@
 //! Knows a view and a record. Never knows what they show.
 
 use std::fmt;
-use std::io::Stderr;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::args::Display;
 use crate::command::record::Record;
+use crate::command::signals::Inbox;
 use crate::end::EndError;
+use crate::exec::now;
 use crate::exit::Exit;
 use crate::view::event::{Event, Failed, Warning};
-use crate::view::{Glass, Report, View};
+use crate::view::{Glass, Progress, Report, View, Voice};
 
 /// A display that threads share.
 #[derive(Clone)]
 pub(crate) struct Screen {
-    view: Arc<Mutex<View<Stderr>>>,
+    view: Arc<Mutex<View<Voice>>>,
+    voice: Voice,
     record: Option<Arc<Record>>,
 }
 
@@ -65,7 +69,36 @@ impl fmt::Debug for Screen {
 impl Screen {
     /// Makes the display that was asked for.
     pub(crate) fn new(display: &Display, name: Option<&str>, record: Option<Arc<Record>>) -> Self {
-        Self { view: Arc::new(Mutex::new(View::on_stderr(display, name))), record }
+        let view = View::on_stderr(display, name);
+        let voice = view.voice();
+        Self { view: Arc::new(Mutex::new(view)), voice, record }
+    }
+
+    /// From now on waits for nobody who reads stderr: [`Screen::finish`] does.
+    pub(crate) fn keep_going(&self) {
+        self.show(|view| view.keep_going());
+    }
+
+    /// Holds no command up any more because of what it says.
+    pub(crate) fn let_go(&self) {
+        self.voice.hurry();
+    }
+
+    /// Waits until all that was said has been taken, for so long at most, or until a signal comes.
+    pub(crate) fn finish(&self, inbox: &Inbox, patience: Option<Duration>) {
+        self.let_go();
+        let until = patience.map(|patience| now() + patience);
+        loop {
+            self.voice.pass();
+            let left = until.map(|until| until.saturating_duration_since(now()));
+            if self.voice.is_done() || left == Some(Duration::ZERO) {
+                return;
+            }
+            let waited = self.voice.wait(inbox.bell().as_fd(), left);
+            if waited.is_err() || inbox.ends() {
+                return;
+            }
+        }
     }
 
     /// The terminal, if all of its screen is ours.
@@ -79,8 +112,17 @@ impl Screen {
     }
 
     /// Shows something to people alone.
-    pub(crate) fn show(&self, draw: impl FnOnce(&mut View<Stderr>)) {
+    pub(crate) fn show(&self, draw: impl FnOnce(&mut View<Voice>)) {
         draw(&mut self.view.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Shows where the run is, if that is seen now: what comes later shows more.
+    pub(crate) fn progress(&self, progress: &Progress) {
+        if self.voice.is_heard() {
+            self.show(|view| view.progress(progress));
+        } else {
+            self.voice.pass();
+        }
     }
 
     /// Shows a line that a command wrote to its stderr.
@@ -88,7 +130,10 @@ impl Screen {
         if let Some(record) = &self.record {
             record.child_line(stage, line);
         }
-        self.show(|view| view.child_line(label, line));
+        // Before the display is held: the run needs it.
+        if self.voice.hold() {
+            self.show(|view| view.child_line(label, line));
+        }
     }
 
     /// Tells what somebody should know although the run goes on.

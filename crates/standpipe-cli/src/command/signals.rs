@@ -70,6 +70,20 @@ impl Inbox {
         Ok(Self { came, bell })
     }
 
+    /// Whether something came that is to end us. A stop is obeyed meanwhile.
+    pub(crate) fn ends(&self) -> bool {
+        self.bell.hush();
+        let mut ends = false;
+        for signal in self.take() {
+            match signal {
+                SIGINT | SIGHUP | SIGTERM => ends = true,
+                SIGTSTP => suspend(),
+                _ => {}
+            }
+        }
+        ends
+    }
+
     /// Takes what came, oldest first.
     pub(crate) fn take(&self) -> Vec<i32> {
         std::mem::take(&mut *self.came.lock().unwrap_or_else(PoisonError::into_inner))

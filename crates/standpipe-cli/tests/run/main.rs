@@ -32,3 +32,4 @@ mod signals;
 mod terminal;
 mod through;
 mod tmux;
+mod unheard;

@@ -32,6 +32,7 @@ use crate::view::{Outcome as Ending, Report, Severity, View};
 impl Run<'_> {
     /// Judges the ends and finishes the outputs accordingly.
     pub(super) fn settle(mut self, unfinished: Vec<Unfinished>) -> Exit {
+        self.screen.let_go();
         let at = now();
         let ran = self.ran(at);
         if let Some(chronicle) = &mut self.chronicle {
