@@ -79,7 +79,8 @@ pub(crate) enum End {
 pub(crate) struct Wakes {
     one: Option<Waker>,
     other: Option<Waker>,
-    more: Vec<Waker>,
+    /// Most often none, and then nothing is to be dropped.
+    more: Option<Vec<Waker>>,
 }
 
 impl Wakes {
@@ -89,7 +90,7 @@ impl Wakes {
         } else if self.other.is_none() {
             self.other = Some(waker);
         } else {
-            self.more.push(waker);
+            self.more.get_or_insert_default().push(waker);
         }
     }
 
@@ -100,7 +101,7 @@ impl Wakes {
             waker.wake();
             if let Some(waker) = self.other {
                 waker.wake();
-                for waker in self.more {
+                for waker in self.more.into_iter().flatten() {
                     waker.wake();
                 }
             }

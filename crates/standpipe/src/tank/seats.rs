@@ -76,7 +76,11 @@ impl Seats {
     /// a lock.
     #[must_use]
     pub(super) fn leave(&mut self, ticket: u64) -> Option<Seat> {
-        let seat = self.seats.remove(self.find(ticket)?)?;
+        // most often it is the oldest who comes
+        let seat = match self.seats.front() {
+            Some(seat) if seat.ticket == ticket => self.seats.pop_front()?,
+            _ => self.seats.remove(self.find(ticket)?)?,
+        };
         if seat.had_baton() {
             self.notified = self.notified.saturating_sub(1);
         }
