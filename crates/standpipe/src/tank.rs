@@ -40,7 +40,7 @@ pub(crate) mod entry;
 pub(crate) mod events;
 mod exit;
 mod readable;
-mod seats;
+pub(crate) mod seats;
 mod writable;
 #[cfg(all(test, loom))]
 mod loom_tests;

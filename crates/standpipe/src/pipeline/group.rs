@@ -22,8 +22,13 @@ use std::task::{Context, Poll, Waker};
 
 use crate::error::{BoxError, Cause, CauseKind, StageId};
 use crate::sync::{Arc, Mutex, lock};
+use crate::tank::seats::Seats;
 
 /// Members that stand and fall together.
+///
+/// # Memory
+/// A few words for each member that ever joined, until the group is dropped;
+/// for each wait its waker, as long as it lasts.
 ///
 /// # Examples
 /// ```
@@ -51,7 +56,8 @@ pub struct Group {
 struct Inner {
     seats: Vec<Seat>,
     first: Option<Cause>,
-    watchers: Vec<Waker>,
+    /// Those who wait for the outcome.
+    watchers: Seats,
 }
 
 /// One member: open, over, closed, in this order.
@@ -62,7 +68,8 @@ struct Seat {
     done: bool,
     /// What befalls the others is none of its business.
     kept: bool,
-    watchers: Vec<Waker>,
+    /// Those who wait for it to be over.
+    watchers: Seats,
 }
 
 enum State {
@@ -78,8 +85,16 @@ impl Inner {
             let spared = Some(index) == by || (seat.kept && by.is_some());
             if !spared && matches!(seat.state, State::Open) {
                 seat.state = State::Over(Some(cause.clone()));
-                wakers.append(&mut seat.watchers);
+                wakers.extend(seat.watchers.notify_all());
             }
+        }
+    }
+
+    /// Where those sit who wait for this member, or for the outcome.
+    fn watchers(&mut self, of: Option<usize>) -> Option<&mut Seats> {
+        match of {
+            Some(index) => self.seats.get_mut(index).map(|seat| &mut seat.watchers),
+            None => Some(&mut self.watchers),
         }
     }
 
@@ -104,7 +119,8 @@ impl Group {
         Self { inner: Arc::default() }
     }
 
-    /// Adds a member. Its place in the order of joining is its index.
+    /// Adds a member. Its place in the order of joining is its index. One that
+    /// joins a group that has fallen is over at once, with the first cause.
     pub fn join(&self, name: impl Into<Arc<str>>) -> Member {
         self.add(name.into(), false)
     }
@@ -119,12 +135,16 @@ impl Group {
     fn add(&self, name: Arc<str>, kept: bool) -> Member {
         let mut inner = lock(&self.inner);
         let index = inner.seats.len();
+        let state = match &inner.first {
+            Some(cause) if !kept => State::Over(Some(cause.clone())),
+            _ => State::Open,
+        };
         inner.seats.push(Seat {
             id: StageId { index, name },
-            state: State::Open,
+            state,
             done: false,
             kept,
-            watchers: Vec::new(),
+            watchers: Seats::default(),
         });
         Member { group: self.clone(), index }
     }
@@ -138,7 +158,7 @@ impl Group {
             let cause = Cause::new(CauseKind::Cancelled);
             inner.first.get_or_insert_with(|| cause.clone());
             inner.fell(&cause, None, &mut wakers);
-            wakers.append(&mut inner.watchers);
+            wakers.extend(inner.watchers.notify_all());
         }
         drop(inner);
         wakers.into_iter().for_each(Waker::wake);
@@ -153,17 +173,8 @@ impl Group {
     /// The first cause; [`CauseKind::Abandoned`] if a member closed early
     /// without one.
     pub async fn outcome(&self) -> Result<(), Cause> {
-        poll_fn(|cx| {
-            let mut inner = lock(&self.inner);
-            inner.outcome().map_or_else(
-                || {
-                    watch(&mut inner.watchers, cx);
-                    Poll::Pending
-                },
-                Poll::Ready,
-            )
-        })
-        .await
+        let mut wait = Wait { group: self, of: None, ticket: None };
+        poll_fn(|cx| wait.poll(cx, Inner::outcome)).await
     }
 }
 
@@ -183,9 +194,34 @@ impl fmt::Debug for Group {
     }
 }
 
-fn watch(watchers: &mut Vec<Waker>, cx: &Context<'_>) {
-    if !watchers.iter().any(|waker| waker.will_wake(cx.waker())) {
-        watchers.push(cx.waker().clone());
+/// A wait for a member, or for the outcome. Dropped, it leaves no waker behind.
+struct Wait<'a> {
+    group: &'a Group,
+    of: Option<usize>,
+    ticket: Option<u64>,
+}
+
+impl Wait<'_> {
+    /// Waits until `look` sees what it is for.
+    fn poll<R>(&mut self, cx: &Context<'_>, look: impl FnOnce(&Inner) -> Option<R>) -> Poll<R> {
+        let mut inner = lock(&self.group.inner);
+        if let Some(seen) = look(&inner) {
+            return Poll::Ready(seen);
+        }
+        let old = inner.watchers(self.of).and_then(|seats| seats.sit(&mut self.ticket, cx.waker()));
+        drop(inner);
+        drop(old); // a waker's destructor is foreign code
+        Poll::Pending
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        let Some(ticket) = self.ticket else { return };
+        let mut inner = lock(&self.group.inner);
+        let seat = inner.watchers(self.of).and_then(|seats| seats.leave(ticket));
+        drop(inner);
+        drop(seat); // not under the lock
     }
 }
 
@@ -230,7 +266,7 @@ impl Member {
             if matches!(seat.state, State::Open) {
                 seat.state = State::Over(cause);
                 seat.done = done;
-                wakers.append(&mut seat.watchers);
+                wakers.extend(seat.watchers.notify_all());
             }
         }
         drop(inner);
@@ -252,19 +288,13 @@ impl Member {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn over(&self) -> Option<Cause> {
-        poll_fn(|cx| {
-            let mut inner = lock(&self.group.inner);
-            let Some(seat) = inner.seats.get_mut(self.index) else { return Poll::Ready(None) };
-            match &seat.state {
-                State::Open => {
-                    watch(&mut seat.watchers, cx);
-                    Poll::Pending
-                }
-                State::Over(cause) => Poll::Ready(cause.clone()),
-                State::Closed => Poll::Ready(None),
-            }
-        })
-        .await
+        let look = |inner: &Inner| match &inner.seats.get(self.index)?.state {
+            State::Open => None,
+            State::Over(cause) => Some(cause.clone()),
+            State::Closed => Some(None),
+        };
+        let mut wait = Wait { group: &self.group, of: Some(self.index), ticket: None };
+        poll_fn(|cx| wait.poll(cx, look)).await
     }
 
     /// Says that the cleanup is over. Only now its cause reaches the others.
@@ -295,7 +325,7 @@ impl Member {
             inner.first.get_or_insert_with(|| cause.clone());
             inner.fell(&cause, Some(self.index), &mut wakers);
         }
-        wakers.append(&mut inner.watchers);
+        wakers.extend(inner.watchers.notify_all());
         drop(inner);
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -384,6 +414,48 @@ mod tests {
         assert!(!b.is_over());
         b.fail("it still may");
         b.closed();
+    }
+
+    /// Who joined a group that had fallen was never told, and the outcome waited
+    /// for it for ever.
+    #[test]
+    fn one_that_joins_late_is_over_with_the_first_cause() {
+        let group = Group::new();
+        let early = group.join("early");
+        early.fail("disk full");
+        early.closed();
+        let (late, kept) = (group.join("late"), group.join_kept_open("kept"));
+        assert_eq!(now(late.over()).unwrap().unwrap().to_string(), "stage 0 `early`: disk full");
+        assert!(!kept.is_over());
+        assert!(now(group.outcome()).is_none(), "it has not closed");
+        late.closed();
+        assert!(now(group.outcome()).unwrap().is_err());
+    }
+
+    /// A task that looked in its turns whether all was over, each time through a
+    /// waker of that turn, left each of them with the group.
+    #[test]
+    fn a_wait_that_is_given_up_leaves_no_waker_behind() {
+        struct Flag;
+        impl std::task::Wake for Flag {
+            fn wake(self: Arc<Self>) {}
+        }
+        let group = Group::new();
+        let member = group.join("a");
+        let flag = Arc::new(Flag);
+        let look = |wait: &mut dyn FnMut(&mut Context<'_>) -> bool| {
+            let waker = Waker::from(flag.clone());
+            assert!(wait(&mut Context::from_waker(&waker)));
+        };
+        for _ in 0..10 {
+            let mut over = Box::pin(member.over());
+            look(&mut |cx| over.as_mut().poll(cx).is_pending());
+            look(&mut |cx| over.as_mut().poll(cx).is_pending());
+            let mut outcome = Box::pin(group.outcome());
+            look(&mut |cx| outcome.as_mut().poll(cx).is_pending());
+            assert_eq!(Arc::strong_count(&flag), 3, "one for each wait");
+        }
+        assert_eq!(Arc::strong_count(&flag), 1);
     }
 
     #[test]

@@ -15,14 +15,14 @@ use std::task::Waker;
 
 /// Waiting writers, oldest first.
 #[derive(Default)]
-pub(super) struct Seats {
+pub(crate) struct Seats {
     /// Ordered by ticket.
     seats: VecDeque<Seat>,
     notified: usize,
     next_ticket: u64,
 }
 
-pub(super) struct Seat {
+pub(crate) struct Seat {
     ticket: u64,
     /// Taken when it is woken: then the baton is here.
     waker: Option<Waker>,
@@ -49,7 +49,7 @@ impl Seats {
     /// longer needed, to be dropped without a lock: its destructor is foreign
     /// code.
     #[must_use]
-    pub(super) fn sit(&mut self, ticket: &mut Option<u64>, waker: &Waker) -> Option<Waker> {
+    pub(crate) fn sit(&mut self, ticket: &mut Option<u64>, waker: &Waker) -> Option<Waker> {
         let Some(ticket) = *ticket else {
             let mine = self.next_ticket;
             self.next_ticket = mine.wrapping_add(1);
@@ -75,7 +75,7 @@ impl Seats {
     /// Gives a seat up. Its waker is in what is returned, to be dropped without
     /// a lock.
     #[must_use]
-    pub(super) fn leave(&mut self, ticket: u64) -> Option<Seat> {
+    pub(crate) fn leave(&mut self, ticket: u64) -> Option<Seat> {
         // most often it is the oldest who comes
         let seat = match self.seats.front() {
             Some(seat) if seat.ticket == ticket => self.seats.pop_front()?,
@@ -99,7 +99,7 @@ impl Seats {
     }
 
     /// Notifies everyone who is not notified yet.
-    pub(super) fn notify_all(&mut self) -> impl Iterator<Item = Waker> {
+    pub(crate) fn notify_all(&mut self) -> impl Iterator<Item = Waker> {
         self.notified = self.seats.len();
         self.seats.iter_mut().filter_map(|seat| seat.waker.take())
     }
