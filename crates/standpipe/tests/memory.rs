@@ -3,10 +3,12 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::time::Duration;
 
 use futures::executor::LocalPool;
-use futures::future::join;
-use standpipe::{Batch, Flow, KIB, MIB, Overflow, Readable, Tank, Writable, WriteError};
+use futures::future::{FutureExt as _, join};
+use standpipe::stage::{fold, iter};
+use standpipe::{Batch, Flow, KIB, MIB, Overflow, Pipeline, Readable, Tank, Writable, WriteError};
 
 /// Counts for each thread alone: tests run side by side.
 struct Counting;
@@ -214,6 +216,20 @@ fn an_idle_tank_keeps_no_observer_that_is_gone() {
     look();
     let (left, ()) = left_by(|| (0..1_000).for_each(|_| look()));
     assert!(left < KIB, "{left} bytes after a thousand looks");
+}
+
+/// A service that gave up its graceful stop, and tried again until it was let,
+/// left with the pipeline what each attempt had listened with.
+#[test]
+fn a_graceful_stop_that_is_given_up_leaves_nothing_behind() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("one");
+    let _inside = runtime.enter();
+    let monitor =
+        Pipeline::from("numbers", iter(0..9_u64)).to("sum", fold(0, u64::wrapping_add)).monitor();
+    let attempt = || assert!(monitor.shutdown(Duration::from_secs(9)).now_or_never().is_none());
+    attempt();
+    let (left, ()) = left_by(|| (0..100).for_each(|_| attempt()));
+    assert!(left < KIB, "{left} bytes after a hundred attempts");
 }
 
 #[test]

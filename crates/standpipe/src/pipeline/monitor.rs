@@ -150,12 +150,15 @@ impl Monitor {
     ///
     /// # Cancel safety
     /// Dropped, the drain goes on, without a limit.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with timers, once it is awaited.
     #[cfg(feature = "tokio")]
     pub async fn shutdown(&self, grace: Duration) {
         self.drain();
         let over = Arc::new(tokio::sync::Notify::new());
         let alarm = over.clone();
-        self.board.line.on_alarm(Arc::new(move || alarm.notify_one()));
+        let _listening = self.board.line.listen(Arc::new(move || alarm.notify_one()));
         let wait = async {
             while !self.board.line.is_over() {
                 over.notified().await;
@@ -175,6 +178,9 @@ impl Monitor {
     /// Calls `notify` when the pipeline ends or begins to drain, on the thread
     /// that causes it; at once if it has. For stages that block in foreign
     /// calls and need to be interrupted.
+    ///
+    /// # Memory
+    /// The function is kept until the pipeline and all that watch it are gone.
     pub fn on_change(&self, notify: impl Fn() + Send + Sync + 'static) {
         self.board.line.on_alarm(Arc::new(notify));
     }

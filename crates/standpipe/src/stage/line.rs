@@ -74,6 +74,13 @@ impl Line {
         }
     }
 
+    /// The same, for as long as what it returns lives.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn listen(&self, alarm: Alarm) -> Listening<'_> {
+        self.on_alarm(alarm.clone());
+        Listening { line: self, alarm }
+    }
+
     fn sound(&self) {
         let alarms = lock(&self.alarm).clone();
         for alarm in alarms {
@@ -152,7 +159,7 @@ impl Line {
     pub(crate) fn explain_panic(&self, payload: &(dyn Any + Send)) {
         let message = panic_message(payload);
         let mut outcome = lock(&self.outcome);
-        if let Some(Outcome::Failed(cause, index)) = &mut *outcome
+        if let Some(Outcome::Failed(cause, _)) = &mut *outcome
             && cause.kind() == CauseKind::Panicked
             && cause.error().is_none()
         {
@@ -161,7 +168,6 @@ impl Line {
             if let Some(stage) = stage {
                 *cause = cause.clone().at(stage);
             }
-            let _ = index;
         }
     }
 
@@ -180,6 +186,20 @@ impl Line {
             }
             Outcome::Failed(cause, _) => Some(cause),
         }
+    }
+}
+
+/// See [`Line::listen`].
+#[cfg(feature = "tokio")]
+pub(crate) struct Listening<'a> {
+    line: &'a Line,
+    alarm: Alarm,
+}
+
+#[cfg(feature = "tokio")]
+impl Drop for Listening<'_> {
+    fn drop(&mut self) {
+        lock(&self.line.alarm).retain(|alarm| !Arc::ptr_eq(alarm, &self.alarm));
     }
 }
 
