@@ -5,6 +5,7 @@ use std::any::Any;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -291,7 +292,7 @@ impl Shift {
     /// Each is destroyed when it has closed.
     pub(crate) fn poll_leaving(&self, cx: &mut Context<'_>) -> Poll<()> {
         // polled without the lock: foreign code
-        let Some(mut leaving) = lock(&self.leaving).replace(Vec::new()) else {
+        let Some(mut leaving) = lock(&self.leaving).as_mut().map(mem::take) else {
             return Poll::Ready(());
         };
         leaving.retain_mut(|stage| stage.as_mut().poll(cx).is_pending());
@@ -419,5 +420,24 @@ impl<'a> Polling<'a> {
 impl Drop for Polling<'_> {
     fn drop(&mut self) {
         self.0.polled.store(false, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    /// A look at stages that close, after nobody would poll them any more, took
+    /// that for a beginning: one that closed later would have been left there.
+    #[test]
+    fn a_shift_that_was_given_up_takes_no_stage_any_more() {
+        let shift = Shift::default();
+        shift.begin();
+        shift.give_up_leaving();
+        let polled = shift.poll_leaving(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_ready());
+        assert_eq!(shift.take_leaving(7, |_| Box::pin(async {})), Err(7), "it is handed back");
     }
 }
