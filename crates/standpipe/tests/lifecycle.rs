@@ -387,6 +387,46 @@ fn dropping_the_pipeline_destroys_what_closes_where_it_waits() {
     in_order_without_close(&actor.log.lock().unwrap());
 }
 
+/// What the `close` of a stage held panicked as it was dropped where it waited;
+/// the panic came out of the drop of the pipeline, which is no place to catch it.
+#[test]
+fn a_panic_of_what_is_dropped_where_it_closes_stays_inside() {
+    struct Brittle;
+    impl Drop for Brittle {
+        fn drop(&mut self) {
+            panic!("broke as it was dropped");
+        }
+    }
+    struct Closing(Log);
+    impl Sink for Closing {
+        type In = u64;
+        type Done = ();
+        type Error = BoxError;
+        async fn write(&mut self, batch: &mut Batch<u64>) -> Result<More, BoxError> {
+            batch.drain().for_each(drop);
+            Ok(More::Yes)
+        }
+        async fn finish(&mut self) -> Result<(), BoxError> {
+            Ok(())
+        }
+        async fn close(&mut self, _why: Option<&Cause>) -> Result<(), BoxError> {
+            let _brittle = Brittle;
+            std::future::pending().await
+        }
+        fn destroy(&mut self, _why: Option<&Cause>) {
+            self.0.lock().expect("lock").push(('d', 0));
+        }
+    }
+    let log = Log::default();
+    let ready = Pipeline::from("numbers", iter(0..3)).to("close", Closing(log.clone()));
+    let monitor = ready.monitor();
+    let mut run = Hand::new(ready.run());
+    run.waits();
+    drop(run);
+    assert!(monitor.is_over());
+    assert_eq!(*log.lock().unwrap(), [('d', 0)]);
+}
+
 #[tokio::test]
 async fn dropping_a_spawned_pipeline_lets_its_stages_close() {
     let mut actor = actor(1, Fault::None);

@@ -105,7 +105,7 @@ impl<S> Drop for Held<S> {
             && self.opened
         {
             let close = |last| -> Leaving {
-                Box::pin(Caught { post: self.post.clone(), closing: close(last) })
+                Box::pin(Caught { post: self.post.clone(), closing: Some(close(last)) })
             };
             if let Err(last) = self.post.shift().take_leaving(last, close) {
                 drop(last);
@@ -150,23 +150,34 @@ fn panicked(post: &Post, call: &str, payload: &(dyn std::any::Any + Send)) {
     post.line().halt(Cause::with_error(CauseKind::Panicked, message), Some(post.index()));
 }
 
-/// A `close` whose panic is told like one in `destroy`.
+/// A `close` whose panic is told like one in `destroy`, also one of what is
+/// dropped with it where it waits.
 struct Caught {
     post: Post,
-    closing: Leaving,
+    /// Taken by the drop alone.
+    closing: Option<Leaving>,
 }
 
 impl Future for Caught {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let closing = &mut self.closing;
+        let Some(closing) = &mut self.closing else { return Poll::Ready(()) };
         match catch_unwind(AssertUnwindSafe(|| closing.as_mut().poll(cx))) {
             Ok(polled) => polled,
             Err(payload) => {
                 panicked(&self.post, "close", payload.as_ref());
                 Poll::Ready(())
             }
+        }
+    }
+}
+
+impl Drop for Caught {
+    fn drop(&mut self) {
+        let closing = self.closing.take();
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(closing))) {
+            panicked(&self.post, "close", payload.as_ref());
         }
     }
 }
