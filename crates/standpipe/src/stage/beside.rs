@@ -102,9 +102,12 @@ impl<T: Send> Emitting<'_, T> {
             if state.item.is_none() && !state.flush {
                 return Poll::Ready(());
             }
-            if !state.waker.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
-                state.waker = Some(cx.waker().clone());
-            }
+            let old = match &state.waker {
+                Some(old) if old.will_wake(cx.waker()) => None,
+                _ => state.waker.replace(cx.waker().clone()),
+            };
+            drop(state);
+            drop(old); // a waker's destructor is foreign code
             Poll::Pending
         })
         .await;

@@ -119,13 +119,15 @@ impl<F: Future> Flight<F> {
 
     /// Polls those that were woken, each once.
     pub(crate) fn poll(&mut self, cx: &Context<'_>) {
-        {
+        let old = {
             let mut desk = lock(&self.desk);
             mem::swap(&mut desk.woken, &mut self.polling);
-            if !desk.waker.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
-                desk.waker = Some(cx.waker().clone());
+            match &desk.waker {
+                Some(old) if old.will_wake(cx.waker()) => None,
+                _ => desk.waker.replace(cx.waker().clone()),
             }
-        }
+        };
+        drop(old); // without the lock: a waker's destructor is foreign code
         for index in self.polling.drain(..) {
             let Some(slot) = self.slots.get_mut(index) else { continue };
             slot.lamp.lit.store(false, Ordering::SeqCst); // before: a wake from now on counts
@@ -223,6 +225,35 @@ mod tests {
             assert_eq!(polls.get(), round);
             assert_eq!(bell.0.load(Ordering::SeqCst), round);
         }
+    }
+
+    /// The waker of a task that had been let go held the last reference to it;
+    /// it was dropped with the lock held, and what the task's end then woke in
+    /// here waited for that lock for ever.
+    #[test]
+    fn a_waker_is_dropped_without_the_lock() {
+        struct Owner(Waker);
+        impl Wake for Owner {
+            fn wake(self: Arc<Self>) {}
+        }
+        impl Drop for Owner {
+            fn drop(&mut self) {
+                self.0.wake_by_ref();
+            }
+        }
+        let seen = Rc::new(Cell::new(None));
+        let inside = seen.clone();
+        let mut flight = Flight::new(Order::Input);
+        flight.begin(poll_fn(move |cx| -> Poll<()> {
+            inside.set(Some(cx.waker().clone()));
+            Poll::Pending
+        }));
+        flight.poll(&Context::from_waker(Waker::noop()));
+        let owner = Waker::from(Arc::new(Owner(seen.take().unwrap())));
+        flight.poll(&Context::from_waker(&owner));
+        drop(owner);
+        flight.poll(&Context::from_waker(Waker::noop()));
+        assert_eq!(lock(&flight.desk).woken.len(), 1, "it was woken by the drop");
     }
 
     #[test]
