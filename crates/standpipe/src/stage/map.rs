@@ -112,3 +112,82 @@ impl<F, U, D> std::fmt::Debug for MapOn<F, U, D> {
         f.write_str("MapOn(..)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::any::type_name_of_val;
+    use std::iter;
+
+    use super::*;
+    use crate::stage::chain::ends_here;
+    use crate::stage::filter::FilterMap;
+    use crate::stage::line::Line;
+    use crate::sync::Arc;
+
+    /// Takes note of what the iterator is called that is put into it.
+    struct Probe(Arc<std::sync::Mutex<usize>>);
+
+    impl Emit<u32> for Probe {
+        async fn send(&mut self, _item: u32) {}
+        async fn feed(&mut self, _item: u32) {}
+        async fn flush(&mut self) {}
+        puts!(u32);
+    }
+
+    impl Outlet<u32> for Probe {
+        ends_here!();
+        async fn open(&mut self) {}
+        fn has_room(&self) -> bool {
+            true
+        }
+        fn put(&mut self, _item: u32) -> Flow {
+            Flow::Ready
+        }
+        fn put_all(&mut self, items: &mut impl Iterator<Item = u32>) -> Flow {
+            *self.0.lock().unwrap() = type_name_of_val(items).len();
+            Flow::Ready
+        }
+        fn holds_back(&self) -> bool {
+            false
+        }
+        async fn idle(&mut self) {}
+        async fn finish(&mut self) {}
+    }
+
+    fn post() -> Post {
+        Post::new(Arc::new(Line::new()), 0, Arc::default())
+    }
+
+    fn same(n: u32) -> u32 {
+        n
+    }
+
+    /// A map and a filter in front of it.
+    fn two<D: Outlet<u32>>(down: D) -> impl Outlet<u32> {
+        let map = Map::new(same as fn(u32) -> u32, post()).on(down);
+        FilterMap::new(Some as fn(u32) -> Option<u32>, post()).on(map)
+    }
+
+    /// The name of a closure names the types of the function it is written in.
+    /// Where that was the one that is given the iterator, each fused stage named
+    /// all before it twice: names doubled with each.
+    #[test]
+    fn the_names_of_fused_stages_do_not_double() {
+        let length = Arc::new(std::sync::Mutex::new(0));
+        let probe = || Probe(length.clone());
+        let put = |mut outlet: Box<dyn FnMut() -> Flow>| {
+            assert_eq!(outlet(), Flow::Ready);
+            *length.lock().unwrap()
+        };
+        let mut twice = two(probe());
+        let mut four = two(two(probe()));
+        let mut six = two(two(two(probe())));
+        let names = [
+            put(Box::new(move || twice.put_all(&mut iter::once(1)))),
+            put(Box::new(move || four.put_all(&mut iter::once(1)))),
+            put(Box::new(move || six.put_all(&mut iter::once(1)))),
+        ];
+        let [first, second] = [names[1] - names[0], names[2] - names[1]];
+        assert!(second <= first + first / 4, "{names:?}");
+    }
+}
