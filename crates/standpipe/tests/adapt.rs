@@ -220,6 +220,13 @@ async fn a_child_process_is_a_stage() {
     assert_eq!(completed.done, data);
 }
 
+#[test]
+fn what_failed_at_the_pipes_of_a_child_is_the_source_of_its_error() {
+    use std::error::Error as _;
+    let error = process::ChildError::from(io::Error::other("the pipe burst"));
+    assert_eq!(error.source().expect("a source").to_string(), "the pipe burst");
+}
+
 #[tokio::test]
 async fn a_child_that_fails_is_named_and_one_that_had_enough_is_not_a_failure() {
     let run = |program: &str, script: &str| {

@@ -35,7 +35,14 @@ impl fmt::Display for ChildError {
     }
 }
 
-impl std::error::Error for ChildError {}
+impl std::error::Error for ChildError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(error) => Some(error),
+            Self::Exit(_) => None,
+        }
+    }
+}
 
 impl From<io::Error> for ChildError {
     fn from(error: io::Error) -> Self {

@@ -91,6 +91,7 @@ impl<R, W> Duplex<R, W> {
     }
 
     /// Ends what this side writes: a half-close. What is left goes on reading.
+    #[must_use = "dropping what is left stops the far side"]
     pub fn end(self) -> Readable<R> {
         self.writable.end();
         self.readable
@@ -98,6 +99,7 @@ impl<R, W> Duplex<R, W> {
 
     /// Wants to read no more, and says why; the far side's writes get this
     /// cause. What is left goes on writing.
+    #[must_use = "dropping what is left abandons its data"]
     pub fn stop(self, why: Cause) -> Writable<W> {
         self.readable.stop(why);
         self.writable
