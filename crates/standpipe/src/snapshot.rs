@@ -155,8 +155,8 @@ pub struct TankSnapshot {
     pub held: bool,
     /// Whether nothing more can be written.
     pub ended: bool,
-    /// Writes past the mark by source line (`Overflow::Grow` only), most
-    /// lines first seen; lines beyond a fixed number are summed in one.
+    /// Writes past the mark by source line (`Overflow::Grow` only), in the order
+    /// in which they were first seen; lines beyond 16 are summed in one.
     pub past_mark: Vec<PastMark>,
     /// The integral of the level over time, in weight times ns: the mean of any
     /// stretch is its growth divided by the time; known in a pipeline only.
@@ -533,8 +533,9 @@ pub struct Report {
 }
 
 impl Report {
-    /// Items that were accepted and never delivered: dropped on purpose, lost,
-    /// or still in a tank.
+    /// Items that were accepted and will never be delivered: dropped on purpose,
+    /// or unread when their reader went away. What is in a tank while the
+    /// pipeline runs is not among them.
     #[must_use]
     pub fn undelivered(&self) -> Tally {
         self.tanks.iter().fold(Tally::default(), |sum, tank| sum.plus(tank.dropped.total()))

@@ -98,6 +98,10 @@ pub enum More {
 
 /// Where a stage puts its items. Never fails: when the pipeline is over it
 /// does not return, and the stage is dropped there.
+///
+/// # Memory
+/// An item past what there is room for, if every wait is heeded. A stage that
+/// drops the waits of its sends piles its items up here.
 #[doc(alias("push", "Controller"))]
 pub trait Emit<T>: Send {
     /// Hands an item on and waits until there is room for the next one. The

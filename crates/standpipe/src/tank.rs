@@ -219,10 +219,12 @@ impl<F> Tank<By<F>> {
     /// A tank that shuts at a weight of `high`, each item weighing what
     /// `weigh` says.
     ///
-    /// `weigh` is called once when an item goes in and once when it leaves; if
-    /// it changes its mind in between, the level is still never unbalanced for
-    /// longer than the item's batch. It may be called with the tank's lock
-    /// held, so it must be quick and must not use the tank.
+    /// `weigh` is asked when an item goes in and when it leaves, and again
+    /// whenever a write that waits is tried, so it should be quick and always
+    /// say the same; if it changes its mind, the level is still never
+    /// unbalanced for longer than the item's batch. It may be called with the
+    /// tank's lock held, so it must not use the tank. If it panics, the items
+    /// that are in the tank or in a batch are still there and charged.
     pub const fn weighed(high: usize, weigh: F) -> Self {
         Self {
             measure: By(weigh),
@@ -388,7 +390,8 @@ impl Gauge {
         self.tank.snapshot(Some(now_ns))
     }
 
-    /// Changes both marks, live.
+    /// Changes both marks, live. What the reader has in hand goes by them from
+    /// the next time on that it returns some.
     pub fn set_marks(&self, marks: Marks) {
         self.tank.set_marks(marks);
     }

@@ -41,7 +41,8 @@ pub const MIB: usize = 1024 * KIB;
     note = "say it with `Tank::weighed(mark, |item: &{Self}| …)`, implement `Weigh`, or count with `Tank::items`"
 )]
 pub trait Weigh {
-    /// Its bytes. Called once when the item goes in and once when it leaves.
+    /// Its bytes. Asked when the item goes in and when it leaves, and perhaps in
+    /// between: it has to be quick and to say the same each time.
     fn weight(&self) -> usize;
 }
 

@@ -25,6 +25,12 @@ const KEPT_SLOTS: usize = 64;
 /// most the tank's high-water mark and one item, all of it charged to the tank
 /// until popped. What you `push` yourself is bounded by you.
 ///
+/// What was popped is returned to the tank when that would open it, by the marks
+/// at the last return or when it was filled, and when the batch is empty. Each
+/// batch counts for itself: of several that are begun and put aside, each may
+/// keep back up to a [`span`](crate::gate::Gate::span), so empty one before the
+/// next.
+///
 /// # Examples
 /// ```
 /// use standpipe::tank::Batch;

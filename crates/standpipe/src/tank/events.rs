@@ -235,7 +235,8 @@ impl Observers {
 ///
 /// # Memory
 /// As many events as it was made for, and three for each tank, which are kept
-/// free for its end.
+/// free for its end. All of it is taken when it is made, so that no tank ever
+/// allocates to tell something.
 ///
 /// # Examples
 /// ```

@@ -50,7 +50,9 @@ impl<T> Readable<T> {
     /// Takes all that is queued, waiting for at least one item: one lock for
     /// up to a whole tank. `Ok(false)` is the end.
     ///
-    /// The items stay charged to the tank until they leave `into`.
+    /// The items stay charged to the tank until they leave `into`. As long as
+    /// some are left in there nothing is taken, and the answer is `Ok(true)` at
+    /// once.
     ///
     /// # Cancel safety
     /// Cancel safe: until it is ready, `into` is as it was.
@@ -73,7 +75,8 @@ impl<T> Readable<T> {
     /// sink that works on one item, or a bounded number, at a time.
     ///
     /// What it leaves stays in order and charged, and may still be held back by
-    /// [`pause`](Self::pause) or a writer's cork.
+    /// [`pause`](Self::pause) or a writer's cork. Nothing is taken while items
+    /// are left in `into`.
     ///
     /// # Cancel safety
     /// Cancel safe: until it is ready, `into` is as it was.
@@ -395,7 +398,8 @@ impl<T> Readable<T> {
         }
     }
 
-    /// Weight in the tank, exact from this side.
+    /// Weight in the tank, exact from this side but for what left a batch of
+    /// yours and was not returned yet.
     #[doc(alias("readableLength"))]
     #[must_use]
     pub fn level(&self) -> usize {
@@ -440,7 +444,8 @@ impl<T> Readable<T> {
         Finished::new(self.core.clone())
     }
 
-    /// Changes both marks, live.
+    /// Changes both marks, live. What the reader has in hand goes by them from
+    /// the next time on that it returns some.
     pub fn set_marks(&self, marks: Marks) {
         self.core.set_marks(marks);
     }

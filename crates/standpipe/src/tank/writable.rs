@@ -255,7 +255,8 @@ impl<T> Writable<T> {
         self.core.gate().is_shut()
     }
 
-    /// Changes both marks, live.
+    /// Changes both marks, live. What the reader has in hand goes by them from
+    /// the next time on that it returns some.
     pub fn set_marks(&self, marks: Marks) {
         self.core.set_marks(marks);
     }
