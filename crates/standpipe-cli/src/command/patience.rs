@@ -30,8 +30,31 @@ pub(crate) enum Undone {
     Failed(EndError),
     /// A signal came first.
     Signal(i32),
-    /// It took longer than this.
+    /// It took longer than this, the limit of `--stall`.
     Late(Duration),
+    /// The run took longer than this, the limit of `--timeout`.
+    Over(Duration),
+}
+
+/// How long something is waited for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Patience {
+    /// `--stall`, where somebody has to answer.
+    pub(crate) stall: Option<Duration>,
+    /// `--timeout`, and how much of it is left.
+    pub(crate) timeout: Option<(Duration, Duration)>,
+}
+
+impl Patience {
+    /// What comes first, and what it means if that is over.
+    fn first(self) -> Option<(Duration, Undone)> {
+        let stall = self.stall.map(|limit| (limit, Undone::Late(limit)));
+        let timeout = self.timeout.map(|(limit, left)| (left, Undone::Over(limit)));
+        match (stall, timeout) {
+            (Some(stall), Some(timeout)) if stall.0 <= timeout.0 => Some(stall),
+            (stall, timeout) => timeout.or(stall),
+        }
+    }
 }
 
 impl Undone {
@@ -51,6 +74,14 @@ impl Undone {
                 screen.fail(failure, &Report::new(Severity::Error, what));
                 Exit::Timeout
             }
+            Self::Over(limit) => {
+                let what =
+                    format!("not done after {}, the limit of `--timeout`", size::time(limit));
+                let mut report = Report::new(Severity::Error, what);
+                report.details.push(format!("it waited for the end of stage {stage}"));
+                screen.fail(Failure { kind: "timeout", stage: None }, &report);
+                Exit::Timeout
+            }
         }
     }
 }
@@ -58,7 +89,7 @@ impl Undone {
 /// Does it elsewhere and waits for the end of it.
 pub(crate) fn attend<T: Send + 'static>(
     inbox: &Inbox,
-    limit: Option<Duration>,
+    patience: Patience,
     work: impl FnOnce() -> Result<T, EndError> + Send + 'static,
 ) -> Result<T, Undone> {
     let (sender, receiver): (SyncSender<Result<T, EndError>>, _) = sync_channel(1);
@@ -71,8 +102,10 @@ pub(crate) fn attend<T: Send + 'static>(
     });
     begun.map_err(|error| Undone::Failed(EndError::of_start("cannot wait for an end", &error)))?;
     let mut since = now();
+    let limit = patience.first();
     loop {
-        let left = limit.map(|limit| limit.saturating_sub(now().saturating_duration_since(since)));
+        let passed = now().saturating_duration_since(since);
+        let left = limit.as_ref().map(|(limit, _)| limit.saturating_sub(passed));
         let mut on = [PollFd::from_borrowed_fd(inbox.bell().as_fd(), PollFlags::IN)];
         wait(&mut on, left).map_err(|error| Undone::Failed(EndError::new(error.to_string())))?;
         inbox.bell().hush();
@@ -94,10 +127,11 @@ pub(crate) fn attend<T: Send + 'static>(
                 return Err(Undone::Failed(EndError::new("the thread of an end panicked")));
             }
         }
-        if let Some(limit) = limit
-            && now().saturating_duration_since(since) >= limit
+        let passed = now().saturating_duration_since(since);
+        if limit.as_ref().is_some_and(|(limit, _)| passed >= *limit)
+            && let Some((_, undone)) = limit
         {
-            return Err(Undone::Late(limit));
+            return Err(undone);
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::command::chronicle::Chronicle;
 use crate::command::door::Door;
 use crate::command::figures::{Past, totals};
 use crate::command::keys::Keys;
-use crate::command::patience::{Undone, attend};
+use crate::command::patience::{Patience, Undone, attend};
 use crate::command::report;
 use crate::command::screen::{Failure, Remark, Screen};
 use crate::command::signals::{Inbox, suspend};
@@ -66,7 +66,8 @@ enum Cut {
 
 /// Runs a plan.
 pub(crate) fn run(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Exit {
-    let ready = match prepare(plan, inbox, screen) {
+    let begun = now();
+    let ready = match prepare(plan, inbox, screen, begun) {
         Ok(ready) => ready,
         Err(exit) => return exit,
     };
@@ -113,6 +114,7 @@ pub(crate) fn run(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Exit {
         inbox,
         line,
         start,
+        waited: start.saturating_duration_since(begun),
         suspended: Duration::ZERO,
         woke_at: None,
         progress: (0, start),
@@ -206,7 +208,7 @@ pub(crate) fn vet(plan: &Plan, screen: &Screen) -> Result<(), Exit> {
 }
 
 /// Checks and opens all that the line needs, before any of it is started.
-fn prepare(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Result<Ready, Exit> {
+fn prepare(plan: &Plan, inbox: &Inbox, screen: &Screen, begun: Instant) -> Result<Ready, Exit> {
     vet(plan, screen)?;
     let mut ready = Ready {
         parts: Vec::new(),
@@ -230,7 +232,7 @@ fn prepare(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Result<Ready, Exit> {
             StageKind::Tee { end, publish } => {
                 let publish = *publish;
                 let open = move |end: &EndPlan| end::open_sink(end, publish, None);
-                let (port, unfinished) = patiently(plan, end, open, inbox)
+                let (port, unfinished) = patiently(plan, end, open, (inbox, begun))
                     .and_then(|sink| beside(index, sink))
                     .map_err(|undone| undone.exit(&stage.id, screen))?;
                 ready.unfinished.extend(unfinished);
@@ -238,7 +240,7 @@ fn prepare(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Result<Ready, Exit> {
             }
             StageKind::Source(end) => {
                 ready.remarks.extend(warn(screen, plan, stage, end.warnings()));
-                let source: Source = patiently(plan, end, end::open_source, inbox)
+                let source: Source = patiently(plan, end, end::open_source, (inbox, begun))
                     .map_err(|undone| undone.exit(&stage.id, screen))?;
                 ready.remarks.extend(warn(screen, plan, stage, source.notes));
                 ready.total = ready.total.or(source.total);
@@ -249,7 +251,7 @@ fn prepare(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Result<Ready, Exit> {
                 ready.remarks.extend(warn(screen, plan, stage, end.warnings()));
                 let publish = *publish;
                 let open = move |end: &EndPlan| end::open_sink(end, publish, length);
-                let sink: Sink = patiently(plan, end, open, inbox)
+                let sink: Sink = patiently(plan, end, open, (inbox, begun))
                     .map_err(|undone| undone.exit(&stage.id, screen))?;
                 ready.unfinished.push(Unfinished { stage: index, finish: sink.finish, port: None });
                 Part::Sink(sink.port)
@@ -310,14 +312,19 @@ fn patiently<T: Send + 'static>(
     plan: &Plan,
     end: &EndPlan,
     open: impl FnOnce(&EndPlan) -> Result<T, EndError> + Send + 'static,
-    inbox: &Inbox,
+    (inbox, begun): (&Inbox, Instant),
 ) -> Result<T, Undone> {
     if !end::may_wait(end) {
         return open(end).map_err(Undone::Failed);
     }
-    let limit = plan.stall.filter(|_| end::must_answer(end));
+    let patience = Patience {
+        stall: plan.stall.filter(|_| end::must_answer(end)),
+        timeout: plan
+            .timeout
+            .map(|limit| (limit, limit.saturating_sub(now().saturating_duration_since(begun)))),
+    };
     let end = end.clone();
-    attend(inbox, limit, move || open(&end))
+    attend(inbox, patience, move || open(&end))
 }
 
 /// A run between its start and its exit.
@@ -326,6 +333,8 @@ struct Run<'plan> {
     inbox: &'plan Inbox,
     line: Line,
     start: Instant,
+    /// Time in which ends were opened, before the start.
+    waited: Duration,
     /// Time we were stopped by SIGTSTP.
     suspended: Duration,
     /// When we went on after a stop of our own.
@@ -355,9 +364,7 @@ impl Run<'_> {
         let _door = record.and_then(|record| Door::open(&record, self.inbox.bell()));
         let mut over_since: Option<Instant> = None;
         loop {
-            let patience = self.chronicle.as_ref().map_or(LOOK, |told| told.patience(now()));
-            let look = if self.line.looks_aside() { LOOK_ASIDE } else { LOOK };
-            if self.line.wait(look.min(patience)).is_err() {
+            if self.line.wait(self.patience(now())).is_err() {
                 self.line.kill();
             }
             let over = self.line.look();
@@ -452,7 +459,7 @@ impl Run<'_> {
             return;
         }
         let idle = at.saturating_duration_since(self.progress.1);
-        if self.plan.timeout.is_some_and(|limit| self.ran(at) >= limit) {
+        if self.time_left(at).is_some_and(|left| left.is_zero()) {
             self.cut = Some(Cut::Timeout);
         } else if self.plan.stall.is_some_and(|limit| idle >= limit) {
             self.cut = Some(Cut::Stall);
@@ -504,6 +511,22 @@ impl Run<'_> {
                 format!("stage {id} {label} has ended, but its output is still held open{holder}");
             self.screen.remark(Remark::stage("pipe-held", id), &report::note(what));
         }
+    }
+
+    /// What is left of `--timeout`, which knows no difference between waiting for an end and moving bytes.
+    fn time_left(&self, at: Instant) -> Option<Duration> {
+        self.plan.timeout.map(|limit| limit.saturating_sub(self.waited + self.ran(at)))
+    }
+
+    /// When to look around though nothing happened: what is limited is noticed when it is over, not a while later.
+    fn patience(&self, at: Instant) -> Duration {
+        let look = if self.line.looks_aside() { LOOK_ASIDE } else { LOOK };
+        let idle = at.saturating_duration_since(self.progress.1);
+        let stall = self.plan.stall.map(|limit| limit.saturating_sub(idle));
+        let limits =
+            [self.time_left(at), stall].into_iter().flatten().filter(|_| self.cut.is_none());
+        let told = self.chronicle.as_ref().map(|told| told.patience(at));
+        limits.chain(told).fold(look, Duration::min)
     }
 
     fn ran(&self, at: Instant) -> Duration {

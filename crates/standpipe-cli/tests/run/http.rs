@@ -423,6 +423,19 @@ fn a_server_that_does_not_answer_is_waited_for_as_long_as_stall_says() {
 }
 
 #[test]
+fn a_server_that_does_not_answer_is_not_waited_for_longer_than_timeout_says() {
+    let silent = || answer(|exchange| drop(exchange.body()));
+    let server = Server::start(vec![silent(), silent()]);
+    let uri = server.uri("/x");
+    for args in [&["--from", &uri][..], &["--from", "zero:0", "--to", &uri]] {
+        let args = [&["--timeout", "300ms", "--stall", "1h"], args].concat();
+        let done = run(standpipe(&args));
+        done.failed(124, &["error: not done after 300ms, the limit of `--timeout`"]);
+        assert_eq!(done.end()["status"], "timeout");
+    }
+}
+
+#[test]
 fn https_trusts_whom_the_machine_trusts() {
     let scratch = Scratch::new();
     let identity = Identity::new();

@@ -314,6 +314,29 @@ fn deadlines_are_124() {
     assert_eq!(scratch.names(), [""; 0]);
 }
 
+/// A receiver to which nobody came waited for ever, whatever `--timeout` said.
+#[test]
+fn a_deadline_counts_from_the_beginning_also_while_an_end_is_waited_for() {
+    let scratch = Scratch::new();
+    let (fifo, out) = (scratch.arg("fifo"), scratch.arg("out"));
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).expect("it is new");
+    for args in [&["--from", &fifo, "--to", &out][..], &["--from", "zero:1", "--to", &fifo]] {
+        let done = run(standpipe(&[&["--timeout", "200ms"], args].concat()));
+        done.failed(124, &["error: not done after 200ms", "waited for the end of stage"]);
+        assert_eq!(done.end()["failed"]["kind"], "timeout");
+    }
+    // half of the time is gone when the peer comes
+    let script = format!(
+        "(sleep 0.5; exec sleep 60 >{fifo}) & \"$S\" --timeout 1s --from {fifo} --to {out}; \
+         code=$?; kill $!; exit $code"
+    );
+    let done = run(shell(&script));
+    done.failed(124, &["error: not done after 1s", "was not written"]);
+    let elapsed_ms = done.end()["elapsed_ms"].as_u64().expect("the schema says so");
+    assert!(elapsed_ms < 900, "{elapsed_ms} ms and those before were more than a second");
+    assert_eq!(scratch.names(), ["fifo"]);
+}
+
 #[test]
 fn a_stall_is_told_before_it_is_the_end_and_names_who_does_not_read() {
     for (path, state) in [(&[][..], "is full)"), (&["--fast", "never"], "is full)")] {

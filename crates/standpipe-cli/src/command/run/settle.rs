@@ -15,7 +15,7 @@ use signal_hook::consts::{SIGPIPE, SIGTERM};
 use super::{Cut, Run};
 use crate::command::patience::Undone;
 #[cfg(feature = "http")]
-use crate::command::patience::attend;
+use crate::command::patience::{Patience, attend};
 use crate::command::report;
 use crate::command::screen::{Failure, Remark};
 use crate::end::{self, EndError, Finish, Unfinished};
@@ -304,7 +304,9 @@ impl Run<'_> {
             match one.finish {
                 #[cfg(feature = "http")]
                 Finish::Upload(upload) => {
-                    attend(self.inbox, self.plan.stall, move || upload.conclude())
+                    let left = self.plan.timeout.zip(self.time_left(now()));
+                    let patience = Patience { stall: self.plan.stall, timeout: left };
+                    attend(self.inbox, patience, move || upload.conclude())
                         .map_err(|undone| (one.stage, undone))?;
                     published.push(one.stage);
                 }
