@@ -35,7 +35,7 @@ mod voice;
 pub(crate) use diagnosis::{Diagnosis, Finding};
 pub(crate) use error::{Report, Severity};
 pub(crate) use summary::{Ceiling, StageShares, Summary, Twice};
-pub(crate) use terminal::{Shape, Style, Terminal};
+pub(crate) use terminal::{Shape, Style, Terminal, clipped};
 
 pub(crate) use glass::Glass;
 pub(crate) use voice::Voice;
@@ -45,6 +45,8 @@ use canvas::Canvas;
 
 /// Columns of a summary that no terminal shows.
 const LOG_COLUMNS: usize = 200;
+/// A longer name of a stage is cut before a line that it wrote.
+const LABEL_COLUMNS: usize = 60;
 /// How often a log gets a line.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
@@ -277,7 +279,7 @@ impl<W: Write> View<W> {
     pub(crate) fn child_line(&mut self, label: &str, line: &[u8]) {
         let style = self.terminal.style;
         let text = style.safe_bytes(line);
-        let text = format!("{}| {text}\n", style.safe(label));
+        let text = format!("{}| {text}\n", style.safe(&clipped(label, LABEL_COLUMNS)));
         self.canvas.tell(&text);
         self.say(&text);
     }

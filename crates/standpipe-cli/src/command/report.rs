@@ -17,7 +17,10 @@ use crate::exit::{Cause, Exit, Judgement, Status};
 use crate::plan::{EndPlan, Plan, StageKind, TankPlan};
 use crate::size;
 use crate::transform::Finding;
-use crate::view::{Report, Severity};
+use crate::view::{Report, Severity, clipped};
+
+/// A longer name of a stage is cut in a sentence.
+const LABEL_COLUMNS: usize = 120;
 
 /// A remark that is no failure.
 pub(crate) fn note(what: String) -> Report {
@@ -263,9 +266,9 @@ pub(crate) fn waited_for(plan: &Plan, line: &Line, idle: Duration) -> Option<(us
     Some((stage, format!("{who} has not {verb} since {since} UTC (tank {id} {state})")))
 }
 
-/// A stage as it is named in a sentence.
+/// A stage as it is named in a sentence. One may be a script of many lines, and the sentence goes on behind it.
 pub(crate) fn label(plan: &Plan, stage: usize) -> String {
-    format!("`{}`", plan.stages[stage].label)
+    format!("`{}`", clipped(&plan.stages[stage].label, LABEL_COLUMNS))
 }
 
 /// An end as it is named in a sentence.

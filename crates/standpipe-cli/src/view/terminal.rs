@@ -1,6 +1,7 @@
 //! What can stderr show?
 
 use std::{
+    borrow::Cow,
     env,
     ffi::{OsStr, OsString},
     io::{IsTerminal as _, stderr},
@@ -70,7 +71,8 @@ impl Terminal {
         variable: &dyn Fn(&str) -> Option<OsString>,
     ) -> Self {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
-        let is_dumb = set("TERM").is_some_and(|term| term == "dumb");
+        // whoever does not say what it understands may understand nothing
+        let is_dumb = set("TERM").is_none_or(|term| term == "dumb");
         let shape = match display.view {
             _ if display.quiet => Shape::Nothing,
             ViewChoice::None => Shape::Nothing,
@@ -185,6 +187,14 @@ pub(super) fn cut(text: &str, columns: usize) -> &str {
         }
     }
     text
+}
+
+/// The same of a name; what is left out is marked.
+pub(crate) fn clipped(text: &str, columns: usize) -> Cow<'_, str> {
+    match cut(text, columns) {
+        all if all.len() == text.len() => text.into(),
+        _ => format!("{}...", cut(text, columns.saturating_sub(3)).trim_end()).into(),
+    }
 }
 
 /// Counts the columns of a line.

@@ -228,7 +228,8 @@ fn a_report_names_the_cure_last() {
 fn the_terminal_decides_last() {
     let look = |display: Display, is_terminal, variables: &[(&str, &str)]| {
         Terminal::new(&display, is_terminal, [0, 0], &|name| {
-            let found = variables.iter().find(|(known, _)| *known == name);
+            let xterm = ("TERM", "xterm");
+            let found = variables.iter().chain([&xterm]).find(|(known, _)| *known == name);
             found.map(|(_, value)| value.into())
         })
     };
@@ -249,11 +250,24 @@ fn the_terminal_decides_last() {
     assert!(color(always, false, &[("NO_COLOR", "1")]));
     assert!(!color(never, true, &[("FORCE_COLOR", "1")]));
     assert!(!color(auto, true, &[("TERM", "dumb")]));
+    assert!(!color(auto, true, &[("TERM", "")]));
     let ascii = |display, variables| look(display, true, variables).style.ascii;
     assert!(ascii(auto, &[]));
     assert!(ascii(auto, &[("LC_ALL", "C"), ("LANG", "C.UTF-8")]));
     assert!(!ascii(auto, &[("LC_ALL", ""), ("LC_CTYPE", "C.utf8")]));
     assert!(ascii(Display { ascii: true, ..auto }, &[utf8]));
+}
+
+#[test]
+fn a_stage_with_a_long_name_says_more_than_its_name() {
+    let mut view = View::new(Vec::new(), Terminal { is_terminal: false, ..LINE }, None);
+    for (name, shown) in
+        [("x".repeat(60), "x".repeat(60)), ("é".repeat(5000), "é".repeat(57) + "...")]
+    {
+        view.out.clear();
+        view.child_line(&name, b"word");
+        assert_eq!(String::from_utf8_lossy(&view.out), format!("{shown}| word\n"));
+    }
 }
 
 #[test]
@@ -268,6 +282,7 @@ fn the_view_suits_stderr() {
     for view in [ViewChoice::Auto, ViewChoice::Line] {
         assert_eq!(shape(view, false, true, "xterm"), Shape::Line);
         assert_eq!(shape(view, false, true, "dumb"), Shape::Plain);
+        assert_eq!(shape(view, false, true, ""), Shape::Plain, "it does not tell");
         assert_eq!(shape(view, false, false, "xterm"), Shape::Nothing);
         assert_eq!(shape(view, true, true, "xterm"), Shape::Nothing);
     }

@@ -382,6 +382,12 @@ fn a_unix_socket_takes_bytes() {
 }
 
 #[test]
+fn a_path_too_long_for_a_socket_is_told_with_what_fits() {
+    let long = format!("unix:///{}", "x".repeat(120));
+    run(standpipe(&["--from", &long])).failed(125, &["a socket has a shorter path", "107 bytes"]);
+}
+
+#[test]
 fn a_peer_that_leaves_is_a_failure() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let uri = format!("tcp://{}", listener.local_addr().expect("it is bound"));

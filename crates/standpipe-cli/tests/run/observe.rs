@@ -39,8 +39,9 @@ fn the_slowest_stage_is_named() {
 
 #[test]
 fn bytes_are_about_what_was_moved() {
-    // what a process moves between the last look at it and its end is not seen: the last hundredth of a second
-    let slow = format!("{BIN} --fast never -r 40MB/s");
+    // what a process moves between the last look at it and its end is not seen: the last hundredth of a second, or
+    // on a busy machine as much as a second, which is less than half
+    let slow = format!("{BIN} --fast never -r 12MB/s");
     let done = run(observe(&format!("head -c 30M /dev/zero | {slow} | cat >/dev/null")));
     let line = done.err.lines().find_map(|line| line.strip_prefix("about "));
     assert!(line.is_some(), "{}", done.err);

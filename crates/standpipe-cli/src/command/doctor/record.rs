@@ -3,7 +3,9 @@
 //! Of several runs in a file the last one counts. Lines it does not know are passed over, so a record of a later
 //! version can be read.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
+use std::mem::take;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -31,6 +33,10 @@ pub(super) struct Record {
     findings: Vec<Finding>,
     end: Option<Value>,
     begun: bool,
+    /// Its name.
+    run: String,
+    /// Runs that began before it and have not ended.
+    earlier: BTreeSet<String>,
 }
 
 /// Why a line is none of a run.
@@ -119,15 +125,30 @@ impl Record {
     pub(super) fn line(&mut self, line: &[u8]) -> Result<Got, Fault> {
         match serde_json::from_slice::<Value>(line) {
             Ok(event) if event["v"] == 1 && event["event"].is_string() => Ok(self.take(event)),
-            Ok(event) if event["v"].is_u64() => Err(Fault::Version(event["v"].to_string())),
+            Ok(event) if event["v"].as_u64().is_some_and(|version| version != 1) => {
+                Err(Fault::Version(event["v"].to_string()))
+            }
             _ => Err(Fault::Nonsense),
         }
     }
 
     fn take(&mut self, event: Value) -> Got {
+        let run = event["run"].as_str().unwrap_or_default().to_owned();
+        if event["event"] != "start" && run != self.run {
+            // Runs can share a file, also at the same time; the one that began last is judged.
+            let is_refused = event["event"] == "end" && !self.earlier.remove(&run);
+            if !is_refused {
+                return Got::Other;
+            }
+            *self = Self { run: run.clone(), earlier: take(&mut self.earlier), ..Self::default() };
+        }
         match event["event"].as_str() {
             Some("start") => {
-                *self = Self { begun: true, ..Self::default() };
+                let mut earlier = take(&mut self.earlier);
+                if self.begun && self.end.is_none() {
+                    earlier.insert(take(&mut self.run));
+                }
+                *self = Self { begun: true, run, earlier, ..Self::default() };
                 for stage in event["stages"].as_array().into_iter().flatten() {
                     let text = |name: &str| stage[name].as_str().unwrap_or_default().to_owned();
                     self.stages.push(Stage {
@@ -169,7 +190,7 @@ impl Record {
     /// The stages on the way to the end that held them up: of several that read from one stage that which was starved
     /// the least.
     fn route(&mut self) -> Vec<Stage> {
-        let all = std::mem::take(&mut self.stages);
+        let all = take(&mut self.stages);
         let shared = all.last().and_then(|last| last.from.clone());
         let (mut branches, mut route): (Vec<Stage>, Vec<Stage>) =
             all.into_iter().partition(|stage| shared.is_some() && stage.from == shared);
@@ -384,6 +405,24 @@ mod tests {
         assert!(findings.is_empty());
     }
 
+    /// Lines of runs that went on at the same time were taken for those of one.
+    #[test]
+    fn runs_that_share_a_file_at_the_same_time_are_kept_apart() {
+        let of = |run: &str, line: &str| line.replacen('{', &format!("{{\"run\":\"{run}\","), 1);
+        let bad = r#"{"v":1,"event":"end","status":"failed","exit_code":3,"failed":{"message":"A fell"}}"#;
+        let mut lines = vec![of("a", START), of("a", SAMPLE), of("b", START), of("b", SAMPLE)];
+        lines.extend([of("a", SAMPLE), of("b", END), of("a", SAMPLE), of("a", bad)]);
+        let read = |lines: &[String]| {
+            record(&lines.iter().map(String::as_str).collect::<Vec<_>>()).expect("a record").seen()
+        };
+        let Known { seen, findings, .. } = read(&lines);
+        assert_eq!((seen.watched, findings.len()), (Duration::from_secs(1), 0));
+        // a run that was refused has an end alone, and is the last one too
+        lines.push(of("c", bad));
+        let Known { seen, findings, .. } = read(&lines);
+        assert_eq!((seen.links.len(), findings.len()), (0, 1));
+    }
+
     #[test]
     fn of_several_outputs_the_slow_one_counts() {
         let start = r#"{"v":1,"event":"start","stages":[{"id":"1","label":"cat"},
@@ -416,6 +455,7 @@ mod tests {
         assert!(record(&["hello"]).is_err_and(|why| why == "line 1 is no event of a run"));
         assert!(record(&[START, "{}"]).is_err_and(|why| why.contains("line 2")));
         assert!(record(&[r#"{"v":2}"#]).is_err_and(|why| why.contains("version 2")));
+        assert!(record(&[r#"{"v":1}"#]).is_err_and(|why| why == "line 1 is no event of a run"));
         assert!(record(&[]).is_err_and(|why| why == "no run begins in it"));
     }
 }
