@@ -5,8 +5,11 @@
 //! # Knows / never knows
 //! Knows cases by workload, setting and name. Never knows what they do.
 
+use std::path::Path;
+use std::process::Command;
+
 use crate::callgrind;
-use crate::measure::{Case, Reading, Run};
+use crate::measure::{Case, Reading, Run, reap};
 
 /// Items of the smaller run: the tank of 1024 fills 20 times.
 const ITEMS: u64 = 20_480;
@@ -33,12 +36,25 @@ impl Named {
 
     /// The instructions per item, between n and 2n.
     pub(crate) fn instructions(self, n: u64) -> f64 {
-        callgrind::instructions(&self.words(), n)
+        self.instructions_of(&callgrind::me(), n)
     }
 
-    /// What callgrind writes about a run, each instruction with its address.
+    /// The same for another build of this program.
+    pub(crate) fn instructions_of(self, program: &Path, n: u64) -> f64 {
+        callgrind::instructions(program, &self.words(), n)
+    }
+
+    /// What a run of such a build uses, without callgrind.
+    pub(crate) fn usage_of(self, program: &Path, n: u64) -> Reading {
+        let child = Command::new(program).args(self.words()).arg(n.to_string()).spawn();
+        let (status, usage) = reap(child.expect("it was built").id());
+        assert_eq!(status, 0, "{self:?} fails");
+        usage
+    }
+
+    /// What callgrind writes about a run.
     pub(crate) fn profile(self, n: u64) -> String {
-        callgrind::profile(&self.words(), n, &["--dump-instr=yes"])
+        callgrind::profile(&self.words(), n, &[])
     }
 }
 

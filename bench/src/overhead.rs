@@ -1,26 +1,25 @@
 //! What do the gauges cost?
 //!
-//! A pipeline hands on numbers, or copies chunks of 1 KiB or 64 KiB into a tank and out of it, under callgrind. Every instruction has an
-//! address, and `addr2line` tells which lines of source it stands for, all the functions that were inlined there included. If one of
-//! these is of a room that only counts and times, or reads the clock, the instruction is the gauges'; the rest is what a build without
-//! them would do. (There is no such build: what is counted is also what says when a tank is empty.)
+//! A pipeline hands on numbers, or copies chunks of 1 KiB or 64 KiB into a tank and out of it, in two builds of this program: as it is,
+//! and with a library in which the functions that only count and time return at once. What a tank has taken in and given out is counted
+//! in both: it says as well when a tank is empty.
 //!
 //! # Knows / never knows
-//! Knows the rooms that count and time. Never knows what they count.
+//! Knows which functions only count and time, by their text. Never knows what they count.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::fs;
 use std::hint::black_box;
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use bytes::Bytes;
 use standpipe::pipeline::Ready;
 use standpipe::stage::{fold, iter};
 use standpipe::{KIB, Pipeline, Tank};
 
-use crate::callgrind::{Calls, between, present};
-use crate::measure::Case;
+use crate::callgrind::{between, me, present};
+use crate::measure::{Case, median};
 use crate::named::Named;
 use crate::setting::{Place, Setting};
 
@@ -32,6 +31,8 @@ struct Flow {
     size: usize,
     /// Items of the smaller run: enough to fill the tank a few times. valgrind takes its time to copy.
     n: u64,
+    /// Items of a run on the machine itself, which is to take about a quarter of a second.
+    timed: u64,
     /// The most that the gauges may add.
     most: Most,
 }
@@ -43,23 +44,68 @@ enum Most {
 }
 
 const FLOWS: [Flow; 3] = [
-    Flow { name: "chunks of 64 KiB", size: 64 * KIB, n: 512, most: Most::Percent(2.0) },
-    Flow { name: "chunks of 1 KiB", size: KIB, n: 8192, most: Most::Percent(5.0) },
-    Flow { name: "numbers", size: 0, n: 20_480, most: Most::Instructions(6.0) },
+    Flow {
+        name: "chunks of 64 KiB",
+        size: 64 * KIB,
+        n: 512,
+        timed: 40_000,
+        most: Most::Percent(2.0),
+    },
+    Flow {
+        name: "chunks of 1 KiB",
+        size: KIB,
+        n: 8192,
+        timed: 1_500_000,
+        most: Most::Percent(5.0),
+    },
+    Flow { name: "numbers", size: 0, n: 20_480, timed: 50_000_000, most: Most::Instructions(6.0) },
 ];
-/// So many functions are named.
-const DEAREST: usize = 6;
-/// The files whose lines count and time: rooms of the library, and the standard library's clock.
-const GAUGES: [&str; 6] = [
-    "standpipe/src/meter",
-    "standpipe/src/critical",
-    "standpipe/src/snapshot",
-    "std/src/time",
-    "unix/time.rs",
-    "core/src/time.rs",
+/// Runs of each build on the machine itself, in turn.
+const ROUNDS: usize = 7;
+/// Files of the library, and how functions in them begin that only count and time, or read the clock; and what they answer instead.
+const GAUGES: [(&str, &[&str], &str); 5] = [
+    (
+        "meter.rs",
+        &[
+            "fn paused(&mut self)",
+            "fn oversized(&mut self, items: u64)",
+            "fn woke_reader(&mut self)",
+            "fn woke_writer(&mut self)",
+            "fn start_timing(&mut self, now_ns: u64, level: usize)",
+            "fn before(&mut self, now_ns: Option<u64>, level: usize, high: usize)",
+            "fn after(&mut self, timed_change: bool, level: usize)",
+            "fn fell(&mut self, level: usize)",
+            "fn drained(&mut self)",
+            "fn wrote(&mut self)",
+            "fn reader_began(&mut self, level: usize)",
+            "fn own_wait(&self, span_ns: u64)",
+            "fn not_running(&self, span_ns: u64)",
+            "fn polled(&self, now_ns: u64)",
+            "fn busy_as(&self, what: BusyAs, now_ns: u64)",
+            "fn poll_took(&self, span_ns: u64)",
+            "fn keeps(&self, items: u64)",
+            "fn done_with(&self, batch: Tally, now_ns: u64)",
+            "fn took(&self, tally: Tally)",
+            "fn gave(&self, tally: Tally)",
+            "fn close_interval(&self, now_ns: u64)",
+        ],
+        "return;",
+    ),
+    ("meter.rs", &["fn transition(&self, write: impl FnOnce())"], "return write();"),
+    (
+        "pipeline/relay.rs",
+        &[
+            "fn hand_over(&self, tank: usize, ended: Ended, now_ns: u64)",
+            "fn waits(&self, segment: usize, now_ns: u64)",
+            "fn goes_on(&self, segment: usize, after: StageState, now_ns: u64)",
+            "fn works(&self, segment: usize, now_ns: u64)",
+            "fn polled(&mut self, segment: usize, polled: &Polled)",
+        ],
+        "return;",
+    ),
+    ("pipeline/turn.rs", &["fn waits_for_its_own(&self, watch: &Watch) -> bool"], "return false;"),
+    ("pipeline.rs", &["fn machine_clock() -> Clock"], "return Arc::new(|| 0);"),
 ];
-/// The functions that read the clock, in files that do more.
-const CLOCKS: [&str; 2] = ["machine_clock", "clock_gettime"];
 
 /// The cases, to be counted.
 pub(crate) fn cases() -> Vec<Case> {
@@ -97,206 +143,85 @@ pub(crate) fn run() -> (String, bool) {
     if !present() {
         return ("\noverhead: skipped, there is no valgrind\n".to_owned(), false);
     }
+    let without = build_without();
     let mut table = "\n## What the gauges cost, per item\n\nOne thread, `run()`, a tank of 1 MiB or of 1024 numbers. Chunks are copied in \
-                     and out, as a kernel would.\n\n| item | instructions | of the gauges | more than without | target | met | \
-                     readings of the clock | copies |\n| --- | ---: | ---: | ---: | ---: | --- | ---: | ---: |\n"
+                     and out, as a kernel would. *Without*: the same source, in which what only counts and times returns at once.\n\n\
+                     | item | instructions | without | more | target | met | CPU of without | readings of the clock | copies |\n\
+                     | --- | ---: | ---: | ---: | ---: | --- | ---: | ---: | ---: |\n"
         .to_owned();
-    let (mut missed, mut dearest) = (false, String::new());
+    let mut missed = false;
     for flow in FLOWS {
-        let cost = Cost::of(flow);
-        let percent = 100.0 * cost.gauges / (cost.all - cost.gauges);
+        let named = Named { workload: "overhead", setting: "overhead", case: flow.name };
+        let with = named.instructions(flow.n);
+        let less = named.instructions_of(&without, flow.n);
+        let more = with - less;
+        let percent = 100.0 * more / less;
         let (is_met, target) = match flow.most {
             Most::Percent(most) => (percent < most, format!("< {most} %")),
-            Most::Instructions(most) => (cost.gauges <= most, format!("<= {most} instructions")),
+            Most::Instructions(most) => (more <= most, format!("<= {most} instructions")),
         };
         missed |= !is_met;
         let met = if is_met { "met" } else { "**not met**" };
-        let Cost { all, gauges, calls: Calls { clock, copies }, .. } = cost;
+        let calls = between(&named.profile(flow.n), &named.profile(2 * flow.n), flow.n);
+        let cpu = cpu_ratio(named, &without, flow.timed);
         let _ = writeln!(
             table,
-            "| {} | {all:.1} | {gauges:.1} | {percent:.2} % | {target} | {met} | {clock:.3} | {copies:.3} |",
-            flow.name
+            "| {} | {with:.1} | {less:.1} | {more:.1}, {percent:.2} % | {target} | {met} | {cpu:.3} | {:.3} | {:.3} |",
+            flow.name, calls.clock, calls.copies
         );
-        let some = cost.dearest.iter().take(DEAREST);
-        let some = some.map(|(function, count)| format!("`{function}` {count:.1}"));
-        let _ = writeln!(dearest, "- {}: {}", flow.name, some.collect::<Vec<_>>().join(", "));
     }
-    (
-        format!(
-            "{table}\nThe dearest functions of the gauges, instructions per item:\n\n{dearest}"
-        ),
-        missed,
-    )
+    (table, missed)
 }
 
-/// What an item costs.
-struct Cost {
-    all: f64,
-    gauges: f64,
-    /// By function of the gauges, the dearest first.
-    dearest: Vec<(String, f64)>,
-    calls: Calls,
+/// The CPU time of this build by that of the other, in runs that take turns.
+fn cpu_ratio(named: Named, without: &Path, n: u64) -> f64 {
+    let me = me();
+    let spent = |program: &Path| named.usage_of(program, n).cpu.as_secs_f64();
+    let rounds = (0..ROUNDS).map(|_| (spent(&me), spent(without)));
+    let (with, less): (Vec<f64>, Vec<f64>) = rounds.unzip();
+    median(&with) / median(&less)
 }
 
-impl Cost {
-    fn of(flow: Flow) -> Self {
-        let n = flow.n;
-        let named = Named { workload: "overhead", setting: "overhead", case: flow.name };
-        let (once, twice) = (named.profile(n), named.profile(2 * n));
-        let calls = between(&once, &twice, n);
-        let (once, twice) = (Split::of(&once), Split::of(&twice));
-        let per_item = |once: u64, twice: u64| (twice as f64 - once as f64) / n as f64;
-        let mut dearest: Vec<(String, f64)> = twice
-            .gauges
-            .iter()
-            .map(|(function, cost)| {
-                let before = once.gauges.get(function).copied().unwrap_or(0);
-                (function.clone(), per_item(before, *cost))
-            })
-            .collect();
-        dearest.sort_by(|(_, one), (_, other)| other.total_cmp(one));
-        let gauges = per_item(once.gauges.values().sum(), twice.gauges.values().sum());
-        Self { all: per_item(once.all, twice.all), gauges, dearest, calls }
+/// Builds this program with a library without gauges, in a copy of the source; its path.
+fn build_without() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/without-gauges");
+    fs::create_dir_all(&place).expect("the target directory can be written");
+    for part in ["Cargo.toml", "Cargo.lock", "README.md", "bench", "crates", "docs", "xtask"] {
+        copy(&root.join(part), &place.join(part));
     }
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--release", "--target-dir"]).arg(place.join("target"));
+    cargo.env("RUSTFLAGS", "-Aunreachable_code -Adead_code -Aunused");
+    cargo.arg("--manifest-path").arg(place.join("bench/Cargo.toml"));
+    assert!(cargo.status().expect("cargo is there").success(), "the build without gauges fails");
+    place.join("target/release/standpipe-bench")
 }
 
-/// All instructions of a run, and those of the gauges by function.
-struct Split {
-    all: u64,
-    gauges: HashMap<String, u64>,
-}
-
-impl Split {
-    fn of(profile: &str) -> Self {
-        let me = std::env::current_exe().expect("Linux knows").display().to_string();
-        let spent = Spent::read(profile, &me);
-        let functions = of_gauges(spent.here.keys().copied(), &me);
-        let mut gauges = HashMap::from([("the clock of libc".to_owned(), spent.clocks_elsewhere)]);
-        for (address, cost) in &spent.here {
-            if let Some(function) = functions.get(address) {
-                *gauges.entry(function.clone()).or_default() += cost;
+/// Copies source, without what was built. What has not changed is left alone, so that it need not be built again.
+fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        fs::create_dir_all(to).expect("the target directory can be written");
+        for entry in fs::read_dir(from).expect("it is there") {
+            let name = entry.expect("it is there").file_name();
+            if name != "target" {
+                copy(&from.join(&name), &to.join(&name));
             }
         }
-        let all = spent.here.values().sum::<u64>() + spent.clocks_elsewhere + spent.elsewhere;
-        let total = profile.lines().find_map(|line| line.strip_prefix("totals: "));
-        assert_eq!(total, Some(all.to_string().as_str()), "every instruction is read once");
-        Self { all, gauges }
+        return;
     }
-}
-
-/// Where the instructions of a profile were spent.
-#[derive(Default)]
-struct Spent {
-    /// In this program, by address.
-    here: HashMap<u64, u64>,
-    /// In libraries, reading the clock.
-    clocks_elsewhere: u64,
-    elsewhere: u64,
-}
-
-impl Spent {
-    /// A profile names objects by `ob=(1) PATH`, functions by `fn=(1) NAME`, later the numbers alone. A line of costs is address, line
-    /// and instructions; an address may be told as a difference to the one before. The line after `calls=` is what was spent in the
-    /// callee, and is counted there.
-    fn read(profile: &str, me: &str) -> Self {
-        let mut spent = Self::default();
-        let (mut is_me, mut is_clock) = (Names::default(), Names::default());
-        let (mut address, mut called) = (0_u64, false);
-        for line in profile.lines() {
-            if let Some(object) = line.strip_prefix("ob=") {
-                is_me.enter(object, |name| name == me);
-            } else if let Some(function) = line.strip_prefix("fn=") {
-                is_clock.enter(function, |name| CLOCKS.iter().any(|part| name.contains(part)));
-            } else if let Some(object) = line.strip_prefix("cob=") {
-                is_me.learn(object, |name| name == me);
-            } else if let Some(function) = line.strip_prefix("cfn=") {
-                is_clock.learn(function, |name| CLOCKS.iter().any(|part| name.contains(part)));
-            } else if line.starts_with("calls=") {
-                called = true;
-            } else if let Some((at, cost)) = costs(line, address) {
-                address = at;
-                match (std::mem::take(&mut called), is_me.here, is_clock.here) {
-                    (true, ..) => {}
-                    (false, true, _) => *spent.here.entry(address).or_default() += cost,
-                    (false, false, true) => spent.clocks_elsewhere += cost,
-                    (false, false, false) => spent.elsewhere += cost,
-                }
-            }
+    let mut content = fs::read(from).expect("it is there");
+    let of_library = |file: &str| from.ends_with(Path::new("crates/standpipe/src").join(file));
+    for (_, functions, answer) in GAUGES.iter().filter(|(file, ..)| of_library(file)) {
+        let mut text = String::from_utf8(content).expect("source is text");
+        for function in *functions {
+            let begins = text.find(&format!("{function} {{"));
+            let at = begins.unwrap_or_else(|| panic!("{} has no `{function}`", from.display()));
+            text.insert_str(at + function.len() + 2, answer);
         }
-        spent
+        content = text.into_bytes();
     }
-}
-
-/// Address and instructions of a line of costs.
-fn costs(line: &str, before: u64) -> Option<(u64, u64)> {
-    let mut words = line.split(' ');
-    let at = words.next()?;
-    let difference = |text: &str| text.parse::<u64>().ok();
-    let hexadecimal = |text: &str| u64::from_str_radix(text, 16).ok();
-    let address = if at == "*" {
-        before
-    } else if let Some(more) = at.strip_prefix('+') {
-        before + more.strip_prefix("0x").map_or_else(|| difference(more), hexadecimal)?
-    } else if let Some(less) = at.strip_prefix('-') {
-        before - less.strip_prefix("0x").map_or_else(|| difference(less), hexadecimal)?
-    } else {
-        hexadecimal(at.strip_prefix("0x")?)?
-    };
-    Some((address, words.nth(1)?.parse().ok()?))
-}
-
-/// Names that a profile tells once and then calls by number: is the one at hand of the kind?
-#[derive(Default)]
-struct Names {
-    kinds: HashMap<String, bool>,
-    here: bool,
-}
-
-impl Names {
-    fn learn(&mut self, text: &str, is_of_kind: impl Fn(&str) -> bool) -> bool {
-        let (number, name) = text.split_once(' ').unwrap_or((text, ""));
-        if !name.is_empty() {
-            self.kinds.insert(number.to_owned(), is_of_kind(name));
-        }
-        self.kinds.get(number).copied().unwrap_or(false)
+    if fs::read(to).ok().as_ref() != Some(&content) {
+        fs::write(to, content).expect("the target directory can be written");
     }
-
-    fn enter(&mut self, text: &str, is_of_kind: impl Fn(&str) -> bool) {
-        self.here = self.learn(text, is_of_kind);
-    }
-}
-
-/// The addresses that stand for lines of the gauges, and in which function of theirs.
-fn of_gauges(addresses: impl Iterator<Item = u64>, program: &str) -> HashMap<u64, String> {
-    let child = Command::new("addr2line")
-        .args(["--addresses", "--functions", "--inlines", "--demangle", "--exe", program])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn();
-    let mut child = child.expect("addr2line comes with the linker");
-    let mut to = child.stdin.take().expect("it is piped");
-    let asked: String = addresses.map(|address| format!("{address:#x}\n")).collect();
-    let writer = std::thread::spawn(move || to.write_all(asked.as_bytes()));
-    let output = child.wait_with_output().expect("the child is ours");
-    writer.join().expect("it does not panic").expect("all is asked");
-    let (mut gauges, mut address, mut function) = (HashMap::new(), 0, String::new());
-    // an address, then a function and its line, that in which it was inlined and its line, and so on
-    let mut is_function = true;
-    for line in String::from_utf8_lossy(&output.stdout).lines() {
-        if let Some(next) = line.strip_prefix("0x") {
-            address = u64::from_str_radix(next, 16).expect("it is what was asked");
-            is_function = true;
-            continue;
-        }
-        if is_function {
-            line.clone_into(&mut function);
-        }
-        let is_clock = is_function && CLOCKS.iter().any(|part| line.contains(part));
-        let is_gauge = !is_function && GAUGES.iter().any(|part| line.contains(part));
-        if is_clock || is_gauge {
-            gauges.insert(address, function.clone()); // the outermost stays
-        }
-        is_function = !is_function;
-    }
-    gauges
 }

@@ -60,6 +60,8 @@ fn files(places: &Places) -> Vec<Case> {
     let (from, to) = (quote(source), quote(copy));
     let targets = vec![
         Target::cpu("cat", 1.1, Weight::Gate),
+        // what we do: on disk before it has its name
+        Target::cpu(SYNCED, 1.1, Weight::Gate),
         Target {
             peers: vec!["cat", "cp", "pv"],
             metric: Metric::Wall,
@@ -70,11 +72,14 @@ fn files(places: &Places) -> Vec<Case> {
     ];
     vec![
         case("cat", "cat", format!("{from} > {to}"), vec![]),
+        case(SYNCED, "cat", format!("{from} > {to} && sync {to}"), vec![]),
         case("cp", "cp", format!("--reflink=never {from} {to}"), vec![]),
         case("pv", "pv", format!("-q {from} > {to}"), vec![]),
         case("standpipe", standpipe, format!("-q --from {from} --to {to}"), targets),
     ]
 }
+
+const SYNCED: &str = "cat, then sync";
 
 fn pipes(places: &Places, drain: &str) -> Vec<Case> {
     let source = quote(&places.source);

@@ -7,6 +7,7 @@
 //! Knows this program by the words that make it run a case. Never knows what the case does.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// Says whether callgrind is installed.
@@ -17,9 +18,15 @@ pub(crate) fn present() -> bool {
 
 const NOWHERE: &str = "--callgrind-out-file=/dev/null";
 
+/// This program.
+pub(crate) fn me() -> PathBuf {
+    std::env::current_exe().expect("Linux knows")
+}
+
 /// The instructions per item between n and 2n; the number of items is the last word of the command.
-pub(crate) fn instructions(words: &[&str], n: u64) -> f64 {
-    let (once, twice) = (start(words, n, &[NOWHERE]), start(words, 2 * n, &[NOWHERE]));
+pub(crate) fn instructions(program: &Path, words: &[&str], n: u64) -> f64 {
+    let start = |n| start(program, words, n, &[NOWHERE]);
+    let (once, twice) = (start(n), start(2 * n));
     let (once, twice) = (collected(words, once), collected(words, twice));
     (twice as f64 - once as f64) / n as f64
 }
@@ -46,7 +53,7 @@ pub(crate) fn between(once: &str, twice: &str, n: u64) -> Calls {
 pub(crate) fn profile(words: &[&str], n: u64, options: &[&str]) -> String {
     let file = std::env::temp_dir().join(format!("standpipe-{}-{n}.out", std::process::id()));
     let to = format!("--callgrind-out-file={}", file.display());
-    collected(words, start(words, n, &[options, &[to.as_str()]].concat()));
+    collected(words, start(&me(), words, n, &[options, &[to.as_str()]].concat()));
     let text = std::fs::read_to_string(&file).expect("callgrind has written it");
     std::fs::remove_file(&file).expect("it was just read");
     text
@@ -71,14 +78,13 @@ fn number_of_calls(profile: &str, parts: &[&str]) -> u64 {
     sum
 }
 
-fn start(words: &[&str], n: u64, options: &[&str]) -> Child {
-    let me = std::env::current_exe().expect("Linux knows");
+fn start(program: &Path, words: &[&str], n: u64, options: &[&str]) -> Child {
     let child = Command::new("valgrind")
         // a copy by `rep movsb` would count an instruction for each byte
         .env("GLIBC_TUNABLES", "glibc.cpu.x86_rep_movsb_threshold=1073741824")
         .arg("--tool=callgrind")
         .args(options)
-        .arg(me)
+        .arg(program)
         .args(words)
         .arg(n.to_string())
         .stdin(Stdio::null())

@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use callgrind::{Calls, between, instructions, present, profile};
+use callgrind::{Calls, between, instructions, me, present, profile};
 use cases::{CASES, LOOKS, NOBODY_WAITS};
 
 /// How much dearer an item may become, in percent.
@@ -67,7 +67,7 @@ fn counted(writes: Writes) -> bool {
     let known = std::fs::read_to_string(&file).unwrap_or_default();
     let same = known.lines().next() == Some(&compiler);
     let counts: Vec<(&str, f64)> =
-        CASES.iter().map(|case| (case.name, instructions(&["case", case.name], ITEMS))).collect();
+        CASES.iter().map(|case| (case.name, instructions(&me(), &["case", case.name], ITEMS))).collect();
     let of = |name: &str| counts.iter().find(|(known, _)| *known == name).map(|(_, count)| *count);
     let mut now = format!("{compiler}\n");
     let mut failed = false;
