@@ -38,7 +38,7 @@ mod cork;
 mod duplex;
 pub(crate) mod entry;
 pub(crate) mod events;
-mod exit;
+pub(crate) mod exit;
 mod readable;
 pub(crate) mod seats;
 mod writable;

@@ -5,17 +5,19 @@ mod hand;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
 
 use bytes::Bytes;
+use futures::executor::block_on;
 use hand::{Hand, now};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use standpipe::adapt::http::BodyDoor;
 use standpipe::error::{Cause, CauseKind};
+use standpipe::stage::{fold, iter};
 use standpipe::tank::EventKind;
-use standpipe::{Batch, KIB, Overflow, Readable, Tank, Writable};
+use standpipe::{Batch, KIB, Overflow, Pipeline, Readable, Tank, Writable};
 
 /// A reader that looked without waiting swallowed the failure, and the stream
 /// that had failed then ended cleanly.
@@ -490,4 +492,25 @@ fn the_lowest_level_stands_once_the_data_has_ended() {
     writable.end();
     while readable.try_next().is_some() {}
     assert_eq!((gauge.snapshot().level, gauge.snapshot().lowest), (0, 2));
+}
+
+/// A scale whose own lock was poisoned by its first panic panicked again as what
+/// was staged in front of the tank was counted as lost: that was during the
+/// first one, and the process was aborted.
+#[test]
+fn a_scale_that_goes_on_panicking_fails_its_pipeline_and_no_more() {
+    let broken = AtomicBool::new(false);
+    let weigh = move |n: &u64| {
+        let breaks = *n == 3 && !broken.swap(true, Ordering::SeqCst);
+        assert!(!breaks && !broken.load(Ordering::SeqCst), "the lock is poisoned");
+        1
+    };
+    let run = Pipeline::from("numbers", iter(0..10_u64))
+        .tank(Tank::weighed(100, weigh))
+        .to("sum", fold(0, u64::wrapping_add))
+        .run();
+    let error = block_on(run).expect_err("the scale panics");
+    assert_eq!(error.kind(), CauseKind::Panicked);
+    let lost = error.report().undelivered();
+    assert_eq!((lost.items, lost.weight), (3, 3), "what was staged is counted");
 }

@@ -21,6 +21,7 @@ use crate::stage::line::Post;
 use crate::stage::{Emit, More, Sink};
 use crate::sync::{Arc, Mutex, Ordering, lock};
 use crate::tank::entry::{Known, Load};
+use crate::tank::exit::InHand;
 use crate::tank::queue::Core;
 use crate::tank::{Batch, Writable};
 use crate::weigh::Scale;
@@ -303,7 +304,9 @@ impl<T> Drop for TankTail<T> {
         }
         // what was fed and never became visible is counted with what was
         // written and never read
-        writable.core().lose(&mut self.staged);
+        let items = self.staged.len();
+        let weight = if self.way == Way::Weigh { self.load.weight } else { items };
+        writable.core().lose(InHand { items, weight });
     }
 }
 

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use crate::error::{Cause, CauseKind, WriteError};
 use crate::overflow::Overflow;
+use crate::tank::exit::InHand;
 use crate::tank::{Batch, Gauge, Writable};
 
 /// The doors of one sink, and how many items it took.
@@ -154,7 +155,8 @@ impl<T> Branch<T> {
 
     /// Counts an item that was for this branch and will never be in its tank.
     pub(crate) fn lose(&self, item: T) {
-        self.writable.core().lose(&mut Batch::from_iter([item]));
+        let core = self.writable.core();
+        core.lose(InHand { items: 1, weight: core.scale.weigh(&item) });
     }
 }
 

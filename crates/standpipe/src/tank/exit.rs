@@ -109,16 +109,14 @@ impl<T> Core<T> {
     }
 
     /// Counts items that were given to this tank's writer and will never be in
-    /// it: written, and lost.
-    pub(crate) fn lose(&self, items: &mut Batch<T>) {
-        while let Some(item) = items.take() {
-            let weight = self.scale.weigh(&item);
-            let mut state = lock(&self.state);
-            state.meter.written.add(weight);
-            state.meter.drops().unread.add(weight);
-            state.tell_dropped(InHand { items: 1, weight }, 0);
-            unlock(state, Wakes::default());
-        }
+    /// it: written, and lost. What they weigh is known: this is called where a
+    /// panic unwinds, and a scale may have caused that.
+    pub(crate) fn lose(&self, lost: InHand) {
+        let mut state = lock(&self.state);
+        state.meter.written.add_many(lost.items, lost.weight);
+        state.count_unread(lost);
+        state.tell_dropped(lost, 0);
+        unlock(state, Wakes::default());
     }
 
     /// Takes back what was reserved and not used.
