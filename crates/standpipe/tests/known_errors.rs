@@ -14,6 +14,7 @@ use hand::{Hand, now};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use standpipe::adapt::http::BodyDoor;
+use standpipe::adapt::stream::from_stream;
 use standpipe::error::{Cause, CauseKind};
 use standpipe::stage::{fold, iter};
 use standpipe::tank::EventKind;
@@ -513,4 +514,22 @@ fn a_scale_that_goes_on_panicking_fails_its_pipeline_and_no_more() {
     assert_eq!(error.kind(), CauseKind::Panicked);
     let lost = error.report().undelivered();
     assert_eq!((lost.items, lost.weight), (3, 3), "what was staged is counted");
+}
+
+/// Somebody's function that was to be called at the end panicked; it was called
+/// before whoever takes the pipeline down was woken, and that was left out.
+#[test]
+fn a_change_that_somebody_panics_at_is_told_to_all_others() {
+    let ready = Pipeline::from("never", from_stream(futures::stream::pending::<u64>()))
+        .to("sum", fold(0, u64::wrapping_add));
+    let monitor = ready.monitor();
+    monitor.on_change(|| panic!("no idea what to do"));
+    let mut run = Hand::new(ready.run());
+    run.waits();
+    assert!(
+        catch_unwind(AssertUnwindSafe(|| monitor.cancel())).is_err(),
+        "it is told to the caller"
+    );
+    assert_eq!(run.wakes(), 1);
+    assert_eq!(run.ready().expect_err("cancelled").kind(), CauseKind::Cancelled);
 }

@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -82,10 +83,17 @@ impl Line {
         Listening { line: self, alarm }
     }
 
+    /// Sounds them all, also if one of somebody else's panics: the next may wake
+    /// who takes the pipeline down. Its panic goes on afterwards, unless another
+    /// one does already.
     fn sound(&self) {
         let alarms = lock(&self.alarm).clone();
-        for alarm in alarms {
-            alarm();
+        let sound = |alarm: Alarm| catch_unwind(AssertUnwindSafe(|| alarm())).err();
+        let mut panics = alarms.into_iter().filter_map(sound);
+        let first = panics.next();
+        panics.for_each(drop);
+        if let Some(panic) = first.filter(|_| !std::thread::panicking()) {
+            resume_unwind(panic);
         }
     }
 
