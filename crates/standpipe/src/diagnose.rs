@@ -25,7 +25,7 @@ mod verdict;
 
 pub use findings::{Finding, FindingKind, Place, findings};
 pub use stall::{Holder, Stall, stall, stall_among};
-pub use verdict::{Forecast, Kind, Verdict, diagnose};
+pub use verdict::{Forecast, Verdict, VerdictKind, diagnose};
 
 /// How long one stage was in each state, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use standpipe::diagnose::{Kind, diagnose};
+use standpipe::diagnose::{VerdictKind, diagnose};
 use standpipe::pipeline::Monitor;
 use standpipe::sim::{Publish, Service, Sim, Stage};
 use standpipe::snapshot::{Confidence, Report, StageSnapshot, StageState};
@@ -94,7 +94,7 @@ async fn a_slow_stage_is_named_in_every_position_of_one_task() {
         let costs = slow_at(count, slow, 50, 5);
         let verdict = computing(&clock, &costs, 4_000).run().await.unwrap().report.verdict();
         let slowest = verdict.slowest.clone().unwrap();
-        assert_eq!((verdict.kind, slowest.position), (Kind::Bottleneck, slow), "{verdict}");
+        assert_eq!((verdict.kind, slowest.position), (VerdictKind::Bottleneck, slow), "{verdict}");
         assert_eq!(slowest.confidence, Confidence::Certain, "{verdict}");
     }
 }

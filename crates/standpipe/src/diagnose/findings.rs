@@ -9,7 +9,7 @@ use std::fmt;
 use super::cost::fixed_cost;
 use super::stall::stall;
 use super::stretch::Stretch;
-use super::verdict::{Kind, Verdict, diagnose};
+use super::verdict::{Verdict, VerdictKind, diagnose};
 use crate::snapshot::{Join, Report, StageState, TankSnapshot, Unit};
 
 /// Nothing has to move for so long before it is a stall.
@@ -326,7 +326,7 @@ fn low_mark_too_low(
 /// Part of what the slowest stage does is done once an item, and not for its
 /// weight: fewer and heavier items would need less of it.
 fn small_items(stretch: &Stretch<'_>, verdict: &Verdict) -> Option<Finding> {
-    if !matches!(verdict.kind, Kind::Bottleneck | Kind::Balanced) {
+    if !matches!(verdict.kind, VerdictKind::Bottleneck | VerdictKind::Balanced) {
         return None;
     }
     let stage = verdict.slowest.as_ref()?.position;

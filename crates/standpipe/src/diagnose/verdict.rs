@@ -26,7 +26,7 @@ const CORES: f64 = 0.9;
 /// What kind of limit there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Kind {
+pub enum VerdictKind {
     /// The source waits for its own input, and all others for it.
     Source,
     /// One stage, clearly.
@@ -66,7 +66,7 @@ pub enum Kind {
 #[non_exhaustive]
 pub struct Verdict {
     /// Which of the kinds.
-    pub kind: Kind,
+    pub kind: VerdictKind,
     /// The stage with the largest share, whatever the kind; `None` if nobody
     /// ever waited or there is only one stage.
     pub slowest: Option<Slowest>,
@@ -203,27 +203,27 @@ fn kind(
     window: Option<&Window>,
     slowest: Option<&Slowest>,
     times: &[Times],
-) -> Kind {
-    let Some(slowest) = slowest else { return Kind::Unclear };
+) -> VerdictKind {
+    let Some(slowest) = slowest else { return VerdictKind::Unclear };
     if slowest.position == 0 && waits_for_the_source(stretch, times) {
-        return Kind::Source;
+        return VerdictKind::Source;
     }
     let Some(window) = window else {
         return if slowest.confidence > Confidence::Unsure {
-            Kind::Bottleneck
+            VerdictKind::Bottleneck
         } else {
-            Kind::Unclear
+            VerdictKind::Unclear
         };
     };
     let mut shares = window.shares();
     let share = shares.get_mut(slowest.position).map_or(0.0, std::mem::take);
     let next = largest(&shares).map_or(0.0, |(_, share)| share);
     if share >= BOTTLENECK && share >= 2.0 * next {
-        Kind::Bottleneck
+        VerdictKind::Bottleneck
     } else if window.hand_over() > share {
-        Kind::HandOver
+        VerdictKind::HandOver
     } else {
-        Kind::Balanced
+        VerdictKind::Balanced
     }
 }
 
@@ -278,18 +278,18 @@ impl fmt::Display for Verdict {
         let percent = |part: f64| format!("{:.0}%", part * 100.0);
         let share = |stage: usize| self.shares.get(stage).copied().unwrap_or(0.0);
         match self.kind {
-            Kind::Source => write!(f, "`{}` waits for its input", slowest.name)?,
-            Kind::Bottleneck if self.shares.is_empty() => {
+            VerdictKind::Source => write!(f, "`{}` waits for its input", slowest.name)?,
+            VerdictKind::Bottleneck if self.shares.is_empty() => {
                 write!(f, "`{}` is the slowest", slowest.name)?;
             }
-            Kind::Bottleneck => {
+            VerdictKind::Bottleneck => {
                 let share = percent(share(slowest.position));
                 write!(f, "`{}` is the bottleneck: {share} of the critical path", slowest.name)?;
             }
-            Kind::HandOver => {
+            VerdictKind::HandOver => {
                 write!(f, "hand-over takes {} of the time", percent(self.hand_over))?;
             }
-            Kind::Balanced => {
+            VerdictKind::Balanced => {
                 let first = share(slowest.position);
                 let mut order: Vec<usize> =
                     (0..self.shares.len()).filter(|i| share(*i) * 2.0 >= first).collect();
@@ -300,7 +300,7 @@ impl fmt::Display for Verdict {
                     .collect();
                 write!(f, "balanced: {}", names.join(", "))?;
             }
-            Kind::Unclear => write!(f, "perhaps `{}`", slowest.name)?,
+            VerdictKind::Unclear => write!(f, "perhaps `{}`", slowest.name)?,
         }
         let sure = match slowest.confidence {
             Confidence::Certain => "certain",

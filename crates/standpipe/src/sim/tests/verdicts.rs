@@ -1,6 +1,6 @@
 //! Verdicts over lines of which it is known what limits them.
 
-use crate::diagnose::{Kind, Verdict, diagnose};
+use crate::diagnose::{Verdict, VerdictKind, diagnose};
 use crate::gate::Marks;
 use crate::sim::{Drive, Service, Sim, Stage};
 use crate::snapshot::{Confidence, ratio};
@@ -23,7 +23,11 @@ fn a_slow_stage_is_the_bottleneck_in_every_position_and_certain() {
             means[slow] = 1_000;
             let verdict = line(&means, 16).run().report().verdict();
             let slowest = verdict.slowest.as_ref().unwrap();
-            assert_eq!((verdict.kind, slowest.position), (Kind::Bottleneck, slow), "{verdict}");
+            assert_eq!(
+                (verdict.kind, slowest.position),
+                (VerdictKind::Bottleneck, slow),
+                "{verdict}"
+            );
             assert_eq!(slowest.confidence, Confidence::Certain, "{verdict}");
             assert!(verdict.too_small.is_empty() && verdict.loss < 0.01, "{verdict:?}");
             let text = verdict.to_string();
@@ -35,7 +39,7 @@ fn a_slow_stage_is_the_bottleneck_in_every_position_and_certain() {
 #[test]
 fn equal_stages_are_balanced_and_small_tanks_between_them_too_small() {
     let verdict = line(&[1_000, 1_000, 1_000], 4).run().report().verdict();
-    assert_eq!(verdict.kind, Kind::Balanced, "{verdict}");
+    assert_eq!(verdict.kind, VerdictKind::Balanced, "{verdict}");
     assert_eq!(verdict.too_small, [0, 1], "{verdict}");
     let large = line(&[1_000, 1_000, 1_000], 1 << 15).run();
     let gained = {
@@ -54,7 +58,7 @@ fn wakes_that_take_longer_than_the_work_are_hand_over() {
     ];
     let sim = Sim::line(3, 5_000, stages, &[Marks::half(1).unwrap()]).wake_latency(1_000);
     let verdict = sim.run().report().verdict();
-    assert_eq!(verdict.kind, Kind::HandOver, "{verdict}");
+    assert_eq!(verdict.kind, VerdictKind::HandOver, "{verdict}");
     assert_eq!(verdict.transport, [0], "{verdict:?}");
     assert!(verdict.hand_over > 0.8 && verdict.slowest.is_some(), "{verdict:?}");
 }
@@ -66,8 +70,8 @@ fn a_source_that_waits_for_its_own_input_is_told_from_one_that_computes() {
         Sim::line(3, 5_000, stages, &[Marks::half(8).unwrap()]).run().report().verdict()
     };
     let slow = || Stage::new("source", Service::Constant(1_000));
-    assert_eq!(sim(slow().waits()).kind, Kind::Source);
-    assert_eq!(sim(slow()).kind, Kind::Bottleneck);
+    assert_eq!(sim(slow().waits()).kind, VerdictKind::Source);
+    assert_eq!(sim(slow()).kind, VerdictKind::Bottleneck);
 }
 
 #[test]
