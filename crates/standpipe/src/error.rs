@@ -52,6 +52,7 @@ impl CauseKind {
 }
 
 /// Which stage of a pipeline.
+#[expect(clippy::exhaustive_structs, reason = "a place and a name say which")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct StageId {

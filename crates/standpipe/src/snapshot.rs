@@ -43,6 +43,7 @@ impl fmt::Display for Unit {
 }
 
 /// A count of items and their weight.
+#[expect(clippy::exhaustive_structs, reason = "what is counted has a number and a weight")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Tally {

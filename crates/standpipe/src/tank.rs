@@ -177,14 +177,7 @@ impl Tank<ByBytes> {
     /// A tank that shuts at `high` bytes of payload.
     #[doc(alias("highWaterMark"))]
     pub const fn bytes(high: usize) -> Self {
-        Self {
-            measure: ByBytes(()),
-            high,
-            low: None,
-            name: None,
-            overflow: Overflow::Wait,
-            exact: false,
-        }
+        Self::new(ByBytes(()), high)
     }
 }
 
@@ -198,14 +191,7 @@ impl Tank<ByItems> {
     /// A tank that shuts at `high` items.
     #[doc(alias("objectMode"))]
     pub const fn items(high: usize) -> Self {
-        Self {
-            measure: ByItems(()),
-            high,
-            low: None,
-            name: None,
-            overflow: Overflow::Wait,
-            exact: false,
-        }
+        Self::new(ByItems(()), high)
     }
 }
 
@@ -226,18 +212,15 @@ impl<F> Tank<By<F>> {
     /// tank's lock held, so it must not use the tank. If it panics, the items
     /// that are in the tank or in a batch are still there and charged.
     pub const fn weighed(high: usize, weigh: F) -> Self {
-        Self {
-            measure: By(weigh),
-            high,
-            low: None,
-            name: None,
-            overflow: Overflow::Wait,
-            exact: false,
-        }
+        Self::new(By(weigh), high)
     }
 }
 
 impl<M> Tank<M> {
+    const fn new(measure: M, high: usize) -> Self {
+        Self { measure, high, low: None, name: None, overflow: Overflow::Wait, exact: false }
+    }
+
     /// Sets the low-water mark, at or below which the shut tank opens. The
     /// default is half of the high-water mark.
     pub const fn low(mut self, low: usize) -> Self {

@@ -157,7 +157,7 @@ impl<T: Send + 'static> Head for TankHead<T> {
         open_behind(&mut out, &watch).await;
         // `done_ns`: when the last batch was done with, until its credit is returned
         let (mut worked, mut done_ns): (usize, _) = (0, None);
-        let mut desk = Desk { watch: &watch, weighs, quick: false };
+        let mut driver = TankDriver { watch: &watch, weighs, quick: false };
         loop {
             let mut told = !out.holds_back();
             let more = loop {
@@ -198,7 +198,7 @@ impl<T: Send + 'static> Head for TankHead<T> {
             match more {
                 Ok(true) => {
                     worked = worked.saturating_add(batch.len());
-                    let now_ns = desk.hand_over(&mut batch, &mut out, done_ns).await;
+                    let now_ns = driver.hand_over(&mut batch, &mut out, done_ns).await;
                     if worked >= ITEMS_PER_TURN {
                         worked = 0;
                         batch.settle(Some(now_ns));
@@ -220,7 +220,7 @@ impl<T: Send + 'static> Head for TankHead<T> {
 }
 
 /// Whoever drives a segment behind a tank.
-struct Desk<'a> {
+struct TankDriver<'a> {
     watch: &'a Watch,
     /// Items differ in weight, so it can be told what weight costs.
     weighs: bool,
@@ -228,7 +228,7 @@ struct Desk<'a> {
     quick: bool,
 }
 
-impl Desk<'_> {
+impl TankDriver<'_> {
     /// Has the stages take a batch; says when they were done with it. The one
     /// before was done at `done_ns`, if nothing was waited for since.
     async fn hand_over<T: Send, O: Outlet<T>>(
@@ -250,7 +250,7 @@ impl Desk<'_> {
     }
 }
 
-impl Driver for Desk<'_> {
+impl Driver for TankDriver<'_> {
     fn returns_late(&self) -> bool {
         self.quick || self.watch.alone.load(Ordering::Relaxed)
     }

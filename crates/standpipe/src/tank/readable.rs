@@ -247,19 +247,22 @@ impl<T> Readable<T> {
     #[doc(alias("forward"))]
     pub async fn pipe(mut self, to: Writable<T>) -> Result<u64, Cause> {
         let mut moved: u64 = 0;
+        let mut far_end = to.finished();
         loop {
             if let Err(cause) = to.drained().await {
                 self.stop(cause.clone());
                 return Err(cause);
             }
             // the far side may stop while nothing comes
-            let mut broken = to.broken();
             let next = std::future::poll_fn(|cx| match self.poll_item(cx) {
                 Poll::Ready(next) => Poll::Ready(Ok(next)),
-                Poll::Pending => Pin::new(&mut broken).poll(cx).map(Err),
+                Poll::Pending => match Pin::new(&mut far_end).poll(cx) {
+                    Poll::Ready(Err(cause)) => Poll::Ready(Err(cause)),
+                    // a tank with a writer has not ended
+                    Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+                },
             })
             .await;
-            drop(broken);
             match next {
                 Ok(None) => {
                     to.end();

@@ -267,11 +267,6 @@ impl<T> Writable<T> {
         self.core.overflow
     }
 
-    /// Waits for an early end of the tank, whoever made it.
-    pub(super) const fn broken(&self) -> Broken<'_, T> {
-        Broken { core: &self.core, ticket: None }
-    }
-
     pub(crate) fn core(&self) -> &Shared<T> {
         &self.core
     }
@@ -428,33 +423,6 @@ impl<T> Future for Finished<T> {
 }
 
 impl<T> Drop for Finished<T> {
-    fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            self.core.leave_finishing(ticket);
-        }
-    }
-}
-
-/// The wait of [`Writable::broken`].
-pub(super) struct Broken<'a, T> {
-    core: &'a Shared<T>,
-    ticket: Option<u64>,
-}
-
-impl<T> Future for Broken<'_, T> {
-    type Output = Cause;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Cause> {
-        let this = self.get_mut();
-        match this.core.poll_finished(cx, &mut this.ticket) {
-            Poll::Ready(Err(cause)) => Poll::Ready(cause),
-            // a tank with a writer has not ended
-            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-impl<T> Drop for Broken<'_, T> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
             self.core.leave_finishing(ticket);
