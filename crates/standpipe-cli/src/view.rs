@@ -190,6 +190,8 @@ pub(crate) struct View<W> {
     name: Option<String>,
     /// The terminal itself, if stderr is one.
     glass: Option<Glass>,
+    /// What `out` is, if it keeps what is not taken at once.
+    voice: Option<Voice>,
     /// The rows that are redrawn.
     block: Block,
     /// The whole screen.
@@ -216,11 +218,10 @@ impl View<Voice> {
         self.out.clone()
     }
 
-    /// From now on waits for nobody. At a terminal frames are left out instead, see [`Voice::is_heard`].
-    pub(crate) fn keep_going(&self) {
-        if self.glass.is_none() {
-            self.out.keep();
-        }
+    /// From now on waits for nobody.
+    pub(crate) fn keep_going(&mut self) {
+        self.out.keep();
+        self.voice = Some(self.out.clone());
     }
 }
 
@@ -232,6 +233,7 @@ impl<W: Write> View<W> {
             terminal,
             name: name.map(str::to_owned),
             glass: None,
+            voice: None,
             block: Block::default(),
             canvas: Canvas::default(),
             line_is_open: false,
@@ -376,6 +378,10 @@ impl<W: Write> View<W> {
     /// Leaves the whole screen, and writes below what stays what was said on it.
     fn leave(&mut self) {
         if let Some(glass) = self.glass.as_ref().filter(|glass| glass.is_taken()) {
+            // what is still to be shown is for the screen that is left
+            if let Some(voice) = &self.voice {
+                voice.settle();
+            }
             glass.give_back();
             self.canvas.forget();
         }

@@ -20,6 +20,7 @@ use crossterm::{
     terminal::{EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen},
 };
 use rustix::{
+    event::Timespec,
     process::getpgrp,
     termios::{
         LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcgetwinsize,
@@ -27,7 +28,10 @@ use rustix::{
     },
 };
 
-use super::ink::Sent;
+use super::{ink::Sent, voice::takes};
+
+/// A terminal that takes nothing for so long shows nothing.
+const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 500_000_000 };
 
 /// The terminal that is our stderr; clones are the same one.
 #[derive(Clone, Debug, Default)]
@@ -146,8 +150,11 @@ fn is_behind() -> bool {
     tcgetpgrp(stderr()).is_ok_and(|group| group != getpgrp())
 }
 
-/// Writes at once; a display that fails must not fail the run.
+/// Writes at once; a display that fails must not fail the run. One that takes nothing is left as it is.
 fn send(sent: Sent) {
+    if !takes(PATIENCE) {
+        return;
+    }
     let mut stderr = stderr().lock();
     stderr.write_all(sent.finish().as_bytes()).and_then(|()| stderr.flush()).ok();
 }

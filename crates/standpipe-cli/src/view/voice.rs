@@ -2,20 +2,21 @@
 //!
 //! Stderr may be a pipe that nobody empties: a pager, a supervisor that has hung. Who writes to it and waits is deaf to
 //! signals and to the clock for as long. So during a run text is kept and passed on as stderr takes it; only the
-//! commands, which say far more than we do, are held up, as they would be in a shell. At a terminal all is written at
-//! once: what is drawn there must not be cut in two, and Ctrl-C lets a stopped one go on.
+//! commands, which say far more than we do, are held up, as they would be in a shell. A terminal can be as deaf, stopped
+//! by Ctrl-S or behind a connection that hangs; it is opened once more, so that a write to it need not wait.
 //!
 //! # Knows / never knows
 //! Knows stderr and bytes. Never knows what they say.
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
-use std::os::fd::BorrowedFd;
+use std::io::{self, IsTerminal as _, Write};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 
 /// What comes while so much is kept is left out.
@@ -26,6 +27,8 @@ const HELD_BYTES: usize = 64 << 10;
 const AT_ONCE: usize = 4096;
 /// Whoever is held up looks this often whether it still is.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+/// So many looks are a moment.
+const MOMENT: u32 = 5;
 
 /// Our stderr; clones are the same one.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +41,8 @@ struct Shared {
     keeps: AtomicBool,
     /// Nobody is held up any more.
     hurries: AtomicBool,
+    /// The terminal that stderr is, without waits.
+    own: OnceLock<OwnedFd>,
 }
 
 #[derive(Debug, Default)]
@@ -52,7 +57,26 @@ struct Kept {
 impl Voice {
     /// From now on nothing is waited for.
     pub(crate) fn keep(&self) {
+        // of a pipe it is known whether it takes a little; of a terminal it is not, and how we share it is not ours to
+        // change
+        if io::stderr().is_terminal() {
+            let how = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+            let Ok(own) = open("/proc/self/fd/2", how, Mode::empty()) else { return };
+            self.0.own.get_or_init(|| own);
+        }
         self.0.keeps.store(true, Ordering::Relaxed);
+    }
+
+    /// Passes on all that is kept, for a moment; what is not taken then is dropped: the terminal is to be given back.
+    pub(crate) fn settle(&self) {
+        for _ in 0..MOMENT {
+            self.pass();
+            if self.is_done() || self.0.hurries.load(Ordering::Relaxed) {
+                break;
+            }
+            takes(LOOK);
+        }
+        self.kept().bytes.clear();
     }
 
     /// Holds nobody up any more.
@@ -108,7 +132,12 @@ impl Voice {
         let mut kept = self.kept();
         while !kept.bytes.is_empty() && takes(Timespec::default()) {
             let (next, _) = kept.bytes.as_slices();
-            match rustix::io::write(io::stderr(), &next[..next.len().min(AT_ONCE)]) {
+            let next = &next[..next.len().min(AT_ONCE)];
+            let written = match self.0.own.get() {
+                Some(own) => rustix::io::write(own, next),
+                None => rustix::io::write(io::stderr(), next),
+            };
+            match written {
                 Ok(count) => drop(kept.bytes.drain(..count)),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return,
@@ -170,7 +199,7 @@ impl Write for Voice {
 }
 
 /// Whether stderr takes something, or an error is to be had from it, within that time.
-fn takes(time: Timespec) -> bool {
+pub(super) fn takes(time: Timespec) -> bool {
     let stderr = io::stderr();
     let mut on = [PollFd::new(&stderr, PollFlags::OUT)];
     matches!(poll(&mut on, Some(&time)), Ok(1..))

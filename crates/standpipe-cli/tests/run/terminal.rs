@@ -28,13 +28,7 @@ fn drawn_beside(
     variables: &[(&str, &str)],
     args: &[&str],
 ) -> String {
-    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("there are terminals");
-    grantpt(&ours).and_then(|()| unlockpt(&ours)).expect("it is ours");
-    let [ws_col, ws_row] = size;
-    tcsetwinsize(&ours, Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 })
-        .expect("it has a size");
-    let name = ptsname(&ours, Vec::new()).expect("it has a name").into_string().expect("in UTF-8");
-    let theirs = File::options().write(true).open(name).expect("it is unlocked");
+    let [ours, theirs] = terminal(size);
     let mut command = standpipe(args);
     let stdout = match beside {
         Beside::Nothing => Stdio::null(),
@@ -46,9 +40,21 @@ fn drawn_beside(
     drop(command); // it holds their side
     // the end is an error: there is nobody on the other side any more
     let mut text = Vec::new();
-    File::from(ours).read_to_end(&mut text).expect_err("the other side is closed");
+    let mut ours = ours;
+    ours.read_to_end(&mut text).expect_err("the other side is closed");
     assert_eq!(child.wait().expect("it ends").code(), Some(0));
     String::from_utf8(text).expect("what we draw is UTF-8")
+}
+
+/// The two sides of a terminal of so many columns and rows: what is shown is read from the first.
+pub(crate) fn terminal([ws_col, ws_row]: [u16; 2]) -> [File; 2] {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("there are terminals");
+    grantpt(&ours).and_then(|()| unlockpt(&ours)).expect("it is ours");
+    tcsetwinsize(&ours, Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 })
+        .expect("it has a size");
+    let name = ptsname(&ours, Vec::new()).expect("it has a name").into_string().expect("in UTF-8");
+    let theirs = File::options().write(true).open(name).expect("it is unlocked");
+    [File::from(ours), theirs]
 }
 
 /// A run that is long enough to be shown.

@@ -12,6 +12,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::rig::{BIN, Scratch};
+use crate::terminal::terminal;
 
 /// A run whose stderr was full before it began.
 struct Unheard {
@@ -99,6 +100,23 @@ fn a_signal_and_the_clock_end_it() {
     wait_for(&scratch, "mark2");
     run.signal(Signal::TERM);
     assert_eq!(run.end(), 143);
+}
+
+/// Nor did they where the connection to the terminal hung: it takes a while, and then nothing more.
+#[test]
+fn a_terminal_that_shows_nothing_more_is_not_waited_for() {
+    for view in ["line", "tanks", "full"] {
+        let [shown, stderr] = terminal([80, 24]);
+        let scratch = Scratch::new();
+        let script = "while :; do echo word word word word word word; done >&2";
+        let limits = ["--timeout", "500ms", "--view", view, "-o", &scratch.arg("out")];
+        let mut command = Command::new(BIN);
+        command.args(limits).args(["--", "sh", "-c", script, "::", "cat"]);
+        command.env("LC_ALL", "C.UTF-8").env("TERM", "xterm").stdin(Stdio::null());
+        let child = command.stdout(Stdio::null()).stderr(stderr).spawn().expect("it starts");
+        assert_eq!(Unheard { child, stderr: shown, filled: 0 }.end(), 124, "{view}");
+        assert_eq!(scratch.names(), [""; 0], "{view}");
+    }
 }
 
 #[test]
