@@ -79,6 +79,22 @@ fn an_item_that_another_writer_was_quicker_than_is_kept_and_sent_later() {
     assert_eq!(readable.try_next(), Some("later"));
 }
 
+/// It had said that it took the item; dropped with it, nothing said that it was
+/// lost.
+#[test]
+fn an_item_that_is_kept_for_later_and_lost_is_counted() {
+    let (writable, readable) = Tank::bytes(1).build();
+    let mut door = SinkDoor::new(writable.clone());
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    assert!(door.poll_ready_unpin(&mut cx).is_ready());
+    assert!(writable.write("quicker").is_ok());
+    door.start_send_unpin("later").unwrap();
+    drop(door);
+    let seen = readable.gauge().snapshot();
+    assert_eq!((seen.written.items, seen.written.weight), (2, 12));
+    assert_eq!((seen.dropped.unread.items, seen.dropped.unread.weight), (1, 5));
+}
+
 #[test]
 fn a_sink_into_a_tank_that_drops_never_waits() {
     let (writable, readable) = Tank::items(2).overflow(Overflow::DropOldest).build();

@@ -15,6 +15,7 @@ use crate::error::{BoxError, Cause, CauseKind, WriteError};
 use crate::overflow::Overflow;
 use crate::stage;
 use crate::stage::More;
+use crate::tank::exit::InHand;
 use crate::tank::{Batch, Writable};
 
 /// A tank for code that wants a `Sink`.
@@ -26,7 +27,8 @@ use crate::tank::{Batch, Writable};
 ///
 /// # Memory
 /// None, but with several writers one item each: it is kept here when another
-/// writer was quicker after `poll_ready`, since a `Sink` cannot give it back.
+/// writer was quicker after `poll_ready`, since a `Sink` cannot give it back. If
+/// this is dropped with it, it is counted as unread.
 ///
 /// # Examples
 /// ```
@@ -46,7 +48,8 @@ use crate::tank::{Batch, Writable};
 /// ```
 pub struct SinkDoor<T> {
     entry: Entry<T>,
-    held: Option<T>,
+    /// With its weight: a drop does not ask for that.
+    held: Option<(T, usize)>,
 }
 
 /// Items are moved, never pinned.
@@ -67,7 +70,9 @@ impl<T> SinkDoor<T> {
             Ok(_) => Ok(()), // the next `poll_ready` waits
             Err(WriteError::Closed(_, cause)) => Err(cause),
             Err(error) => {
-                self.held = Some(error.into_inner()); // another writer was quicker
+                let item = error.into_inner(); // another writer was quicker
+                let weight = writable.core().scale.weigh(&item);
+                self.held = Some((item, weight));
                 Ok(())
             }
         }
@@ -77,7 +82,7 @@ impl<T> SinkDoor<T> {
     fn poll_held(&mut self, cx: &Context<'_>) -> Poll<Result<(), Cause>> {
         while self.held.is_some() {
             ready!(self.entry.poll_open(cx))?;
-            if let Some(item) = self.held.take() {
+            if let Some((item, _)) = self.held.take() {
                 self.put(item)?;
             }
         }
@@ -116,6 +121,15 @@ impl<T> Sink<T> for SinkDoor<T> {
         ready!(this.poll_held(cx))?;
         this.entry.end();
         Poll::Ready(Ok(()))
+    }
+}
+
+/// An item that is still held was taken, and is lost.
+impl<T> Drop for SinkDoor<T> {
+    fn drop(&mut self) {
+        if let (Some((_, weight)), Some(writable)) = (&self.held, self.entry.writable()) {
+            writable.core().lose(InHand { items: 1, weight: *weight });
+        }
     }
 }
 
