@@ -328,6 +328,10 @@ impl Crew {
             self.closed(slot);
         }
         slot.dropped.store(true, Ordering::SeqCst);
+        // who gave it up meanwhile found it not dropped yet, and drives no more
+        if slot.shift.is_given_up() {
+            self.closed(slot);
+        }
         self.office.wake(index);
     }
 

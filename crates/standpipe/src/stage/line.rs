@@ -314,6 +314,11 @@ impl Shift {
         Poll::Ready(()) // given up meanwhile: they are destroyed here
     }
 
+    /// Whether nobody polls the stages that close.
+    pub(crate) fn is_given_up(&self) -> bool {
+        lock(&self.leaving).is_none()
+    }
+
     /// Nobody polls the stages that close any more: they are destroyed.
     pub(crate) fn give_up_leaving(&self) {
         let leaving = lock(&self.leaving).take();
