@@ -64,15 +64,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_past_the_mark_are_bounded() {
+    fn lines_past_the_mark_are_told_apart_up_to_a_bound() {
         let mut seldom = Seldom::default();
-        let here = Location::caller();
-        for _ in 0..5 {
-            seldom.past_mark(here, 2);
+        let here = [
+            Location::caller(),
+            Location::caller(),
+            Location::caller(),
+            Location::caller(),
+            Location::caller(),
+            Location::caller(),
+            Location::caller(),
+            Location::caller(),
+            Location::caller(),
+            Location::caller(),
+            Location::caller(),
+            Location::caller(),
+            Location::caller(),
+            Location::caller(),
+            Location::caller(),
+            Location::caller(),
+            Location::caller(),
+            Location::caller(),
+        ];
+        assert_eq!(here.len(), PAST_MARK_LINES + 2);
+        for line in here.iter().chain(&here) {
+            seldom.past_mark(line, 2);
         }
         let lines = seldom.past_marks();
-        assert_eq!(lines.len(), 1);
-        assert_eq!(lines[0].written, Tally { items: 5, weight: 10 });
+        assert_eq!(lines.len(), PAST_MARK_LINES + 1, "and one for the rest");
         assert!(lines[0].line.contains("seldom.rs:"), "{}", lines[0].line);
+        assert_eq!(lines[0].written, Tally { items: 2, weight: 4 });
+        let rest = &lines[PAST_MARK_LINES];
+        assert_eq!((&*rest.line, rest.written), ("elsewhere", Tally { items: 4, weight: 8 }));
     }
 }

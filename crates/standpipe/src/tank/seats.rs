@@ -9,6 +9,9 @@
 //! starve late comers. A notified writer may never be polled, so a reader that
 //! parks, or is parked, beside an open gate with seats taken notifies
 //! everybody: a waiter owns nothing.
+//!
+//! Whoever waits for an end, of a tank or of a group, sits like that as well:
+//! there it is told to all.
 
 use std::collections::VecDeque;
 use std::task::Waker;
