@@ -32,6 +32,14 @@ pub(crate) struct Aside {
     pub(super) cause: Option<Box<Cause>>,
 }
 
+impl Aside {
+    /// See [`Observed::news`].
+    #[inline]
+    pub(super) fn has_news(&self) -> bool {
+        self.observers.as_ref().is_some_and(|observed| observed.news)
+    }
+}
+
 /// What a tank is called that nobody named.
 pub(super) const UNNAMED: &str = "tank";
 
@@ -49,6 +57,8 @@ pub(super) struct Observed {
     pub(super) by: Observers,
     pub(super) name: StdArc<str>,
     pub(super) unit: Unit,
+    /// They were told something, and nobody has looked yet who is to be woken.
+    pub(super) news: bool,
     pub(super) finished: bool,
     pub(super) closed: bool,
 }

@@ -392,3 +392,24 @@ impl fmt::Debug for Events {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::tank::Tank;
+
+    /// Each write and read of an observed tank took the lock of every observer,
+    /// to see whether it was to be woken, also when there was nothing to tell
+    /// and when it was gone.
+    #[test]
+    fn an_item_does_not_take_the_lock_of_an_observer() {
+        let (writable, mut readable) = Tank::items(8).build::<u32>();
+        let events = writable.gauge().events(4);
+        let somebody_looks = lock(&events.ring.inner);
+        for item in 0..20 {
+            assert!(writable.write(item).is_ok()); // else it waits for ever
+            assert_eq!(readable.try_next(), Some(item));
+        }
+        drop(somebody_looks);
+    }
+}

@@ -111,18 +111,19 @@ impl Wakes {
 
 /// Frees the lock, then wakes: those who observe as well.
 #[inline]
-pub(super) fn unlock<T>(state: MutexGuard<'_, State<T>>, mut wakes: Wakes) {
-    if state.is_observed() {
-        wake_observers(&state, &mut wakes);
+pub(super) fn unlock<T>(mut state: MutexGuard<'_, State<T>>, mut wakes: Wakes) {
+    if state.has_news() {
+        wake_observers(&mut state, &mut wakes);
     }
     drop(state);
     wakes.wake();
 }
 
 #[cold]
-fn wake_observers<T>(state: &State<T>, wakes: &mut Wakes) {
-    let observed = state.aside.iter().filter_map(|aside| aside.observers.as_ref());
-    for waker in observed.flat_map(|observed| observed.by.wakers()) {
+fn wake_observers<T>(state: &mut State<T>, wakes: &mut Wakes) {
+    let Some(observed) = state.observed_mut() else { return };
+    observed.news = false;
+    for waker in observed.by.wakers() {
         wakes.push(waker);
     }
 }
@@ -193,6 +194,12 @@ impl<T> State<T> {
     #[inline]
     fn is_observed(&self) -> bool {
         self.aside.as_ref().is_some_and(|aside| aside.observers.is_some())
+    }
+
+    /// Whether those who observe were told something since the lock was taken.
+    #[inline]
+    fn has_news(&self) -> bool {
+        self.aside.as_deref().is_some_and(Aside::has_news)
     }
 
     /// Takes the seat of this ticket away, if it has one.
@@ -359,6 +366,7 @@ impl<T> State<T> {
     fn tell_at(&mut self, kind: &EventKind, level: usize) {
         let at_ns = self.meter.seen_ns();
         let Some(observed) = self.observed_mut() else { return };
+        observed.news = true;
         let sight = Sight { tank: &observed.name, level, unit: observed.unit, at_ns };
         observed.by.tell(kind, &sight);
     }
@@ -381,7 +389,7 @@ impl<T> State<T> {
 
     /// Whether a write has nobody to wake.
     pub(super) fn nobody_waits(&self) -> bool {
-        let waits = |aside: &Aside| !aside.seats.is_empty() || aside.observers.is_some();
+        let waits = |aside: &Aside| !aside.seats.is_empty() || aside.has_news();
         self.reader.is_none() && !self.aside.as_deref().is_some_and(waits)
     }
 
@@ -529,6 +537,7 @@ impl<T> Core<T> {
                 by: Observers::default(),
                 name,
                 unit: self.unit,
+                news: false,
                 finished: false,
                 closed: false,
             })
