@@ -131,8 +131,9 @@ impl Map {
         one(&self.writers, pid, 1)
     }
 
-    /// Where to begin: this process if it reads a pipe, else the first of a pipeline it started, else itself if it
-    /// writes one. A script whose output is collected is asked for the pipeline in it, not for who collects.
+    /// Where to begin: this process if it reads a pipe that somebody writes, else the first of a pipeline it started,
+    /// else itself if it writes one. A script whose output is collected is asked for the pipeline in it, not for who
+    /// collects; nor does the pipe count that it was given as an empty stdin.
     fn entry(&self, pid: Pid) -> Option<Pid> {
         let is_below = |other: Pid| self.has_ancestor(other, pid);
         let inner = || {
@@ -149,7 +150,10 @@ impl Map {
         let itself = || self.writes(pid).map(|_| pid);
         let has = |other: Pid| self.reads(other).is_some() || self.writes(other).is_some();
         let any = || self.parents.keys().copied().find(|other| has(*other) && is_below(*other));
-        self.reads(pid).map(|_| pid).or_else(inner).or_else(itself).or_else(any)
+        let reads = || self.reads(pid).map(|_| pid);
+        let is_fed = self.reads(pid).is_some_and(|(inode, _)| self.writers.contains_key(&inode));
+        let fed = Some(pid).filter(|_| is_fed);
+        fed.or_else(inner).or_else(itself).or_else(reads).or_else(any)
     }
 }
 

@@ -97,6 +97,25 @@ fn a_pipeline_that_is_only_being_started_is_waited_for() {
     assert!(!said.contains("no pipeline") && code == 0, "{said}");
 }
 
+/// A shell that was started with an empty pipe as its stdin, as by a script that is a here-document, was taken for a
+/// pipeline of one stage.
+#[test]
+fn a_shell_that_nobody_feeds_is_asked_for_the_pipeline_in_it() {
+    let mut shell = Command::new("sh")
+        .args(["-c", "yes | { echo up >&2; cat; }"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .expect("sh starts");
+    drop(shell.stdin.take());
+    let mut up = [0; 2];
+    shell.stderr.as_mut().expect("it is piped").read_exact(&mut up).expect("it comes up");
+    let (said, code) = Foreign { shell }.seen("300ms");
+    assert!(!said.contains("no pipeline") && said.contains("yes") && code == 0, "{said}");
+}
+
 #[test]
 fn a_compressor_between_two_cats_is_named() {
     line(&["cat /dev/urandom", "gzip -6", "cat"]).is_slow_at("2 gzip -6, busy ");
