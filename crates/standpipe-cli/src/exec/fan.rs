@@ -220,8 +220,14 @@ impl Hub {
     fn run(self, mut ration: Ration, fault: &Mutex<Option<io::Error>>) {
         let outcome = match self.fill(&mut ration) {
             Outcome::Ended if self.stop.order() == Order::Go => {
-                let short = ration.left.filter(|left| *left > 0).map(cut_short);
-                self.from.cut().or(short).map_or(Outcome::Ended, Outcome::Unreadable)
+                let missing = match ration.left {
+                    Some(left) => Some(left).filter(|missing| *missing > 0),
+                    None => self.from.port().and_then(Port::missing),
+                };
+                self.from
+                    .cut()
+                    .or_else(|| missing.map(cut_short))
+                    .map_or(Outcome::Ended, Outcome::Unreadable)
             }
             outcome => outcome,
         };

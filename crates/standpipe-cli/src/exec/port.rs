@@ -45,6 +45,8 @@ pub(crate) struct Port {
     kind: Kind,
     /// Its description is ours and non-blocking, so a call may be tried without polling first.
     bold: bool,
+    /// The length of a file when it came to us.
+    length: u64,
 }
 
 impl Port {
@@ -58,7 +60,8 @@ impl Port {
         if bold {
             fcntl_setfl(&fd, fcntl_getfl(&fd)? | OFlags::NONBLOCK)?;
         }
-        Ok(Self { fd, kind, bold })
+        let length = length_of(fd.as_fd(), kind);
+        Ok(Self { fd, kind, bold, length })
     }
 
     /// Takes a copy of an inherited descriptor and leaves the shared description as it is.
@@ -67,11 +70,12 @@ impl Port {
         if kind == Kind::Pipe || rustix::termios::isatty(&fd) {
             let access = fcntl_getfl(&fd)? & OFlags::ACCMODE;
             if let Ok(anew) = reopen(fd.as_fd(), access) {
-                return Ok(Self { fd: anew, kind, bold: true });
+                return Ok(Self { fd: anew, kind, bold: true, length: 0 });
             }
         }
         let bold = matches!(kind, Kind::File | Kind::SharedSocket | Kind::Null);
-        Ok(Self { fd, kind, bold })
+        let length = length_of(fd.as_fd(), kind);
+        Ok(Self { fd, kind, bold, length })
     }
 
     /// The same descriptor once more: the file behind it stays open until both are closed.
@@ -79,7 +83,16 @@ impl Port {
     /// # Errors
     /// Those of the system.
     pub(crate) fn twin(&self) -> io::Result<Self> {
-        Ok(Self { fd: self.fd.try_clone()?, kind: self.kind, bold: self.bold })
+        let fd = self.fd.try_clone()?;
+        Ok(Self { fd, kind: self.kind, bold: self.bold, length: self.length })
+    }
+
+    /// How many bytes are missing at the end of a file that has become shorter while it was read. A length that the
+    /// file never had is no reason: those of `/sys` say that they have 4096 bytes.
+    pub(crate) fn missing(&self) -> Option<u64> {
+        let is_shorter = length_of(self.fd.as_fd(), self.kind) < self.length;
+        let at = rustix::fs::tell(&self.fd).ok().filter(|_| is_shorter)?;
+        self.length.checked_sub(at).filter(|missing| *missing > 0)
     }
 
     /// What it is made of.
@@ -244,6 +257,12 @@ pub(crate) fn kind_of(fd: BorrowedFd<'_>) -> io::Result<Kind> {
 pub(crate) fn reopen(fd: BorrowedFd<'_>, access: OFlags) -> rustix::io::Result<OwnedFd> {
     let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     open(format!("/proc/self/fd/{}", fd.as_raw_fd()), flags, Mode::empty())
+}
+
+/// The length of a regular file; 0 for all else.
+fn length_of(fd: BorrowedFd<'_>, kind: Kind) -> u64 {
+    let stat = Some(fd).filter(|_| kind == Kind::File).and_then(|fd| fstat(fd).ok());
+    stat.and_then(|stat| u64::try_from(stat.st_size).ok()).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -177,8 +177,13 @@ impl Tank {
         let outcome = match (outcome, flow.vigil.order()) {
             (Outcome::Ended, Order::Go) => {
                 let read = flow.vigil.gauge().read().bytes_in;
-                let short = due.filter(|due| read < *due).map(|due| cut_short(due - read));
-                from.cut().or(short).map_or(Outcome::Ended, Outcome::Unreadable)
+                let missing = match due {
+                    Some(due) => due.checked_sub(read).filter(|missing| *missing > 0),
+                    None => from.port().and_then(Port::missing),
+                };
+                from.cut()
+                    .or_else(|| missing.map(cut_short))
+                    .map_or(Outcome::Ended, Outcome::Unreadable)
             }
             (outcome, _) => outcome,
         };
