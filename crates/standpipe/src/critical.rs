@@ -154,7 +154,7 @@ pub(crate) struct Sight<'a> {
 
 /// The sink's path at moments spread over the whole run, in bounded memory:
 /// when they are too many every other one goes, and the distance doubles.
-/// Allocates nothing once it is made.
+/// Takes memory as they come, for most of many pipelines wait all the time.
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
     points: CriticalPath,
@@ -166,9 +166,7 @@ impl Log {
     /// Begins with the empty path at `now_ns`.
     pub(crate) fn new(path: &Path, now_ns: u64) -> Self {
         let tanks = path.values.len().saturating_sub(path.stages);
-        // and one more, for the moment at which it is looked at
-        let room = WAYPOINTS.saturating_add(1);
-        let mut points = CriticalPath::with_room(path.stages, tanks, room);
+        let mut points = CriticalPath::with_room(path.stages, tanks, 1);
         points.push(now_ns, &path.values);
         let next_ns = now_ns.saturating_add(FIRST_STEP_NS);
         Self { points, step_ns: FIRST_STEP_NS, next_ns }
@@ -185,6 +183,7 @@ impl Log {
             return;
         }
         self.next_ns = sight.at_ns.saturating_add(self.step_ns);
+        self.points.make_room(WAYPOINTS);
         self.points.push(sight.at_ns, &sight.path.values);
         if self.points.len() >= WAYPOINTS {
             self.points.thin_out();

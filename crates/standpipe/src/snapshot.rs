@@ -403,6 +403,17 @@ impl CriticalPath {
         Self { stages: self.stages, width: self.width, values }
     }
 
+    /// Makes room for one more: twice what there is, up to so many waypoints.
+    pub(crate) fn make_room(&mut self, points: usize) {
+        let (length, room) = (self.values.len(), self.values.capacity());
+        let needed = length.saturating_add(self.width);
+        if needed > room {
+            let most = self.width.saturating_mul(points);
+            let room = room.saturating_mul(2).min(most).max(needed);
+            self.values.reserve_exact(room.saturating_sub(length));
+        }
+    }
+
     /// Adds a waypoint: stages, then tanks. Allocates nothing while there is
     /// room.
     pub(crate) fn push(&mut self, at_ns: u64, path: &[u64]) {

@@ -199,6 +199,43 @@ async fn tcp_ends_each_direction_by_itself() {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_drained_while_it_waits_has_lost_nothing() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (source, _sink) = tcp(listener.accept().await.unwrap().0);
+    let (came, mut seen) = tokio::sync::watch::channel(0);
+    let run = Pipeline::from("in", source)
+        .tank(Tank::bytes(4_000))
+        .to(
+            "all",
+            fold(Vec::new(), move |mut all, bytes: Bytes| {
+                all.extend_from_slice(&bytes);
+                came.send_replace(all.len());
+                all
+            }),
+        )
+        .spawn();
+    client.write_all(b"before").await.unwrap();
+    seen.wait_for(|all| *all == 6).await.unwrap();
+    run.monitor().drain();
+    assert_eq!(run.await.unwrap().done, b"before");
+    drop(client);
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_is_named_and_no_end_of_data() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let client = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (source, _sink) = tcp(listener.accept().await.unwrap().0);
+    client.set_zero_linger().unwrap(); // to close it is to reset it
+    drop(client);
+    let error = Pipeline::from("peer", source).to("all", collect(9)).run().await.unwrap_err();
+    assert_eq!(error.to_string(), "stage 0 `peer`: Connection reset by peer (os error 104)");
+}
+
+#[tokio::test]
 async fn a_child_process_is_a_stage() {
     let (stdin, stdout) = process::command(Command::new("cat")).unwrap();
     let data = pattern(1 << 20);

@@ -12,13 +12,7 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
 
-#[cfg(feature = "tokio")]
-use bytes::Bytes;
 use bytes::BytesMut;
-#[cfg(feature = "tokio")]
-use tokio::net::TcpStream;
-#[cfg(feature = "tokio")]
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::stage::More;
 use crate::tank::Batch;
@@ -28,11 +22,15 @@ mod doors;
 #[cfg(feature = "futures-io")]
 mod futures;
 #[cfg(feature = "tokio")]
+mod tcp;
+#[cfg(feature = "tokio")]
 mod tokios;
 
 pub use doors::{DuplexDoor, ReadDoor, WriteDoor};
 #[cfg(feature = "futures-io")]
 pub use futures::Futures;
+#[cfg(feature = "tokio")]
+pub use tcp::{TcpReader, tcp};
 
 /// Bytes per read from sockets and pipes.
 pub const DEFAULT_CHUNK: usize = 64 * KIB;
@@ -127,12 +125,4 @@ impl<W, B> fmt::Debug for Writer<W, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Writer").field("bytes", &self.bytes).finish_non_exhaustive()
     }
-}
-
-/// A TCP connection as a source and a sink. Each direction ends by itself:
-/// the sink's `finish` sends FIN and the source goes on.
-#[cfg(feature = "tokio")]
-pub fn tcp(stream: TcpStream) -> (Reader<OwnedReadHalf>, Writer<OwnedWriteHalf, Bytes>) {
-    let (read, write) = stream.into_split();
-    (reader(read), writer(write))
 }

@@ -57,15 +57,22 @@ impl<S: Source> Head for SourceHead<S> {
 
     type Item = S::Item;
 
-    async fn drive<O: Outlet<S::Item>>(mut self, mut out: O, watch: Watch) {
-        watch.meter.brings();
-        let opened = open_source(&mut self.0).await;
-        out.open().await;
-        if opened {
-            read_all(&mut self.0, &mut out, &watch).await;
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` holds its arguments twice")]
+    fn drive<O: Outlet<S::Item>>(
+        mut self,
+        mut out: O,
+        watch: Watch,
+    ) -> impl Future<Output = ()> + Send {
+        async move {
+            watch.meter.brings();
+            let opened = open_source(&mut self.0).await;
+            out.open().await;
+            if opened {
+                read_all(&mut self.0, &mut out, &watch).await;
+            }
+            self.0.finished();
+            out.finish().await;
         }
-        self.0.finished();
-        out.finish().await;
     }
 }
 
@@ -150,72 +157,75 @@ impl<T: Send + 'static> Head for TankHead<T> {
         Some(self.0.gauge())
     }
 
-    async fn drive<O: Outlet<T>>(mut self, mut out: O, watch: Watch) {
-        let mut batch = Batch::held();
-        batch.belong(self.0.core());
-        let weighs = !matches!(self.0.core().scale, Scale::One);
-        open_behind(&mut out, &watch).await;
-        // `done_ns`: when the last batch was done with, until its credit is returned
-        let (mut worked, mut done_ns): (usize, _) = (0, None);
-        let mut driver = TankDriver { watch: &watch, weighs, quick: false };
-        loop {
-            let mut told = !out.holds_back();
-            let more = loop {
-                let next = poll_fn(|cx| {
-                    if O::ACTIVE && out.poll_due(cx).is_ready() {
-                        return Poll::Ready(Next::Due);
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` holds its arguments twice")]
+    fn drive<O: Outlet<T>>(mut self, mut out: O, watch: Watch) -> impl Future<Output = ()> + Send {
+        async move {
+            let mut batch = Batch::held();
+            batch.belong(self.0.core());
+            let weighs = !matches!(self.0.core().scale, Scale::One);
+            open_behind(&mut out, &watch).await;
+            // `done_ns`: when the last batch was done with, until its credit is returned
+            let (mut worked, mut done_ns): (usize, _) = (0, None);
+            let mut driver = TankDriver { watch: &watch, weighs, quick: false };
+            loop {
+                let mut told = !out.holds_back();
+                let more = loop {
+                    let next = poll_fn(|cx| {
+                        if O::ACTIVE && out.poll_due(cx).is_ready() {
+                            return Poll::Ready(Next::Due);
+                        }
+                        match self.0.poll_next_batch(cx, &mut batch, done_ns) {
+                            Poll::Ready(more) => return Poll::Ready(Next::Input(more)),
+                            Poll::Pending if !told => return Poll::Ready(Next::Idle),
+                            Poll::Pending if O::ACTIVE && out.in_hand() => {}
+                            Poll::Pending => watch.wait(StageState::Starved, done_ns.take()),
+                        }
+                        Poll::Pending
+                    })
+                    .await;
+                    match next {
+                        Next::Input(more) => break more,
+                        // before parking: nothing may be held back
+                        Next::Idle => {
+                            told = true;
+                            done_ns = None;
+                            out.idle().await;
+                            watch.meter.keeps(out.kept_items());
+                        }
+                        Next::Due => {
+                            watch.resume();
+                            batch.settle(done_ns.take());
+                            out.work().await;
+                            told = !out.holds_back();
+                        }
                     }
-                    match self.0.poll_next_batch(cx, &mut batch, done_ns) {
-                        Poll::Ready(more) => return Poll::Ready(Next::Input(more)),
-                        Poll::Pending if !told => return Poll::Ready(Next::Idle),
-                        Poll::Pending if O::ACTIVE && out.in_hand() => {}
-                        Poll::Pending => watch.wait(StageState::Starved, done_ns.take()),
+                };
+                if watch.meter.is_waiting() {
+                    worked = 0;
+                    watch.resume();
+                }
+                match more {
+                    Ok(true) => {
+                        worked = worked.saturating_add(batch.len());
+                        let now_ns = driver.hand_over(&mut batch, &mut out, done_ns).await;
+                        if worked >= ITEMS_PER_TURN {
+                            worked = 0;
+                            batch.settle(Some(now_ns));
+                            out.flush().await;
+                            yield_now(&watch).await;
+                            done_ns = None;
+                        } else {
+                            done_ns = Some(now_ns);
+                        }
                     }
-                    Poll::Pending
-                })
-                .await;
-                match next {
-                    Next::Input(more) => break more,
-                    // before parking: nothing may be held back
-                    Next::Idle => {
-                        told = true;
-                        done_ns = None;
-                        out.idle().await;
-                        watch.meter.keeps(out.kept_items());
-                    }
-                    Next::Due => {
-                        watch.resume();
-                        batch.settle(done_ns.take());
-                        out.work().await;
-                        told = !out.holds_back();
+                    Ok(false) => break,
+                    Err(cause) => {
+                        self.1.halt(cause).await;
                     }
                 }
-            };
-            if watch.meter.is_waiting() {
-                worked = 0;
-                watch.resume();
             }
-            match more {
-                Ok(true) => {
-                    worked = worked.saturating_add(batch.len());
-                    let now_ns = driver.hand_over(&mut batch, &mut out, done_ns).await;
-                    if worked >= ITEMS_PER_TURN {
-                        worked = 0;
-                        batch.settle(Some(now_ns));
-                        out.flush().await;
-                        yield_now(&watch).await;
-                        done_ns = None;
-                    } else {
-                        done_ns = Some(now_ns);
-                    }
-                }
-                Ok(false) => break,
-                Err(cause) => {
-                    self.1.halt(cause).await;
-                }
-            }
+            out.finish().await;
         }
-        out.finish().await;
     }
 }
 
