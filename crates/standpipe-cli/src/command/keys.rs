@@ -39,6 +39,10 @@ pub(crate) enum Key {
     Faster,
     /// `r`: no limit.
     Free,
+    /// `t`: tanks of half the size.
+    Smaller,
+    /// `T`: tanks of twice the size.
+    Larger,
     /// `?`: the help, or back.
     Help,
 }
@@ -52,6 +56,8 @@ impl Key {
             b'-' => Self::Slower,
             b'+' | b'=' => Self::Faster,
             b'r' => Self::Free,
+            b't' => Self::Smaller,
+            b'T' => Self::Larger,
             b'?' | b'h' => Self::Help,
             _ => return None,
         })

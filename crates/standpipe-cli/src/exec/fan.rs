@@ -35,7 +35,7 @@ use crate::exec::copy::Feed;
 use crate::exec::gauge::{Gauge, Path};
 use crate::exec::port::{Kind, Port};
 use crate::exec::relay::{Outcome, Pumped, cut_short};
-use crate::exec::sides::{Chunk, Delivery, Supply, block_on, index};
+use crate::exec::sides::{Chunk, Delivery, Shape, Supply, block_on, index};
 use crate::exec::stop::{Bell, Order, Stop, reader_gone};
 use crate::exec::{nanos, now};
 use crate::plan::TankPlan;
@@ -94,13 +94,15 @@ impl Fan {
             gauge.set_path(Path::Copy);
             gauge.set_pipes(pipes);
             gauge.set_high(marks.high_bytes);
-            let (writable, readable) = tank(&marks, pipes, buffer_bytes);
+            let shape = Shape { plan: marks.clone(), pipes, buffer_bytes };
+            let (writable, readable) = tank(&shape);
             let overrun = Arc::new(AtomicBool::new(false));
             inlets.push(Inlet {
                 writable,
                 gauge: Arc::clone(&gauge),
                 full: marks.full,
                 overrun: Arc::clone(&overrun),
+                shape,
             });
             let outlet = Outlet {
                 readable,
@@ -131,24 +133,14 @@ impl Fan {
     }
 }
 
-fn tank(
-    marks: &TankPlan,
-    pipes: u64,
-    buffer_bytes: usize,
-) -> (Writable<Arc<Chunk>>, Readable<Arc<Chunk>>) {
-    let high = marks.high_bytes;
-    let inner =
-        index(high.saturating_sub(pipes)).saturating_sub(2 * buffer_bytes).max(buffer_bytes);
+fn tank(shape: &Shape) -> (Writable<Arc<Chunk>>, Readable<Arc<Chunk>>) {
+    let (inner, low) = shape.marks(shape.plan.high_bytes);
     let weigh = |chunk: &Arc<Chunk>| chunk.bytes().len() + CHUNK_EXTRA;
-    let mut tank = Tank::weighed(inner, weigh).overflow(match marks.full {
+    let tank = Tank::weighed(inner, weigh).low(low).overflow(match shape.plan.full {
         Full::Wait | Full::Fail => Overflow::Wait,
         Full::DropNewest => Overflow::DropNewest,
         Full::DropOldest => Overflow::DropOldest,
     });
-    if let Some(low) = marks.low_bytes {
-        let part = u128::from(low) * inner as u128 / u128::from(high.max(1));
-        tank = tank.low(usize::try_from(part).unwrap_or(inner).min(inner - 1));
-    }
     tank.build()
 }
 
@@ -159,12 +151,14 @@ struct Inlet {
     full: Full,
     /// Its tank was full, and that is a failure.
     overrun: Arc<AtomicBool>,
+    shape: Shape,
 }
 
 impl Inlet {
     /// Puts a chunk into the tank, or does what is to be done if it is full.
     fn put(&self, chunk: Arc<Chunk>, supply: &Supply<'_>) -> Result<(), Outcome> {
         let bytes = chunk.bytes().len() as u64;
+        self.shape.obey(&self.gauge, &self.writable);
         let put = match self.full {
             Full::Wait => self.wait(chunk, supply),
             Full::Fail => match self.writable.write(chunk) {
@@ -199,6 +193,7 @@ impl Inlet {
         let full = |slept: Duration| {
             self.gauge.add_full(if supply.is_full() { nanos(slept) } else { 0 });
             self.gauge.set_shut(true);
+            self.shape.obey(&self.gauge, &self.writable);
             ControlFlow::<()>::Continue(())
         };
         let sent = block_on(self.writable.send(chunk), full);

@@ -51,6 +51,8 @@ pub(crate) struct Gauge {
     pauses: AtomicU64,
     level: AtomicU64,
     high: AtomicU64,
+    /// The mark that somebody asked for and the pump has not looked at; 0 is none.
+    asked: AtomicU64,
     pipes: AtomicU64,
     shut: AtomicBool,
     path: AtomicU8,
@@ -220,6 +222,27 @@ impl Gauge {
 
     pub(crate) fn set_high(&self, high: u64) {
         self.high.store(high, Ordering::Relaxed);
+    }
+
+    /// Asks the pump for another high-water mark, by the one it has or was asked for: it obeys with the next bytes.
+    pub(crate) fn ask_high(&self, high: impl FnOnce(u64) -> u64) {
+        let had = match self.asked.load(Ordering::Relaxed) {
+            0 => self.high.load(Ordering::Relaxed),
+            asked => asked,
+        };
+        self.asked.store(high(had), Ordering::Relaxed);
+    }
+
+    /// The pump could not obey yet, and is to be asked again, unless somebody has asked for something else.
+    pub(crate) fn ask_again(&self, high: u64) {
+        self.asked.compare_exchange(0, high, Ordering::Relaxed, Ordering::Relaxed).ok();
+    }
+
+    /// The mark that was asked for since the last time, if one was.
+    pub(crate) fn asked_high(&self) -> Option<u64> {
+        // most often none was, and a load is cheaper than a swap
+        let asked = self.asked.load(Ordering::Relaxed) > 0;
+        asked.then(|| self.asked.swap(0, Ordering::Relaxed)).filter(|high| *high > 0)
     }
 
     pub(crate) fn set_pipes(&self, pipes: u64) {

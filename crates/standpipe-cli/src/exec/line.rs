@@ -41,7 +41,8 @@ use crate::exit::{StageEnd, Status};
 use crate::plan::{CommandLine, TankPlan};
 use crate::watch::Side;
 
-use seams::{Joint, Next, PIPE_MOST, Seams};
+use crate::exec::port::PIPE_MOST;
+use seams::{Joint, Next, Seams};
 
 mod ledger;
 mod seams;
@@ -556,6 +557,13 @@ impl Line {
     /// What each tank counts, upstream first.
     pub(crate) fn readings(&self) -> Vec<Reading> {
         self.tanks.iter().map(|tank| tank.gauge.read()).collect()
+    }
+
+    /// Asks each tank for another high-water mark.
+    pub(crate) fn ask_high(&self, high: impl Fn(u64) -> u64) {
+        for tank in &self.tanks {
+            tank.gauge.ask_high(&high);
+        }
     }
 
     /// Whether commands are looked at beside the tanks, so that it pays to look more often.

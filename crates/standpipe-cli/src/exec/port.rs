@@ -21,6 +21,14 @@ use rustix::pipe::{PipeFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with}
 
 use crate::exec::stop::ready;
 
+/// The most pipe memory one run takes: an unprivileged user has 64 MiB in all, and past it every new pipe of that
+/// user shrinks to 8 KiB.
+pub(crate) const PIPE_BUDGET: u64 = 16 << 20;
+/// The most one pipe may hold.
+pub(crate) const PIPE_MOST: u64 = 1 << 20;
+/// What a pipe has by itself.
+pub(crate) const PIPE_PLAIN: usize = 64 << 10;
+
 /// What a port is made of, as far as moving bytes goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -47,9 +55,22 @@ pub(crate) struct Port {
     bold: bool,
     /// The length of a file when it came to us.
     length: u64,
+    /// A pipe that this run made: its size is ours to choose.
+    made: bool,
+}
+
+/// The size of each pipe of a kernel's tank with this high-water mark, where one or two are part of it.
+pub(crate) fn pipe_share(high: u64, two: bool) -> usize {
+    let share = if two { high / 2 } else { high }.clamp(4096, PIPE_MOST);
+    usize::try_from(share).map_or(PIPE_PLAIN, |share| 1 << share.ilog2())
 }
 
 impl Port {
+    /// One end of a pipe that was just made.
+    pub(crate) fn of_pipe(fd: OwnedFd) -> io::Result<Self> {
+        Ok(Self { made: true, ..Self::own(fd)? })
+    }
+
     /// Takes a descriptor that nobody else shares: its description may be made non-blocking.
     pub(crate) fn own(fd: OwnedFd) -> io::Result<Self> {
         let kind = match kind_of(fd.as_fd())? {
@@ -61,7 +82,7 @@ impl Port {
             fcntl_setfl(&fd, fcntl_getfl(&fd)? | OFlags::NONBLOCK)?;
         }
         let length = length_of(fd.as_fd(), kind);
-        Ok(Self { fd, kind, bold, length })
+        Ok(Self { fd, kind, bold, length, made: false })
     }
 
     /// Takes a copy of an inherited descriptor and leaves the shared description as it is.
@@ -70,12 +91,12 @@ impl Port {
         if kind == Kind::Pipe || rustix::termios::isatty(&fd) {
             let access = fcntl_getfl(&fd)? & OFlags::ACCMODE;
             if let Ok(anew) = reopen(fd.as_fd(), access) {
-                return Ok(Self { fd: anew, kind, bold: true, length: 0 });
+                return Ok(Self { fd: anew, kind, bold: true, length: 0, made: false });
             }
         }
         let bold = matches!(kind, Kind::File | Kind::SharedSocket | Kind::Null);
         let length = length_of(fd.as_fd(), kind);
-        Ok(Self { fd, kind, bold, length })
+        Ok(Self { fd, kind, bold, length, made: false })
     }
 
     /// The same descriptor once more: the file behind it stays open until both are closed.
@@ -83,8 +104,7 @@ impl Port {
     /// # Errors
     /// Those of the system.
     pub(crate) fn twin(&self) -> io::Result<Self> {
-        let fd = self.fd.try_clone()?;
-        Ok(Self { fd, kind: self.kind, bold: self.bold, length: self.length })
+        Ok(Self { fd: self.fd.try_clone()?, ..*self })
     }
 
     /// How many bytes are missing at the end of a file that has become shorter while it was read. A length that the
@@ -126,6 +146,11 @@ impl Port {
             return 0;
         }
         fcntl_getpipe_size(&self.fd).map_or(0, |size| size as u64)
+    }
+
+    /// Says whether it is a pipe that this run made.
+    pub(crate) fn is_made(&self) -> bool {
+        self.made
     }
 
     /// Gives the pipe this size; false if the kernel refused.

@@ -27,7 +27,7 @@ use crate::exec::copy::{self, Feed};
 use crate::exec::gauge::{Gauge, Path};
 use crate::exec::holes::{Holes, Piece, step_over};
 use crate::exec::now;
-use crate::exec::port::{Kind, Port};
+use crate::exec::port::{Kind, Port, pipe_share};
 use crate::exec::rest::Rest;
 use crate::exec::stop::{Order, Stop};
 use crate::exec::store::Store;
@@ -255,6 +255,9 @@ impl Flow {
             _ => None,
         };
         loop {
+            if let Some(high) = self.vigil.gauge().asked_high() {
+                self.resize(from, high);
+            }
             let want = match self.allowance(AT_ONCE) {
                 Ok(want) => want,
                 Err(outcome) => return Way::Done(outcome),
@@ -286,6 +289,20 @@ impl Flow {
                 }
             }
         }
+    }
+
+    /// Gives the pipes that this run made another size, as far as the kernel allows. One that holds more than that
+    /// is made smaller when it has been read.
+    fn resize(&self, from: &Port, high: u64) {
+        let share = pipe_share(high, from.capacity() > 0 && self.to.capacity() > 0);
+        for port in [from, &self.to].into_iter().filter(|port| port.is_made()) {
+            if !port.resize(share) && port.capacity() > share as u64 {
+                self.vigil.gauge().ask_again(high);
+            }
+        }
+        let pipes = from.capacity() + self.to.capacity();
+        self.vigil.gauge().set_pipes(pipes);
+        self.vigil.gauge().set_high(pipes);
     }
 
     fn copy_range(&mut self, from: &Port) -> Way {

@@ -18,6 +18,7 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
+use standpipe::{Marks, Writable};
 
 use crate::exec::bucket::{Allowed, Ration};
 use crate::exec::copy::Feed;
@@ -26,6 +27,37 @@ use crate::exec::port::{Kind, Port};
 use crate::exec::relay::Outcome;
 use crate::exec::stop::{Order, Stop, wait};
 use crate::exec::{nanos, now};
+use crate::plan::TankPlan;
+
+/// What the library's tank has to be, in a tank that may hold so much in all: the pipes beside it, and a buffer in
+/// each hand, are part of that.
+pub(crate) struct Shape {
+    pub(crate) plan: TankPlan,
+    pub(crate) pipes: u64,
+    pub(crate) buffer_bytes: usize,
+}
+
+impl Shape {
+    /// Its marks, high and low, where `high` is that of the whole. The low one is at the same part as in the plan.
+    pub(crate) fn marks(&self, high: u64) -> (usize, usize) {
+        let inner = index(high.saturating_sub(self.pipes)).saturating_sub(2 * self.buffer_bytes);
+        let inner = inner.max(self.buffer_bytes);
+        let Some(low) = self.plan.low_bytes else { return (inner, inner / 2) };
+        let part = u128::from(low) * inner as u128 / u128::from(self.plan.high_bytes.max(1));
+        (inner, usize::try_from(part).unwrap_or(inner).min(inner - 1))
+    }
+
+    /// Gives the tank the mark that was asked for, if one was: no less than the pipes hold.
+    pub(crate) fn obey<T>(&self, gauge: &Gauge, tank: &Writable<T>) {
+        let Some(asked) = gauge.asked_high() else { return };
+        let asked = asked.max(self.pipes);
+        let (high, low) = self.marks(asked);
+        if let Ok(marks) = Marks::new(high, low) {
+            tank.set_marks(marks);
+            gauge.set_high(asked);
+        }
+    }
+}
 
 /// A parked thread looks at its pipe this often, so that an open wait is counted.
 const TICK: Duration = Duration::from_millis(20);

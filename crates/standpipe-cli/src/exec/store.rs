@@ -30,7 +30,7 @@ use crate::exec::gauge::Gauge;
 use crate::exec::nanos;
 use crate::exec::port::Port;
 use crate::exec::relay::Outcome;
-use crate::exec::sides::{Chunk, Delivery, Supply, block_on, index};
+use crate::exec::sides::{Chunk, Delivery, Shape, Supply, block_on, index};
 use crate::exec::stop::{Order, Stop};
 use crate::plan::TankPlan;
 use crate::watch::Spent;
@@ -57,14 +57,10 @@ impl Store<'_> {
         let high = self.marks.high_bytes;
         let buffer_bytes = index((high / 8).clamp(4096, BUFFER_MOST));
         let pipes = self.from.port().map_or(0, Port::capacity) + self.to.capacity();
-        let inner =
-            index(high.saturating_sub(pipes)).saturating_sub(2 * buffer_bytes).max(buffer_bytes);
-        let mut tank = Tank::weighed(inner, |chunk: &Chunk| chunk.bytes().len().max(CHUNK_LEAST));
-        if let Some(low) = self.marks.low_bytes {
-            let part = u128::from(low) * inner as u128 / u128::from(high.max(1));
-            tank = tank.low(usize::try_from(part).unwrap_or(inner).min(inner - 1));
-        }
-        let (writable, readable) = tank.build();
+        let shape = Shape { plan: self.marks.clone(), pipes, buffer_bytes };
+        let (inner, low) = shape.marks(high);
+        let weigh = |chunk: &Chunk| chunk.bytes().len().max(CHUNK_LEAST);
+        let (writable, readable) = Tank::weighed(inner, weigh).low(low).build();
         let (give_back, spare) = sync_channel(SPARE);
         thread::scope(|scope| {
             let writer = scope.spawn(|| {
@@ -77,7 +73,7 @@ impl Store<'_> {
                 }
                 outcome
             });
-            let read = self.fill(writable, &spare, ration, buffer_bytes);
+            let read = self.fill(writable, &spare, ration, &shape);
             let wrote = writer
                 .join()
                 .unwrap_or_else(|_| Outcome::Unwritable(io::Error::other("it panicked")));
@@ -95,8 +91,9 @@ impl Store<'_> {
         writable: Writable<Chunk>,
         spare: &Receiver<Vec<u8>>,
         mut ration: Ration,
-        buffer_bytes: usize,
+        shape: &Shape,
     ) -> Outcome {
+        let buffer_bytes = shape.buffer_bytes;
         let supply =
             Supply { from: self.from, gauge: self.gauge, stop: self.stop, to: Some(self.to) };
         let mut buffer = vec![0; buffer_bytes];
@@ -111,8 +108,10 @@ impl Store<'_> {
             let full = |slept: Duration| {
                 self.gauge.add_full(if supply.is_full() { nanos(slept) } else { 0 });
                 self.gauge.set_shut(true);
+                shape.obey(self.gauge, &writable);
                 ControlFlow::<()>::Continue(())
             };
+            shape.obey(self.gauge, &writable);
             let sent = block_on(writable.send(chunk), full);
             self.gauge.set_shut(false);
             if !matches!(sent, ControlFlow::Continue(Ok(_))) {

@@ -18,7 +18,7 @@ use rustix::pipe::{SpliceFlags, splice};
 
 use crate::exec::copy;
 use crate::exec::now;
-use crate::exec::port::{Kind, Port, pipe};
+use crate::exec::port::{Kind, Port, pipe, pipe_share};
 use crate::exec::relay::{AT_ONCE, Flow, Outcome, Way};
 use crate::exec::vigil::{For, is_dry};
 
@@ -65,10 +65,19 @@ impl Flow {
     /// Moves bytes through the pipe until the tank is done or the kernel refuses; then the pipe is empty, unless
     /// nobody takes what is in it.
     pub(crate) fn through(&mut self, from: &Port, inner: &Inner) -> Way {
-        let mut inside = 0_u64;
+        let (mut inside, mut most) = (0_u64, inner.most);
         // Why nothing more goes in.
         let mut last = None;
         loop {
+            if let Some(high) = self.vigil.gauge().asked_high() {
+                let share = pipe_share(high, false);
+                if !inner.write.resize(share) && inner.write.capacity() > share as u64 {
+                    self.vigil.gauge().ask_again(high); // when what it holds is less
+                }
+                most = inner.write.capacity();
+                self.vigil.gauge().set_pipes(most);
+                self.vigil.gauge().set_high(most);
+            }
             match self.empty(inner, &mut inside) {
                 Ok(()) => {}
                 Err(Way::Refused) => {
@@ -82,7 +91,7 @@ impl Flow {
             // What is inside now is there because the socket takes no more.
             self.vigil.set_inside(inside);
             if last.is_none() {
-                match self.fill(from, inner, inner.most.saturating_sub(inside)) {
+                match self.fill(from, inner, most.saturating_sub(inside)) {
                     Ok(Filled::Bytes(bytes)) => {
                         inside += bytes;
                         continue;
@@ -101,7 +110,7 @@ impl Flow {
                     last = way;
                     For::Rest
                 }
-                (_, None) if inside < inner.most && is_dry(from) => For::Either,
+                (_, None) if inside < most && is_dry(from) => For::Either,
                 (_, None) => For::Room,
             };
             if let Err(outcome) = self.wait(what, Some(from)) {

@@ -72,6 +72,28 @@ fn the_whole_screen_names_the_slow_stage_and_keys_steer_the_run() {
     assert_eq!(tmux.modes("after "), before);
 }
 
+/// Three tanks: of what is made up here, in memory; of two pipes, as large as pipes can be when doubled; of one pipe.
+#[test]
+fn keys_give_the_tanks_another_size_while_bytes_pass() {
+    let tanks = |screen: &str, size: &str| screen.matches(&format!(" of {size}\n")).count();
+    for (way, doubled) in [("", 2), ("--fast never ", 3)] {
+        let tmux = Tmux::open([80, 24]);
+        tmux.enter(&format!("$S --view full --memory 8M {way}{RUN}"));
+        tmux.until("tanks of a MiB", |screen| tanks(screen, "1 MiB") == 3);
+        tmux.press(&["T"]);
+        tmux.until("larger ones", |screen| tanks(screen, "2 MiB") == doubled);
+        tmux.press(&["T", "?"]); // there is no memory for that
+        tmux.until("the help", |screen| screen.contains("t T"));
+        tmux.press(&["?"]);
+        tmux.until("the same size", |screen| tanks(screen, "2 MiB") == doubled);
+        tmux.press(&["t", "t", "t"]);
+        // what is made up here goes into a pipe of a MiB, which is part of the first tank
+        tmux.until("smaller ones", |screen| tanks(screen, "256 KiB") >= 2);
+        tmux.press(&["q"]);
+        tmux.until("the end", |screen| screen.contains("note: stopped after"));
+    }
+}
+
 #[test]
 fn what_was_said_on_the_whole_screen_is_there_when_it_is_gone() {
     let tmux = Tmux::open([80, 24]);

@@ -27,6 +27,7 @@ asks for a password:
   q       Abort, as Ctrl-C does           d   Drain and stop, as SIGTERM does
   p       Pause the source, and go on     ?   What keys and words mean
   - +     Limit the source                r   No limit any more
+  t T     Tanks of half, or twice the size; --memory is kept
 
 A command that reads plain answers from the terminal has to share it with them:
 use tanks, which reads none.

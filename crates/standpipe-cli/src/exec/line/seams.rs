@@ -13,16 +13,8 @@ use std::os::fd::OwnedFd;
 use super::Setup;
 use crate::exec::child::{Streams, Words};
 use crate::exec::copy::Feed;
-use crate::exec::port::{Port, pipe};
+use crate::exec::port::{PIPE_BUDGET, PIPE_MOST, PIPE_PLAIN, Port, pipe, pipe_share};
 use crate::exec::through::Inner;
-
-/// The most pipe memory one run takes: an unprivileged user has 64 MiB in all, and past it every new pipe of that
-/// user shrinks to 8 KiB.
-const PIPE_BUDGET: usize = 16 << 20;
-/// The most one pipe may hold.
-pub(super) const PIPE_MOST: u64 = 1 << 20;
-/// What a pipe has by itself.
-const PIPE_PLAIN: usize = 64 << 10;
 
 /// What stands behind a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +109,7 @@ impl<'run> Seams<'run> {
         let (mut input, mut output) = (None, None);
         if let Some((from, limit)) = self.upper.take() {
             let (read, write) = pipe()?;
-            let to = Port::own(write)?;
+            let to = Port::of_pipe(write)?;
             let two = from.port().is_some_and(|port| port.capacity() > 0);
             self.size(&to, stage - 1, two);
             input = Some(read);
@@ -125,7 +117,7 @@ impl<'run> Seams<'run> {
         }
         if next != Next::Nothing {
             let (read, write) = pipe()?;
-            let from = Port::own(read)?;
+            let from = Port::of_pipe(read)?;
             self.size(&from, stage, next == Next::Command);
             output = Some(write);
             self.upper = Some((Feed::Port(from), None));
@@ -149,18 +141,15 @@ impl<'run> Seams<'run> {
 
     fn share(&self, tank: usize, two: bool) -> usize {
         let mark = self.setup.tanks[tank].high_bytes;
-        let share = match (self.setup.kernel(tank), two) {
-            (true, true) => (mark / 2).min(PIPE_MOST),
-            (true, false) => mark.min(PIPE_MOST),
-            // The rest of the mark is in user memory.
-            (false, _) => (mark / 4).min(PIPE_PLAIN as u64),
-        };
-        let share = share.max(4096);
-        usize::try_from(share).map_or(PIPE_PLAIN, |share| 1 << share.ilog2())
+        if self.setup.kernel(tank) {
+            return pipe_share(mark, two);
+        }
+        // The rest of the mark is in user memory.
+        pipe_share((mark / 4).min(PIPE_PLAIN as u64), false)
     }
 
     fn spend(&mut self, want: usize) -> bool {
-        let fits = want <= PIPE_PLAIN || self.spent + want <= PIPE_BUDGET;
+        let fits = want <= PIPE_PLAIN || (self.spent + want) as u64 <= PIPE_BUDGET;
         self.spent += if fits { want } else { 0 };
         fits
     }

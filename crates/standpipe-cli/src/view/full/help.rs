@@ -6,12 +6,13 @@ use crate::view::Phase;
 /// Said instead where keys are not read.
 pub(super) const NO_KEYS: &str = "Ctrl-C stops the run; this terminal's keys are not read";
 
-const KEYS: [(&str, &str); 7] = [
+const KEYS: [(&str, &str); 8] = [
     ("q", "quit: the run is aborted, as Ctrl-C does; nothing is published"),
     ("d", "drain and stop: read no more, deliver what the tanks hold"),
     ("p", "pause the source, and go on"),
     ("- +", "limit the source, a step lower or higher: 1, 2, 5, 10 ... MiB/s"),
     ("r", "no limit any more"),
+    ("t T", "tanks of half or twice the size; a full pipe shrinks when it is read"),
     ("?", "this help, and back"),
     ("Ctrl-Z", "suspend; the time is left out of rates and limits"),
 ];
