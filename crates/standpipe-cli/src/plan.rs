@@ -62,9 +62,11 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// The tanks behind a stage, by their index.
+    /// The tanks behind a stage, by their index: all are in the order of the stages they stand behind.
     pub(crate) fn behind(&self, stage: usize) -> impl Iterator<Item = usize> {
-        self.tanks.iter().enumerate().filter(move |(_, tank)| tank.from == stage).map(|(at, _)| at)
+        let first = self.tanks.partition_point(|tank| tank.from < stage);
+        let of_stage = self.tanks[first..].iter().take_while(move |tank| tank.from == stage);
+        of_stage.enumerate().map(move |(at, _)| first + at)
     }
 
     /// The tanks before the ends that bytes go to, by their index: several if the run fans out.

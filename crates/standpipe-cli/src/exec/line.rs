@@ -301,9 +301,12 @@ impl Line {
         Ok(gauges.into_iter().zip(threads).map(pump).collect())
     }
 
-    /// The tanks behind a stage.
+    /// The tanks behind a stage. All are in the order of the stages they stand behind, and each look asks for those of
+    /// every stage.
     fn behind(&self, stage: usize) -> impl Iterator<Item = usize> {
-        self.tanks.iter().enumerate().filter(move |(_, tank)| tank.from == stage).map(|(at, _)| at)
+        let first = self.tanks.partition_point(|tank| tank.from < stage);
+        let of_stage = self.tanks[first..].iter().take_while(move |tank| tank.from == stage);
+        of_stage.enumerate().map(move |(at, _)| first + at)
     }
 
     /// Waits until something may have ended, the bell rings, or the time is up.

@@ -13,6 +13,7 @@ use standpipe::diagnose::Times;
 
 use super::Known;
 use crate::command::ceiling::{Ceiling, Spell};
+use crate::end;
 use crate::view::{self, Finding, Twice};
 use crate::watch::{Doing, LinkSeen, Pid, Seen};
 
@@ -99,7 +100,7 @@ impl Record {
         for number in 1_u64.. {
             bytes.clear();
             let read = lines.by_ref().take(LONGEST_BYTES).read_until(b'\n', &mut bytes);
-            if read.map_err(|why| why.to_string())? == 0 {
+            if read.map_err(|why| end::reason(&why))? == 0 {
                 break;
             }
             let line = bytes.trim_ascii();
@@ -263,7 +264,7 @@ impl Record {
     /// What was seen, and what was found beside it; the run should be over.
     pub(super) fn seen(mut self) -> Known {
         if self.end.is_none() {
-            let says = "the record has no end: the run was killed, or is still going on";
+            let says = "the record has no end: the run was killed, is still going on, or could not write it";
             self.findings.push(failed(says.to_owned()));
         }
         let ceiling = self.end.as_ref().and_then(|end| self.recorded(&end["ceiling"]));
@@ -457,5 +458,7 @@ mod tests {
         assert!(record(&[r#"{"v":2}"#]).is_err_and(|why| why.contains("version 2")));
         assert!(record(&[r#"{"v":1}"#]).is_err_and(|why| why == "line 1 is no event of a run"));
         assert!(record(&[]).is_err_and(|why| why == "no run begins in it"));
+        let directory = std::fs::File::open("/").expect("it is there");
+        assert!(Record::read(directory).is_err_and(|why| why == "is a directory"));
     }
 }
