@@ -2,7 +2,8 @@
 //!
 //! A thread reads them one by one from the terminal that controls us and rings a bell, as it is done with signals.
 //! It reads only while the terminal is ours: the whole screen is shown there, we are in the foreground, and nobody
-//! has changed its modes, as whoever asks for a password does. What waits there until then is left to the others.
+//! has changed its modes, as whoever asks for a password does. What waits there until then is left to the others, and
+//! what they leave is no key: it was typed for somebody else.
 //!
 //! # Knows / never knows
 //! Knows keys. Never knows what they do to a run: `command/run` does.
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{Mode, OFlags, open};
+use rustix::termios::{QueueSelector, tcflush};
 
 use crate::exec::stop::{Bell, wait};
 use crate::view::Glass;
@@ -121,14 +123,27 @@ struct Reader {
 impl Reader {
     fn read(&self) {
         let stop = || PollFd::from_borrowed_fd((*self.stop).as_fd(), PollFlags::IN);
+        // the keys were for somebody who asks, and it is not certain that this is over
+        let mut lent = false;
         loop {
-            let (mut on, patience) = if self.glass.has_keys() && self.glass.is_ours() {
+            let has_keys = self.glass.has_keys();
+            let is_ours = has_keys && self.glass.is_ours();
+            let (mut on, patience) = if is_ours && !lent {
                 (vec![stop(), PollFd::new(&self.terminal, PollFlags::IN)], None)
             } else {
                 (vec![stop()], Some(LATER))
             };
             if wait(&mut on, patience).is_err() || !on[0].revents().is_empty() {
                 return;
+            }
+            if !is_ours {
+                lent = has_keys;
+                continue;
+            }
+            // whoever asks twice gives the modes back for a moment only; then the next answer is theirs as well
+            if lent && self.glass.has_keys() && self.glass.is_ours() {
+                tcflush(&self.terminal, QueueSelector::IFlush).ok();
+                lent = false;
             }
             // somebody may have asked for a password since: then it is for them
             let pressed = on.get(1).is_some_and(|terminal| !terminal.revents().is_empty());

@@ -5,7 +5,8 @@
 //!
 //! Taken, it shows its other screen, and keys come one by one without being echoed. Signals are left to the keys
 //! they have, so Ctrl-C and Ctrl-Z reach the stages as ever. Whoever asks for a password changes the modes we have
-//! set, of which `ECHONL` is for nothing but to be missed: by that we know that the keys are not for us.
+//! set, of which `ECHONL` is for nothing but to be missed: by that we know that the keys are not for us. Nor are those
+//! that were typed before it was taken: nobody was told yet that they do something.
 //!
 //! # Knows / never knows
 //! Knows the terminal that is stderr. Never knows what is drawn on it, or what a key means.
@@ -23,8 +24,8 @@ use rustix::{
     event::Timespec,
     process::getpgrp,
     termios::{
-        LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcgetwinsize,
-        tcsetattr,
+        LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, tcflush, tcgetattr,
+        tcgetpgrp, tcgetwinsize, tcsetattr,
     },
 };
 
@@ -88,9 +89,8 @@ impl Glass {
         let reads = self.0.keys.load(Ordering::Relaxed) && tcgetpgrp(stderr()).is_ok();
         let before = Some(()).filter(|()| reads).and_then(|_| tcgetattr(stderr()).ok());
         let before = before.and_then(|before| {
-            let ours = modes(&before);
-            tcsetattr(stderr(), OptionalActions::Now, &ours).ok()?;
-            Some((before, ours.local_modes))
+            let ours = set_modes(&before)?;
+            Some((before, ours))
         });
         *taken = Some(Taken { before });
         drop(taken);
@@ -121,7 +121,7 @@ impl Glass {
     pub(super) fn retake(&self) {
         let Some(Taken { before: Some((before, _)) }) = self.taken() else { return };
         if !is_behind() {
-            tcsetattr(stderr(), OptionalActions::Now, &modes(&before)).ok();
+            set_modes(&before);
         }
     }
 
@@ -133,6 +133,16 @@ impl Glass {
     fn taken(&self) -> Option<Taken> {
         self.0.taken.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// Has keys come one by one, from now on: what was typed before is thrown away. Gives the modes that mark it as ours.
+///
+/// `OptionalActions::Flush` would wait for a terminal that takes nothing.
+fn set_modes(before: &Termios) -> Option<LocalModes> {
+    let ours = modes(before);
+    tcsetattr(stderr(), OptionalActions::Now, &ours).ok()?;
+    tcflush(stderr(), QueueSelector::IFlush).ok();
+    Some(ours.local_modes)
 }
 
 /// The modes for reading keys one by one.

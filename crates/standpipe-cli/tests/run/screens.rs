@@ -132,6 +132,28 @@ fn a_screen_follows_its_size_and_has_three_rows_where_it_is_small() {
     assert!(tmux.is_plain());
 }
 
+/// A `q` in a window too small for the whole screen ended the run as soon as the window was large enough.
+#[test]
+fn what_was_typed_while_the_screen_was_small_is_no_command_later() {
+    let tmux = Tmux::open([80, 24]);
+    tmux.enter(&format!("$S --view full {RUN}"));
+    tmux.until("the verdict", has_verdict);
+    for _ in 0..2 {
+        tmux.resize([60, 10]);
+        tmux.until("three rows", |screen| screen.contains("slowest: ") && !is_full(screen));
+        tmux.press(&["q"]);
+        tmux.until("it is echoed", |screen| screen.lines().any(|line| line.starts_with('q')));
+        tmux.resize([80, 24]);
+        tmux.until("the whole screen", has_verdict);
+        tmux.press(&["p"]);
+        tmux.until("keys are read", |screen| screen.contains("PAUSED by you"));
+        tmux.press(&["p"]);
+        tmux.until("it goes on", has_verdict);
+    }
+    tmux.press(&["q"]);
+    tmux.until("the end", |screen| screen.contains("note: stopped after"));
+}
+
 /// The rows of a wider terminal were left above when it became narrower.
 #[test]
 fn three_rows_leave_nothing_behind_when_the_size_changes() {
@@ -230,6 +252,33 @@ Password:",
         std::fs::remove_file(&go).expect("it is ours");
         assert!(tmux.is_plain());
     }
+}
+
+/// What is typed behind an answer was taken for keys once the question was over.
+#[test]
+fn what_whoever_asked_has_left_is_no_command() {
+    let go = std::env::temp_dir().join(format!("standpipe-left-{}", std::process::id()));
+    let asks = "sh -c 'until [ -e $GO ]; do sleep 0.02; done; old=$(stty -g </dev/tty); stty -echo -echonl </dev/tty; \
+        printf Password: >/dev/tty; read word </dev/tty; printf thanks >/dev/tty; \
+        while [ -e $GO ]; do sleep 0.02; done; stty $old </dev/tty; exec cat'";
+    let tmux = Tmux::open_with([100, 30], &[("GO", go.to_str().expect("it is text"))]);
+    tmux.enter(&format!("$S --view full --from zero: -- cat :: {asks} :: null:"));
+    tmux.until("the run", is_full);
+    std::fs::write(&go, "").expect("it can be written");
+    tmux.until("the question", |screen| screen.contains("Password:"));
+    tmux.press(&["x", "Enter"]);
+    tmux.until("it has its answer", |screen| screen.contains("thanks"));
+    tmux.press(&["q"]);
+    std::fs::remove_file(&go).expect("it is ours");
+    // when keys are ours again is not told
+    let ended = |screen: &str| screen.contains("note: stopped after");
+    let screen = tmux.until("keys are read", |screen| {
+        tmux.press(&["-"]);
+        screen.contains("r no limit") || ended(screen)
+    });
+    assert!(!ended(&screen), "{screen}");
+    tmux.press(&["q"]);
+    tmux.until("the end", ended);
 }
 
 #[test]

@@ -22,7 +22,7 @@ What a run shows on stderr while it goes on:
   none    Errors only
 
 In full, these keys are read while the terminal is ours, and not while a command
-asks for a password:
+asks for a password. What was typed before the screen came is dropped:
 
   q       Abort, as Ctrl-C does           d   Drain and stop, as SIGTERM does
   p       Pause the source, and go on     ?   What keys and words mean
