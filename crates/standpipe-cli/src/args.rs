@@ -256,6 +256,7 @@ pub(crate) fn parse(
     let mut argv = argv.into_iter();
     while let Some(word) = argv.next() {
         let bytes = word.as_bytes();
+        let bare = reader.bare.take();
         match bytes {
             b"--" => {
                 reader.stages(argv.by_ref().collect())?;
@@ -263,7 +264,7 @@ pub(crate) fn parse(
             }
             [b'-', b'-', long @ ..] => reader.long(long, &mut argv)?,
             [b'-', letters @ ..] if !letters.is_empty() => reader.cluster(letters, &mut argv)?,
-            _ => reader.word(&word)?,
+            _ => reader.word(&word).map_err(|error| meant_as_value(error, bare, &word))?,
         }
         if let Some(answer) = reader.answer {
             return answer_to(answer, reader.typed.display.verbose, argv);
@@ -285,6 +286,8 @@ struct Reader {
     task: Option<Task>,
     answer: Option<Answer>,
     observe: bool,
+    /// The option read last, if it can have a value and has none.
+    bare: Option<String>,
 }
 
 impl Reader {
@@ -362,7 +365,8 @@ impl Reader {
             }
             (Some(_), Some(value)) => self.set_value(flag, value)?,
             (Some(_), None) if flag.values == flag::Values::Glued => {
-                self.set_switch(flag.id, Spelling::Long)
+                self.set_switch(flag.id, Spelling::Long);
+                self.bare = Some(name);
             }
             (Some(_), None) => self.set_value(flag, next_value(flag, rest)?)?,
         }
@@ -459,6 +463,13 @@ impl Reader {
         for word in words {
             match word.as_bytes() {
                 b"::" => stages.push(Vec::new()),
+                b"|" => {
+                    return Err(UsageError::new(
+                        "a word after `--` is `|`, which no shell reads here",
+                        "`::` separates stages here, or use `-c '…'`; where a program is to get a `|`, \
+                         write it into `sh -c '…'`",
+                    ));
+                }
                 bytes => {
                     // `\::` is a lone `::`, `\\::` is `\::`.
                     let escaped = bytes.strip_suffix(b"::").filter(|slashes| {
@@ -589,6 +600,19 @@ fn events_to(flag: &Flag, value: OsString) -> Result<EventsTo, UsageError> {
         None | Some(0) => refuse("write the number of an open descriptor: `fd:3`"),
         Some(2) => Ok(EventsTo::Stderr),
         Some(number) => Ok(EventsTo::Fd(number)),
+    }
+}
+
+/// Gives the cure of a word that was refused behind an option whose value is glued on.
+fn meant_as_value(error: UsageError, bare: Option<String>, word: &OsStr) -> UsageError {
+    // a command with a slip in it is one all the same
+    let is_command = nearest(&shown(word), commands::names()).is_some();
+    match bare.filter(|_| !is_command) {
+        Some(name) => {
+            let hint = format!("did you mean `--{name}={}`?", shown(word));
+            UsageError { hint: Some(hint), ..error }
+        }
+        None => error,
     }
 }
 

@@ -58,8 +58,8 @@ fn what_selects_a_run() {
 fn stages_after_dashes_are_kept_byte_for_byte() {
     assert_eq!(typed(&["--", "gzip", "-9"]).form, argv(&[&["gzip", "-9"]]));
     assert_eq!(
-        typed(&["--", "a", "--help", "::", "b", "|", "::", "c", "--"]).form,
-        argv(&[&["a", "--help"], &["b", "|"], &["c", "--"]])
+        typed(&["--", "a", "--help", "::", "b", "||", "::", "c", "--"]).form,
+        argv(&[&["a", "--help"], &["b", "||"], &["c", "--"]])
     );
     assert_eq!(
         typed(&["--", "a", "\\::", "\\\\::", ":::", "x::", "x\\::"]).form,
@@ -268,6 +268,17 @@ fn stages_given_wrongly_are_refused() {
     refused(&["--"], "no stage follows `--`", "`-- STAGE [:: STAGE]...`");
     refused(&["--", "a", "::"], "stage 2 after `--` is empty", "`\\::`");
     refused(&["--", "::", "a"], "stage 1 after `--` is empty", "`\\::`");
+    // tar packed what it had, complained of a missing file `|`, and gzip's options became its own
+    for line in
+        [&["--", "tar", "cf", "-", "x", "|", "gzip"][..], &["--", "|"], &["check", "--", "a", "|"]]
+    {
+        refused(
+            line,
+            "a word after `--` is `|`, which no shell reads here",
+            "`::` separates stages here, or use `-c '…'`",
+        );
+    }
+    assert_eq!(typed(&["--", "sh", "-c", "echo '|'"]).form, argv(&[&["sh", "-c", "echo '|'"]]));
     refused(&["-c", "a", "--", "b"], "stages are given twice, by `-c` and after `--`", "leave out");
     refused(&["-c", "a", "-c", "b"], "`-c` is given twice", "`-c 'A | B'`");
     refused(&["-c"], "`-c` needs a pipeline", "`-c 'CMD | CMD'`");
@@ -368,6 +379,18 @@ fn events_go_where_they_are_sent() {
     assert_eq!(to(&["--json=fd:3", "run"]), (Some(EventsTo::Fd(3)), false));
     assert_eq!(to(&["--json=a b", "run"]), (Some(EventsTo::File("a b".into())), false));
     assert_eq!(to(&["--json", "--json=x", "run"]), (Some(EventsTo::File("x".into())), false));
+    // the events were missed, and the hint was about data
+    for (line, what) in [
+        (&["--json", "r.jsonl"][..], "unknown command `r.jsonl`"),
+        (&["run", "--json", "r.jsonl", "-c", "a"], "unknown command `r.jsonl`"),
+        (&["-c", "a", "--json", "r.jsonl"], "unexpected word `r.jsonl` after `-c`"),
+        (&["-f", "p.toml", "--json", "r.jsonl"], "unexpected word `r.jsonl` after `-f`"),
+    ] {
+        refused(line, what, "did you mean `--json=r.jsonl`?");
+    }
+    let what = "unknown command `r.jsonl`";
+    refused(&["--json", "-q", "r.jsonl"], what, "`standpipe --from r.jsonl`");
+    refused(&["--json", "rnu"], "unknown command `rnu`", "did you mean `run`?");
     refused(&["--json=-", "run"], "invalid value `-` for `--json`", "`fd:1` if no data");
     refused(&["--json=", "run"], "invalid value `` for `--json`", "write a FILE");
     for word in ["fd:", "fd:x", "fd:0", "fd:99999999999"] {
