@@ -37,6 +37,7 @@ use flag::{Flag, Id};
 pub(crate) use help::short_help;
 pub(crate) use outward::{Full, Outward};
 pub(crate) use saved::{SavedStage, Stderr, Work};
+pub(crate) use split::redirected;
 pub(crate) use word::{nearest, shown};
 
 /// Which display is wanted on stderr.

@@ -34,7 +34,7 @@ const KEEPS_START: [&str; 8] = ["if", "then", "else", "elif", "while", "until", 
 /// # Errors
 /// If it contains what cannot be cut for sure, with what to write instead.
 pub(crate) fn split(text: &OsStr) -> Result<Vec<OsString>, UsageError> {
-    let mut scanner = Scanner { text: text.as_bytes(), at: 0, depth: 0, pieces: Vec::new() };
+    let mut scanner = Scanner::new(text);
     match scanner.list(Close::End) {
         Ok(()) => Ok(scanner.pieces),
         Err(doubt) => Err(UsageError {
@@ -46,6 +46,25 @@ pub(crate) fn split(text: &OsStr) -> Result<Vec<OsString>, UsageError> {
             })),
         }),
     }
+}
+
+/// Lists the files that a piece opens to write its output to, as `> FILE` and `>> FILE` stand in it: only those that
+/// are certain, outside of brackets and by a name that no shell changes. Devices are none.
+pub(crate) fn redirected(piece: &OsStr) -> Vec<Redirected> {
+    let mut scanner = Scanner::new(piece);
+    match scanner.list(Close::End) {
+        Ok(()) => scanner.redirected,
+        Err(_) => Vec::new(),
+    }
+}
+
+/// A file that a shell writes the output of a command to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Redirected {
+    /// Its name, plain letters all of it.
+    pub(crate) file: String,
+    /// Whether it is added to: `>>`.
+    pub(crate) appends: bool,
 }
 
 /// Why a text is not cut.
@@ -100,9 +119,15 @@ struct Scanner<'text> {
     at: usize,
     depth: usize,
     pieces: Vec<OsString>,
+    redirected: Vec<Redirected>,
 }
 
-impl Scanner<'_> {
+impl<'text> Scanner<'text> {
+    fn new(text: &'text OsStr) -> Self {
+        let (pieces, redirected) = (Vec::new(), Vec::new());
+        Self { text: text.as_bytes(), at: 0, depth: 0, pieces, redirected }
+    }
+
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
@@ -231,6 +256,7 @@ impl Scanner<'_> {
             _ => 1,
         };
         let operator = shown(OsStr::from_bytes(&self.rest()[..length]));
+        let is_output = matches!(operator.as_str(), ">" | ">>" | ">|") && self.is_of_stdout();
         self.at += length;
         while matches!(self.peek(), Some(b' ' | b'\t')) {
             self.at += 1;
@@ -246,9 +272,28 @@ impl Scanner<'_> {
                     hint: None,
                 });
             }
-            _ => self.word()?,
+            _ => {
+                let start = self.at;
+                self.word()?;
+                let word = &self.text[start..self.at];
+                // in brackets it may be of a command that is never run, or of another directory
+                if is_output && self.depth == 1 && is_plain(word) && !word.starts_with(b"/dev/") {
+                    let file = shown(OsStr::from_bytes(word));
+                    self.redirected.push(Redirected { file, appends: operator == ">>" });
+                }
+            }
         }
         Ok(after)
+    }
+
+    /// Says whether the operator here is about stdout: no number stands before it, or 1.
+    fn is_of_stdout(&self) -> bool {
+        let before = &self.text[..self.at];
+        let blank = before.iter().rposition(|byte| !byte.is_ascii_digit());
+        let number = &before[blank.map_or(0, |at| at + 1)..];
+        // behind other letters digits are a part of their word
+        let is_number = blank.is_none_or(|at| b" \t()|".contains(&before[at]));
+        !is_number || matches!(number, b"" | b"1")
     }
 
     /// Steps over a word, and over the group it opens; `None` if it closes ours.
@@ -490,6 +535,11 @@ impl Scanner<'_> {
 enum Quoted {
     No,
     Double,
+}
+
+/// Whether every shell takes the word for what it is.
+fn is_plain(word: &[u8]) -> bool {
+    word.iter().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+,:@%".contains(byte))
 }
 
 fn is_name(word: &[u8]) -> bool {

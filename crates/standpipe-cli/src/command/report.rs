@@ -6,6 +6,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use crate::args::redirected;
 use crate::end::{EndError, Finish, Unfinished, cure, reason, shown};
 use crate::exec::gauge::Reading;
 use crate::exec::line::Line;
@@ -14,7 +15,7 @@ use crate::exec::resolve::Missing;
 use crate::exec::wall_clock;
 use crate::exec::worker::Worker;
 use crate::exit::{Cause, Exit, Judgement, Status};
-use crate::plan::{EndPlan, Plan, StageKind, TankPlan};
+use crate::plan::{CommandLine, EndPlan, Plan, StageKind, TankPlan};
 use crate::size;
 use crate::transform::Finding;
 use crate::view::{Report, Severity, clipped};
@@ -227,6 +228,32 @@ fn became(one: &Unfinished, line: &Line) -> Option<String> {
             Some(format!("{moved} bytes were added in place; {name} had {before} before"))
         }
     }
+}
+
+/// What a shell has written itself, of which nobody knows whether it is whole. By the index of the stage.
+pub(crate) fn shell_written(plan: &Plan) -> Vec<(usize, String)> {
+    let stages = plan.stages.iter().enumerate();
+    let texts = stages.filter_map(|(stage, planned)| match &planned.kind {
+        StageKind::Command(CommandLine::Shell(text)) => Some((stage, text)),
+        _ => None,
+    });
+    texts
+        .flat_map(|(stage, text)| {
+            let mut files = redirected(text);
+            // not a FIFO, and not one that was never opened
+            files.retain(|one| std::fs::metadata(&one.file).is_ok_and(|found| found.is_file()));
+            let is_last = stage + 1 == plan.stages.len() && files.len() == 1;
+            files.into_iter().map(move |one| {
+                let (sign, file) = (if one.appends { ">>" } else { ">" }, one.file);
+                let what = format!("`{sign} {file}` is written by the shell and may be incomplete");
+                let cure = match is_last && !one.appends {
+                    true => format!("; `-o {file}` writes it only on success"),
+                    false => String::new(),
+                };
+                (stage, what + &cure)
+            })
+        })
+        .collect()
 }
 
 /// A stage that stopped reading early and ended well.

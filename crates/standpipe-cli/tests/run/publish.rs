@@ -216,3 +216,36 @@ fn the_model_of_a_power_cut_knows_a_wrong_order() {
     );
     assert_eq!(found(&[Create, Data, SyncFile]), [Found::Before]);
 }
+
+/// Half an archive stayed behind, and nobody said a word of it: `>` is the shell's.
+#[test]
+fn a_file_that_the_shell_writes_is_told_of_when_the_run_fails() {
+    let scratch = Scratch::new();
+    let within = |args: &[&str]| {
+        let mut command = standpipe(args);
+        command.current_dir(scratch.arg(""));
+        run(command)
+    };
+    let note = "note: `> y.gz` is written by the shell and may be incomplete";
+    let cure = "; `-o y.gz` writes it only on success";
+    let done = within(&["-c", "sh -c 'echo x; exit 3' | gzip -9 > y.gz 2> log"]);
+    done.failed(3, &[&format!("{note}{cure}\n")]);
+    assert_eq!(done.err.matches("written by the shell").count(), 1, "{}", done.err);
+    let told = done.events("warning");
+    assert!(told.iter().any(|told| told["code"] == "note" && told["stage"] == "2"), "{told:?}");
+    // what a stage in the middle writes is not what `-o` would write
+    let done = within(&["-c", "tee z > y.gz | sh -c 'cat; exit 3'"]);
+    done.failed(3, &[&format!("{note}\n")]);
+    let done = within(&["--timeout", "300ms", "-c", "yes | cat >> y.gz"]);
+    done.failed(124, &["note: `>> y.gz` is written by the shell and may be incomplete\n"]);
+    for (code, args) in [
+        (0, &["-c", "echo x | gzip > y.gz"][..]),
+        (3, &["-q", "-c", "sh -c 'exit 3' | gzip > y.gz"]),
+        (3, &["-c", "sh -c 'exit 3' | gzip > /dev/null"]),
+        (3, &["-c", "sh -c 'exit 3' | gzip > never/y"]),
+    ] {
+        let done = within(args);
+        assert!(done.code() == code || args[1].contains("never"), "{args:?}: {}", done.err);
+        assert!(!done.err.contains("written by the shell"), "{args:?}: {}", done.err);
+    }
+}

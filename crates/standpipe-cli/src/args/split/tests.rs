@@ -40,6 +40,60 @@ fn top_level_pipes_are_cut() {
     check("a é | b", &["a é", "b"]);
 }
 
+/// Only what is certain is told: a wrong name would be looked for in vain.
+#[test]
+fn files_that_a_piece_writes_its_output_to() {
+    let check = |piece: &str, expected: &[(&str, bool)]| {
+        let found = redirected(OsStr::new(piece));
+        let found: Vec<_> = found.iter().map(|one| (one.file.as_str(), one.appends)).collect();
+        assert_eq!(found, expected, "{piece}");
+    };
+    check("gzip -9 > y.gz", &[("y.gz", false)]);
+    check("gzip -9 >y.gz 2>log", &[("y.gz", false)]);
+    check("gzip 1> a/b-c_d,e:f@g%h+i", &[("a/b-c_d,e:f@g%h+i", false)]);
+    check("> y gzip", &[("y", false)]);
+    check("gzip >>y", &[("y", true)]);
+    check("gzip >| y", &[("y", false)]);
+    check("{ a > z; b; } > y", &[("y", false)]);
+    check("(cd d; a > z) >> y", &[("y", true)]);
+    check("gzip -9>y", &[("y", false)]);
+    check("(a)2> y", &[]);
+    check("a > x > y", &[("x", false), ("y", false)]);
+    for none in [
+        "gzip",
+        "gzip 2> log",
+        "gzip 2>>log",
+        "gzip 12> x",
+        "gzip 2>&1",
+        "gzip >&2",
+        "gzip > /dev/null",
+        "gzip > \"y z\"",
+        "gzip > 'y'",
+        "gzip > $y",
+        "gzip > ~/y",
+        "gzip > y*",
+        "gzip > y?",
+        "gzip > {y,z}",
+        "gzip > y\\ z",
+        "gzip > `y`",
+        "gzip > >(cat)",
+        "gzip '> y'",
+        "gzip \\> y",
+        "gzip < y",
+        "gzip <> y",
+        "(a > y)",
+        "{ a > y; }",
+        "echo $(a > y)",
+        "ssh h 'cat > y'",
+        "a; b > y",
+        "a && b > y",
+        "gzip > y &",
+        "gzip > é",
+    ] {
+        check(none, &[]);
+    }
+}
+
 #[test]
 fn quoted_pipes_are_left() {
     check(r"a '|' | b", &["a '|'", "b"]);

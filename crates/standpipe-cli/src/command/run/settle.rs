@@ -51,6 +51,9 @@ impl Run<'_> {
             None if self.reader_left(&judged) => self.settle_left(&judged, &unfinished),
             None => self.settle_whole(&judged, unfinished, &mut published),
         };
+        if exit != Exit::Success && exit != Exit::Signal(SIGPIPE) {
+            self.tell_shell_written();
+        }
         let ceiling = if exit == Exit::Success && judged.stopped_early.is_empty() {
             self.ceiling(at, ran)
         } else {
@@ -156,6 +159,18 @@ impl Run<'_> {
         match names.as_slice() {
             [] => "nothing was published".to_owned(),
             names => format!("published before that: {}", names.join(", ")),
+        }
+    }
+
+    /// Tells of the files that a shell has written itself.
+    fn tell_shell_written(&self) {
+        for (stage, what) in report::shell_written(self.plan) {
+            let (remark, note) =
+                (Remark::stage("note", &self.plan.stages[stage].id), report::note(what));
+            self.screen.record_remark(remark, &note);
+            if !self.plan.display.quiet {
+                self.screen.show(|view| view.report(&note));
+            }
         }
     }
 
