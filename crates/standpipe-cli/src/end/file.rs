@@ -13,11 +13,12 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Seek, SeekFrom};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags, linkat, renameat_with};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, linkat, renameat_with, unlinkat};
 use rustix::io::Errno;
 
 use crate::end::{EndError, Finish, Sink, Source, own, shown};
@@ -137,6 +138,10 @@ fn exists(name: &str) -> EndError {
         .hint("`--overwrite` replaces it once all data is there, `--append` adds to it")
 }
 
+fn moved(name: &str) -> EndError {
+    EndError::new(format!("cannot write {name}: its directory was moved or removed during the run"))
+}
+
 fn came_up(name: &str) -> EndError {
     let mut error = EndError::new(format!("cannot write {name}: it was created during the run"));
     error.details.push("that file is untouched".to_owned());
@@ -162,9 +167,11 @@ pub(crate) fn create(path: &Path, publish: Publish) -> Result<Sink, EndError> {
         });
     }
     let target = target(path);
+    let how = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let place = rustix::fs::open(directory(&target), how, Mode::empty()).ok();
     let (file, temporary) = hidden(&target).map_err(fail)?;
-    let publication =
-        Publication { temporary: Some(temporary), target, name: name.clone(), publish };
+    let temporary = Some(temporary);
+    let publication = Publication { temporary, place, target, name: name.clone(), publish };
     if let Some(old) = &old {
         file.set_permissions(old.permissions()).map_err(fail)?;
     }
@@ -176,6 +183,8 @@ pub(crate) fn create(path: &Path, publish: Publish) -> Result<Sink, EndError> {
 pub(crate) struct Publication {
     /// Where the bytes are; `None` once that is settled.
     temporary: Option<PathBuf>,
+    /// Its directory, whatever that is called meanwhile.
+    place: Option<OwnedFd>,
     target: PathBuf,
     name: String,
     publish: Publish,
@@ -205,9 +214,15 @@ impl Publication {
         let fail = |error: io::Error| EndError::of(format!("cannot write {name}"), &error);
         let Some(temporary) = &self.temporary else { return Ok(()) };
         match self.publish {
-            Publish::Overwrite => std::fs::rename(temporary, &self.target).map_err(fail)?,
+            Publish::Overwrite => {
+                std::fs::rename(temporary, &self.target).map_err(|error| match error.kind() {
+                    io::ErrorKind::NotFound => moved(&name),
+                    _ => fail(error),
+                })?;
+            }
             _ => move_to_free(temporary, &self.target).map_err(|error| match error.kind() {
                 io::ErrorKind::AlreadyExists => came_up(&name),
+                io::ErrorKind::NotFound => moved(&name),
                 _ => fail(error),
             })?,
         }
@@ -268,7 +283,10 @@ impl Publication {
 
 impl Drop for Publication {
     fn drop(&mut self) {
-        if let Some(temporary) = &self.temporary {
+        let Some(temporary) = &self.temporary else { return };
+        let place = self.place.as_ref().zip(temporary.file_name());
+        let removed = place.map(|(place, name)| unlinkat(place, name, AtFlags::empty()));
+        if !matches!(removed, Some(Ok(()))) {
             // Nobody is left to be told; the name says what it is.
             std::fs::remove_file(temporary).ok();
         }

@@ -130,6 +130,22 @@ fn a_file_that_came_up_during_the_run_is_untouched() {
     );
 }
 
+/// It was told as a file that does not exist, and the hidden one stayed where the directory had gone.
+#[test]
+fn a_directory_that_is_moved_during_the_run_is_told_and_nothing_stays_in_it() {
+    for publish in [&[][..], &["--overwrite"]] {
+        let scratch = Scratch::new();
+        let [here, there] = ["here", "there"].map(|name| scratch.arg(name));
+        std::fs::create_dir(&here).expect("it is new");
+        let script = format!("echo data; mv {here} {there}");
+        let out = format!("{here}/out");
+        let args = [publish, &["--to", &out, "--", "sh", "-c", &script]].concat();
+        run(standpipe(&args)).failed(125, &["its directory was moved", "nothing was published"]);
+        let left = std::fs::read_dir(&there).expect("it is there").count();
+        assert_eq!((left, scratch.names()), (0, vec!["there".to_owned()]));
+    }
+}
+
 #[test]
 fn overwrite_replaces_and_keeps_the_mode_append_adds() {
     let scratch = Scratch::new();
