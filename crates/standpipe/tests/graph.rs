@@ -202,7 +202,9 @@ fn a_dropped_wait_of_a_source_takes_nothing() {
             assert!(poll!(pin!(source.read(&mut out))).is_pending());
             c.send(n).await.unwrap();
             d.send(n).await.unwrap();
-            assert_eq!(source.read(&mut out).await.unwrap(), More::Yes);
+            while out.0.len() < 2 * (n + 1) {
+                assert_eq!(source.read(&mut out).await.unwrap(), More::Yes);
+            }
         }
         assert_eq!(out.0, [0, 0, 1, 1, 2, 2]);
     });

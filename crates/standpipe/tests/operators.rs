@@ -466,6 +466,38 @@ async fn a_graceful_stop_waits_for_what_is_in_flight() {
     assert_eq!(done.unwrap().done, (0..25).collect::<Vec<_>>());
 }
 
+/// An iterator went on for up to 256 items after the drain: half a minute of uploads that take a second each, four at
+/// a time. Straight in front of them, a source that never waits for anything of its own did not end at all.
+#[tokio::test(start_paused = true)]
+async fn a_graceful_stop_comes_between_two_items_that_wait() {
+    for with_tank in [true, false] {
+        let made = Arc::new(AtomicUsize::new(0));
+        let counts = made.clone();
+        let numbers = (0_usize..).inspect(move |_| drop(counts.fetch_add(1, SeqCst)));
+        let upload = |n| async move {
+            sleep(ms(1_000)).await;
+            Ok::<_, Infallible>(n)
+        };
+        let source = Pipeline::from("numbers", iter(numbers));
+        let ready = if with_tank {
+            let tank = Tank::items(4);
+            source.tank(tank).ordered("upload", 4, upload).to("all", collect(1_000))
+        } else {
+            source.ordered("upload", 4, upload).to("all", collect(1_000))
+        };
+        let monitor = ready.monitor();
+        let stop = async {
+            sleep(ms(10_500)).await;
+            monitor.drain();
+            made.load(SeqCst)
+        };
+        let (done, before) = tokio::join!(ready.run(), stop);
+        let made = made.load(SeqCst);
+        assert_eq!(done.unwrap().done, (0..made).collect::<Vec<_>>(), "all that was made arrives");
+        assert!(made - before <= 4, "{} made after the drain, tank: {with_tank}", made - before);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_holds_back_behind_a_flight_is_told_each_time_it_idles() {
     /// Gives on in pairs, unless its input idles.

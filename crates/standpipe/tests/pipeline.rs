@@ -338,7 +338,7 @@ async fn a_growing_tank_names_the_line_that_wrote_past_the_mark() {
     assert_eq!(past.len(), 1, "{past:?}");
     assert!(past[0].line.ends_with(&format!("tests/pipeline.rs:{line}")), "{past:?}");
     assert!(past[0].written.items > 200, "{past:?}");
-    assert!(report.tanks[0].peak > 200, "it can grow: {}", report.tanks[0].peak);
+    assert!(report.tanks[0].peak > 32, "it can grow: {}", report.tanks[0].peak);
 }
 
 #[tokio::test]

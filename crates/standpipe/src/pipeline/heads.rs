@@ -81,7 +81,12 @@ async fn read_all<S: Source, O: Outlet<S::Item>>(held: &mut Held<S>, out: &mut O
     let mut reads: usize = 0;
     loop {
         let (source, post) = held.parts();
-        let more = if O::ACTIVE {
+        // a graceful stop begins at the first source; one that comes back from
+        // outside has more of what was read to bring
+        let drains = || post.index() == 0 && post.line().is_draining();
+        let more = if drains() {
+            None
+        } else if O::ACTIVE {
             let hatch = Hatch::new();
             let mut emit = hatch.emit();
             let mut read = pin!(source.read(&mut emit));
@@ -91,7 +96,7 @@ async fn read_all<S: Source, O: Outlet<S::Item>>(held: &mut Held<S>, out: &mut O
                 guard.disarm();
                 if polled.is_pending() && !hatch.is_asked() {
                     reads = 0;
-                    if post.index() == 0 && post.line().is_draining() {
+                    if drains() {
                         return Poll::Ready(None);
                     }
                 }
@@ -101,10 +106,7 @@ async fn read_all<S: Source, O: Outlet<S::Item>>(held: &mut Held<S>, out: &mut O
         } else {
             let mut read = pin!(source.read(out));
             poll_fn(|cx| {
-                // a graceful stop begins at the first source; one that comes
-                // back from outside has more of what was read to bring
-                let drains = post.index() == 0 && post.line().is_draining();
-                if drains && !post.shift().is_handing() {
+                if drains() && !post.shift().is_handing() {
                     return Poll::Ready(None);
                 }
                 let guard = post.guard();

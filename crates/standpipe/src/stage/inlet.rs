@@ -26,7 +26,10 @@ pub(crate) async fn forward<T: Send>(
         match out.push(item) {
             Ok(Flow::Ready) => {}
             Ok(Flow::Wait) => return Ok(More::Yes), // made visible on return
-            Err(item) => out.feed(item).await,
+            Err(item) => {
+                out.feed(item).await;
+                return Ok(More::Yes); // between two reads a drain is seen
+            }
         }
         item = match poll_fn(|cx| Poll::Ready(poll(cx))).await {
             Poll::Ready(Some(Ok(item))) => item,

@@ -32,13 +32,18 @@ where
     type Error = Infallible;
 
     async fn read(&mut self, out: &mut impl Emit<I::Item>) -> Result<More, Infallible> {
-        let mut some = self.0.by_ref().take(PER_READ);
-        loop {
-            match out.push_all(&mut some) {
-                Ok(Flow::Ready) => break,
-                Ok(Flow::Wait) => out.flush().await,
-                Err(item) => out.feed(item).await,
+        // what waited is the end of a read: between two of them it is seen
+        // that the pipeline drains
+        match out.push_all(&mut self.0.by_ref().take(PER_READ)) {
+            Ok(Flow::Wait) => {
+                out.flush().await;
+                return Ok(More::Yes);
             }
+            Err(item) => {
+                out.feed(item).await;
+                return Ok(More::Yes);
+            }
+            Ok(Flow::Ready) => {}
         }
         match self.0.next() {
             Some(item) => out.feed(item).await,
