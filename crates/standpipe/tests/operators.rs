@@ -473,7 +473,9 @@ async fn a_graceful_stop_comes_between_two_items_that_wait() {
     for with_tank in [true, false] {
         let made = Arc::new(AtomicUsize::new(0));
         let counts = made.clone();
-        let numbers = (0_usize..).inspect(move |_| drop(counts.fetch_add(1, SeqCst)));
+        let numbers = (0_usize..).inspect(move |_| {
+            counts.fetch_add(1, SeqCst);
+        });
         let upload = |n| async move {
             sleep(ms(1_000)).await;
             Ok::<_, Infallible>(n)
