@@ -509,9 +509,10 @@ impl Reader {
             Id::Verbose => typed.display.verbose = typed.display.verbose.saturating_add(1),
             // The first of several wins: `-hV` is asked for help.
             Id::Help if self.answer.is_none() => {
-                self.answer = Some(match spelling {
-                    Spelling::Short => Answer::ShortHelp,
-                    Spelling::Long => Answer::LongHelp,
+                self.answer = Some(match (self.task, spelling) {
+                    (Some(task), _) => Answer::Of(task),
+                    (None, Spelling::Short) => Answer::ShortHelp,
+                    (None, Spelling::Long) => Answer::LongHelp,
                 });
             }
             Id::Version if self.answer.is_none() => self.answer = Some(Answer::Version),

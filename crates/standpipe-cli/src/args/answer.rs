@@ -5,7 +5,9 @@
 use std::ffi::{OsStr, OsString};
 
 use super::{
-    Detail, Request, UsageError, commands, completions, doctor,
+    Detail, Request, UsageError, commands,
+    commands::Task,
+    completions, doctor,
     help::{self, long_help, short_help},
     manual, nearest, shown,
 };
@@ -15,6 +17,8 @@ use super::{
 pub(super) enum Answer {
     ShortHelp,
     LongHelp,
+    /// The help of a command.
+    Of(Task),
     Version,
     Completions,
     Doctor,
@@ -30,20 +34,34 @@ pub(super) fn answer_to(
     let text = match answer {
         Answer::ShortHelp => short_help(),
         Answer::LongHelp => long_help(),
+        Answer::Of(task) => help_of(task),
         Answer::Version => {
             let verbose = verbose > 0 || rest.any(|word| word == "-v" || word == "--verbose");
             return Ok(Request::Version(if verbose { Detail::Kernel } else { Detail::Number }));
         }
-        Answer::Doctor => return Ok(Request::Doctor(doctor::parse(rest)?)),
-        Answer::Completions => completions_for(rest.next())?,
+        Answer::Doctor => {
+            let asked = doctor::parse(rest)?;
+            return Ok(asked.map_or_else(|| Request::Print(help_of(Task::Doctor)), Request::Doctor));
+        }
+        Answer::Completions => {
+            let words: Vec<OsString> = rest.by_ref().take(2).collect();
+            match words.as_slice() {
+                [word] | [_, word] if asks_for_help(word) => help_of(Task::Completions),
+                [_, word] => return Err(unexpected(word)),
+                _ => completions_for(words.into_iter().next())?,
+            }
+        }
         Answer::Help => {
             let topic = rest.next();
+            if topic.as_deref().is_some_and(asks_for_help) {
+                return Ok(Request::Print(help_of(Task::Help)));
+            }
             let is_json = topic.as_deref() == Some(OsStr::new("json"));
             let text = help_for(topic)?;
             match rest.next() {
                 Some(word) if is_json && word == "--schema" => help::SCHEMA.to_owned(),
-                Some(word) => return Err(unexpected(&word)),
-                None => text,
+                Some(word) if !asks_for_help(&word) => return Err(unexpected(&word)),
+                _ => text,
             }
         }
     };
@@ -53,6 +71,16 @@ pub(super) fn answer_to(
         }
         _ => Ok(Request::Print(text)),
     }
+}
+
+/// Whether a word behind a command asks what that is.
+pub(super) fn asks_for_help(word: &OsStr) -> bool {
+    word == "-h" || word == "--help"
+}
+
+fn help_of(task: Task) -> String {
+    let commands = commands::COMMANDS.iter().filter(|command| command.task == task);
+    commands.map(help::command_help).collect()
 }
 
 fn unexpected(word: &OsStr) -> UsageError {

@@ -73,7 +73,7 @@ of a run and beat the file.
             "standpipe doctor [--for TIME] [--json] [--allow FINDING] -c 'A | B'",
             "standpipe doctor [--json] [--allow FINDING] RECORD.jsonl",
         ],
-        text: "Say which stage is slow and why; also for a PID not started here",
+        text: "Say which stage of any pipeline is slow and why: by PID or NAME",
         details: "\
 Watches a pipeline for 10 s, or as long as --for says, and names its slow stage.
 PID is any of its stages, or the shell that runs it; NAME is a program's. With

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-use super::{UsageError, nearest, shown};
+use super::{UsageError, answer::asks_for_help, nearest, shown};
 use crate::size::{self, Zero};
 
 /// How long a pipeline is watched if nothing else is said.
@@ -47,15 +47,20 @@ pub(crate) enum Target {
     Shell(OsString),
 }
 
-/// Reads the words behind `doctor`.
+/// Reads the words behind `doctor`; `None` if it is asked what that is.
 ///
 /// # Errors
 /// If they cannot be understood; with the cure.
-pub(super) fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Doctor, UsageError> {
+pub(super) fn parse(
+    mut words: impl Iterator<Item = OsString>,
+) -> Result<Option<Doctor>, UsageError> {
     let mut doctor =
         Doctor { target: Target::Pid(0), watch: WATCH, json: false, allowed: Vec::new() };
     let mut target = None;
     while let Some(word) = words.next() {
+        if asks_for_help(&word) {
+            return Ok(None);
+        }
         let (name, glued) = match word.as_bytes().split_first_chunk::<2>() {
             Some((b"--", _)) => match word.as_bytes().iter().position(|byte| *byte == b'=') {
                 Some(at) => (&word.as_bytes()[..at], Some(&word.as_bytes()[at + 1..])),
@@ -99,10 +104,10 @@ pub(super) fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Doctor,
     doctor.target = target.ok_or_else(|| {
         UsageError::new(
             "`doctor` needs to know whom to look at",
-            "write `standpipe doctor PID`, with the PID of any stage or of its shell",
+            "write `standpipe doctor PID`, of any stage or of its shell, or the NAME of a stage",
         )
     })?;
-    Ok(doctor)
+    Ok(Some(doctor))
 }
 
 fn whom(word: &OsStr) -> Result<Target, UsageError> {
@@ -141,7 +146,7 @@ mod tests {
     use super::*;
 
     fn asked(words: &[&str]) -> Result<Doctor, UsageError> {
-        parse(words.iter().map(OsString::from))
+        parse(words.iter().map(OsString::from)).map(|doctor| doctor.expect("it is no question"))
     }
 
     #[test]

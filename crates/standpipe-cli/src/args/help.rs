@@ -50,7 +50,7 @@ pub(super) const EXAMPLES: [&str; 5] = [
     "standpipe --from huge.dat --to tcp://127.0.0.1:9000 -- gzip",
     "standpipe -o shop.zst -- pg_dump shop :: @zstd 3 :: @hash sha256",
     "standpipe check nightly.toml && standpipe -f nightly.toml",
-    "standpipe doctor 4321        which stage of a running shell pipeline is slow?",
+    "standpipe doctor gzip        which stage of a running shell pipeline is slow?",
 ];
 
 const EXIT_CODES: &str = "

@@ -54,6 +54,35 @@ fn what_selects_a_run() {
     }
 }
 
+/// `doctor --help` was an unknown option.
+#[test]
+fn a_command_tells_what_it_is_wherever_it_is_asked() {
+    let print = |line: &[&str]| match parse(words(line), &PIPED) {
+        Ok(Request::Print(text)) => text,
+        other => panic!("{line:?}: {other:?}"),
+    };
+    for command in ["run", "check", "doctor", "completions", "help"] {
+        let help = print(&["help", command]);
+        for asks in ["-h", "--help"] {
+            assert_eq!(print(&[command, asks]), help);
+            assert_eq!(print(&["help", command, asks]), help);
+        }
+    }
+    let doctor = print(&["help", "doctor"]);
+    assert_eq!(print(&["doctor", "--for", "2s", "gzip", "--help"]), doctor);
+    assert_eq!(print(&["completions", "bash", "-h"]), print(&["help", "completions"]));
+    assert_eq!(print(&["check", "-q", "x.toml", "-h"]), print(&["help", "check"]));
+    let asked = parse(words(&["doctor", "-c", "--help"]), &PIPED);
+    assert!(matches!(asked, Ok(Request::Doctor(_))), "it is a pipeline: {asked:?}");
+    assert!(parse(words(&["run", "--", "a", "--help"]), &PIPED).is_ok_and(is_run));
+    let error = parse(words(&["doctor"]), &PIPED).expect_err("it needs one");
+    assert!(error.hint.is_some_and(|hint| hint.contains("PID") && hint.contains("NAME")));
+}
+
+fn is_run(request: Request) -> bool {
+    matches!(request, Request::Run(_))
+}
+
 #[test]
 fn stages_after_dashes_are_kept_byte_for_byte() {
     assert_eq!(typed(&["--", "gzip", "-9"]).form, argv(&[&["gzip", "-9"]]));

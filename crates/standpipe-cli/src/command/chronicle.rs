@@ -91,6 +91,7 @@ impl<'plan> Chronicle<'plan> {
             pid: std::process::id(),
             memory_limit: plan.memory_bytes,
             total_bytes,
+            rate_limit: plan.rate.map(|rate| rate.bytes.div_ceil(rate.per.as_secs().max(1))),
             stages: stages.collect(),
             tanks: readings.iter().enumerate().map(tank).collect(),
         });
@@ -354,6 +355,7 @@ fn tank(id: String, reading: &Reading) -> SampleTank {
         full_ms: millis(reading.full_ns),
         empty_ms: millis(reading.empty_ns),
         path: reading.path.name(),
+        held_ms: Some(millis(reading.held_ns)).filter(|held_ms| *held_ms > 0),
         dropped_bytes: (reading.dropped > 0).then_some(reading.dropped),
     }
 }

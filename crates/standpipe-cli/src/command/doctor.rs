@@ -8,6 +8,7 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use crate::args::{Display, Doctor, Target, shown};
+use crate::command::figures::Held;
 use crate::end;
 use crate::exec::now;
 use crate::exit::Exit;
@@ -34,15 +35,14 @@ pub(crate) fn doctor(asked: &Doctor) -> Exit {
         }
         Target::File(path) => look_back(path),
     };
-    let Known { seen, findings, ceiling } = match seen {
+    let known = match seen {
         Ok(known) => known,
         Err(report) => {
             View::on_stderr(&Display::default(), None).report(&report);
             return Exit::Standpipe;
         }
     };
-    let mut diagnosis = judge::judge(&seen, findings, &asked.allowed);
-    diagnosis.ceiling = ceiling.filter(|_| diagnosis.slowest.is_some());
+    let diagnosis = judge::judge(known, &asked.allowed);
     let text = if asked.json { diagnosis.json() } else { view::diagnosis(&diagnosis) };
     match view::print(&text) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Exit::Standpipe,
@@ -57,12 +57,14 @@ struct Known {
     seen: Seen,
     findings: Vec<Finding>,
     ceiling: Option<Ceiling>,
+    /// How long its source was held back on purpose, and by what.
+    held: Option<(Held, &'static str)>,
 }
 
 impl Known {
     /// Of one that was looked at from outside.
     const fn watched(seen: Seen) -> Self {
-        Self { seen, findings: Vec::new(), ceiling: None }
+        Self { seen, findings: Vec::new(), ceiling: None, held: None }
     }
 }
 

@@ -52,21 +52,34 @@ struct Moment {
 }
 
 /// Why the source had to wait before the first tank, in nanoseconds.
-#[derive(Clone, Copy, Debug, Default)]
-struct Held {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Held {
     /// For the limit, or whoever paused it.
-    held_ns: u64,
+    pub(crate) held_ns: u64,
     /// For the tank, which was full.
-    full_ns: u64,
+    pub(crate) full_ns: u64,
 }
 
 impl Held {
+    /// Whether that holds up the line, and not the stage at this place that was busy for so long.
+    pub(crate) fn is_limit(self, place: usize, busy_ns: u64) -> bool {
+        place <= 1 && self.held_ns > self.full_ns.max(busy_ns)
+    }
+
+    /// Who holds it back: the limit that was asked for, or somebody at the keys.
+    pub(crate) const fn by<T>(rate: Option<&T>) -> &'static str {
+        match rate {
+            Some(_) => "the limit of `--rate`",
+            None => "a limit or pause by key",
+        }
+    }
+
     fn of(readings: &[Reading]) -> Self {
         let first = readings.first().copied().unwrap_or_default();
         Self { held_ns: first.held_ns, full_ns: first.full_ns }
     }
 
-    fn since(self, earlier: Self) -> Self {
+    pub(crate) const fn since(self, earlier: Self) -> Self {
         Self {
             held_ns: self.held_ns.saturating_sub(earlier.held_ns),
             full_ns: self.full_ns.saturating_sub(earlier.full_ns),
@@ -246,11 +259,9 @@ fn slowest(plan: &Plan, times: &[Times], held: Held) -> Option<Ruling> {
     let Some(found) = times::slowest(&line) else { return Some(none(nobody())) };
     let (place, stage) = (found.stage, route[found.stage]);
     let at = &times[stage];
-    if place <= 1 && held.held_ns > held.full_ns.max(at.busy_ns) {
-        let limit =
-            if plan.rate.is_some() { "the limit of `--rate`" } else { "a limit or pause by key" };
+    if held.is_limit(place, at.busy_ns) {
         return Some(none(Slowest {
-            who: Who::Stage(limit.to_owned()),
+            who: Who::Stage(Held::by(plan.rate.as_ref()).to_owned()),
             why: Some(format!("it holds {} back", brief(plan, 0))),
             ..nobody()
         }));

@@ -43,15 +43,22 @@ impl Diagnosis {
     /// Writes it as one line of JSON.
     pub(crate) fn json(&self) -> String {
         let who = |slowest: &Slowest| match &slowest.who {
-            Who::Stage(label) => Some(label.clone()),
+            Who::Stage(label) if slowest.busy.is_some() => Some(label.clone()),
             _ => None,
+        };
+        // what is no stage has no name but in the reason
+        let because = |slowest: &Slowest| match (&slowest.who, &slowest.why) {
+            (Who::Stage(limit), Some(why)) if slowest.busy.is_none() => {
+                Some(format!("{limit}: {why}"))
+            }
+            (_, why) => why.clone(),
         };
         let slowest = self.slowest.as_ref().map(|slowest| {
             json!({
                 "stage": who(slowest),
                 "busy": slowest.busy,
                 "confidence": slowest.confidence,
-                "because": slowest.why,
+                "because": because(slowest),
                 "advice": slowest.advice,
             })
         });

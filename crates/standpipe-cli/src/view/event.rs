@@ -100,6 +100,8 @@ pub(crate) struct Start {
     pub(crate) pid: u32,
     pub(crate) memory_limit: u64,
     pub(crate) total_bytes: Option<u64>,
+    /// What the source may bring at most, in bytes per second.
+    pub(crate) rate_limit: Option<u64>,
     pub(crate) stages: Vec<StartStage>,
     pub(crate) tanks: Vec<StartTank>,
 }
@@ -176,6 +178,9 @@ pub(crate) struct SampleTank {
     pub(crate) pauses: u64,
     pub(crate) full_ms: u64,
     pub(crate) empty_ms: u64,
+    /// Time its writer was held back on purpose, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) held_ms: Option<u64>,
     /// Bytes left out on purpose, because the tank was full.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) dropped_bytes: Option<u64>,

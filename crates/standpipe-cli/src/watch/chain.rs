@@ -29,6 +29,8 @@ pub(crate) struct Link {
     /// The processes that have its pipes: the one that works first, then a shell that waits for it.
     pub(crate) pids: Vec<Pid>,
     pub(crate) label: String,
+    /// It is a run of standpipe.
+    pub(crate) is_ours: bool,
     /// The pipe it reads, if it reads one.
     pub(crate) input: Option<Input>,
 }
@@ -54,12 +56,22 @@ pub(crate) enum Unseen {
     System(io::Error),
 }
 
+/// Who has which pipe open, and at which descriptor.
+type Holders = BTreeMap<u64, Vec<(Pid, i32)>>;
+/// Which pipe a process has as its input or output, and at which descriptor.
+type Streams = BTreeMap<Pid, (u64, i32)>;
+
 /// Every pipe and who has it open, as far as we may see.
 #[derive(Debug, Default)]
 struct Map {
-    readers: BTreeMap<u64, Vec<(Pid, i32)>>,
-    writers: BTreeMap<u64, Vec<(Pid, i32)>>,
+    readers: Holders,
+    writers: Holders,
     parents: BTreeMap<Pid, Pid>,
+    /// Those that are runs of standpipe.
+    ours: BTreeSet<Pid>,
+    /// What each process reads as its input and writes as its output, where these are pipes.
+    inputs: Streams,
+    outputs: Streams,
 }
 
 impl Map {
@@ -75,8 +87,35 @@ impl Map {
                 };
                 side.entry(inode).or_default().push((pid, fd));
             }
+            if process::name(pid).as_deref() == Some(OURS) {
+                map.ours.insert(pid);
+            }
         }
+        map.inputs = map.streams(&map.readers, &map.writers, 0);
+        map.outputs = map.streams(&map.writers, &map.readers, 1);
         map
+    }
+
+    /// What each process has at one of its usual descriptors. We put what we were given there elsewhere: of a run of
+    /// ours it is the pipe at whose other side somebody is that it has not started.
+    fn streams(&self, side: &Holders, other: &Holders, usual: i32) -> Streams {
+        let all = || {
+            let each = |(inode, holders): (&u64, &Vec<(Pid, i32)>)| {
+                holders.iter().map(|(pid, fd)| (*pid, (*inode, *fd))).collect::<Vec<_>>()
+            };
+            side.iter().flat_map(each)
+        };
+        let mut found: Streams = all().filter(|(_, (_, fd))| *fd == usual).collect();
+        let is_joined = |pid: Pid, inode: u64| {
+            let mut peers = other.get(&inode).into_iter().flatten();
+            peers.any(|(peer, _)| *peer != pid && !self.has_ancestor(*peer, pid))
+        };
+        for (pid, (inode, fd)) in all().filter(|(pid, _)| self.ours.contains(pid)) {
+            if fd > 2 && is_joined(pid, inode) {
+                found.entry(pid).or_insert((inode, fd));
+            }
+        }
+        found
     }
 
     /// Leaves only what this process has started.
@@ -88,6 +127,9 @@ impl Map {
                 holders.retain(|(holder, _)| below.contains(holder));
             }
             side.retain(|_, holders| !holders.is_empty());
+        }
+        for streams in [&mut self.inputs, &mut self.outputs] {
+            streams.retain(|holder, _| below.contains(holder));
         }
     }
 
@@ -106,12 +148,21 @@ impl Map {
         false
     }
 
-    /// Those at one side of a pipe: at the usual descriptor, or if nobody has it there at any. A shell that waits for
-    /// what it started comes behind it: in a loop it is the one that stays.
-    fn at(&self, side: &BTreeMap<u64, Vec<(Pid, i32)>>, inode: u64, usual: i32) -> Vec<(Pid, i32)> {
+    /// Those that write a pipe as their output, and those that read it as their input.
+    fn writers_of(&self, inode: u64) -> Vec<(Pid, i32)> {
+        self.at(&self.writers, &self.outputs, inode)
+    }
+
+    fn readers_of(&self, inode: u64) -> Vec<(Pid, i32)> {
+        self.at(&self.readers, &self.inputs, inode)
+    }
+
+    /// Those at one side of a pipe: as the usual stream, or if nobody has it so at any descriptor. A shell that waits
+    /// for what it started comes behind it: in a loop it is the one that stays.
+    fn at(&self, side: &Holders, streams: &Streams, inode: u64) -> Vec<(Pid, i32)> {
         let all = side.get(&inode).map_or(&[][..], Vec::as_slice);
-        let mut workers: Vec<(Pid, i32)> =
-            all.iter().copied().filter(|(_, fd)| *fd == usual).collect();
+        let is_usual = |(pid, fd): &(Pid, i32)| streams.get(pid) == Some(&(inode, *fd));
+        let mut workers: Vec<(Pid, i32)> = all.iter().copied().filter(is_usual).collect();
         if workers.is_empty() {
             workers = all.to_vec();
         }
@@ -124,11 +175,11 @@ impl Map {
     }
 
     fn reads(&self, pid: Pid) -> Option<(u64, i32)> {
-        one(&self.readers, pid, 0)
+        self.inputs.get(&pid).copied()
     }
 
     fn writes(&self, pid: Pid) -> Option<(u64, i32)> {
-        one(&self.writers, pid, 1)
+        self.outputs.get(&pid).copied()
     }
 
     /// Where to begin: this process if it reads a pipe that somebody writes, else the first of a pipeline it started,
@@ -139,11 +190,12 @@ impl Map {
         let inner = || {
             let mut pipes = self.readers.iter().filter_map(|(inode, readers)| {
                 let writers = self.writers.get(inode)?;
-                let inside = |holders: &[(Pid, i32)], usual: i32| {
-                    holders.iter().find(|(other, fd)| *fd == usual && is_below(*other)).copied()
+                let inside = |holders: &[(Pid, i32)], streams: &Streams| {
+                    let is_usual = |pid: &Pid| streams.get(pid).is_some_and(|(at, _)| at == inode);
+                    holders.iter().map(|(pid, _)| *pid).find(|pid| is_usual(pid) && is_below(*pid))
                 };
-                inside(writers, 1)?;
-                inside(readers, 0).map(|(reader, _)| reader)
+                inside(writers, &self.outputs)?;
+                inside(readers, &self.inputs)
             });
             pipes.next()
         };
@@ -155,11 +207,6 @@ impl Map {
         let fed = Some(pid).filter(|_| is_fed);
         fed.or_else(inner).or_else(itself).or_else(reads).or_else(any)
     }
-}
-
-/// The pipe that a process has at this descriptor.
-fn one(side: &BTreeMap<u64, Vec<(Pid, i32)>>, pid: Pid, fd: i32) -> Option<(u64, i32)> {
-    side.iter().find(|(_, holders)| holders.contains(&(pid, fd))).map(|(inode, _)| (*inode, fd))
 }
 
 /// Finds the pipeline that a process is part of, or has started.
@@ -201,7 +248,7 @@ fn look(pid: Pid, narrow: impl FnOnce(&mut Map)) -> Result<Chain, Unseen> {
     let mut links = vec![link(&map, &siblings(&map, entry))];
     let mut seen: BTreeSet<Pid> = links[0].pids.iter().copied().collect();
     while let Some(input) = links[0].input.filter(|_| links.len() < LONGEST) {
-        let above: Vec<Pid> = pids(map.at(&map.writers, input.inode, 1), &seen);
+        let above: Vec<Pid> = pids(map.writers_of(input.inode), &seen);
         if above.is_empty() {
             break;
         }
@@ -210,14 +257,14 @@ fn look(pid: Pid, narrow: impl FnOnce(&mut Map)) -> Result<Chain, Unseen> {
     }
     while let Some(last) = links.last().filter(|_| links.len() < LONGEST) {
         let Some((inode, _)) = last.pids.iter().find_map(|pid| map.writes(*pid)) else { break };
-        let below: Vec<Pid> = pids(map.at(&map.readers, inode, 0), &seen);
+        let below: Vec<Pid> = pids(map.readers_of(inode), &seen);
         if below.is_empty() {
             break;
         }
         seen.extend(&below);
         let mut next = link(&map, &below);
         if next.input.is_none_or(|input| input.inode != inode) {
-            next.input = map.at(&map.readers, inode, 0).first().map(|(reader, fd)| Input {
+            next.input = map.readers_of(inode).first().map(|(reader, fd)| Input {
                 inode,
                 reader: *reader,
                 fd: *fd,
@@ -237,7 +284,7 @@ fn look(pid: Pid, narrow: impl FnOnce(&mut Map)) -> Result<Chain, Unseen> {
 /// The stages of a run of standpipe. It stands between each two of them, so no pipe joins them; but it started them in
 /// their order, and what it pumps is what each of them reads.
 fn run_of_ours(map: &Map, run: Pid) -> Option<Chain> {
-    if process::name(run).as_deref() != Some(OURS) {
+    if !map.ours.contains(&run) {
         return None;
     }
     let has = |pid: Pid| map.reads(pid).is_some() || map.writes(pid).is_some();
@@ -255,8 +302,8 @@ fn siblings(map: &Map, pid: Pid) -> Vec<Pid> {
     let same =
         |other: Pid| map.reads(other) == map.reads(pid) && map.writes(other) == map.writes(pid);
     let at = match (map.reads(pid), map.writes(pid)) {
-        (Some((inode, _)), _) => map.at(&map.readers, inode, 0),
-        (None, Some((inode, _))) => map.at(&map.writers, inode, 1),
+        (Some((inode, _)), _) => map.readers_of(inode),
+        (None, Some((inode, _))) => map.writers_of(inode),
         (None, None) => Vec::new(),
     };
     let found: Vec<Pid> = at.into_iter().map(|(pid, _)| pid).filter(|other| same(*other)).collect();
@@ -268,5 +315,6 @@ fn link(map: &Map, pids: &[Pid]) -> Link {
     let input = pids
         .iter()
         .find_map(|pid| map.reads(*pid).map(|(inode, fd)| Input { inode, reader: *pid, fd }));
-    Link { pids: pids.to_vec(), label, input }
+    let is_ours = pids.first().is_some_and(|pid| map.ours.contains(pid));
+    Link { pids: pids.to_vec(), label, is_ours, input }
 }

@@ -78,7 +78,8 @@ pub(crate) struct LinkSeen {
     pub(crate) doing: Doing,
     /// CPU seconds used, where that is known.
     pub(crate) cpu_seconds: Option<f64>,
-    /// Bytes read and written, by any descriptor: about what went through.
+    /// Bytes read and written, by any descriptor: about what went through. `None` of who lets the kernel move them, for
+    /// that is not counted.
     pub(crate) moved_bytes: Option<(u64, u64)>,
     /// How full the pipe before it was on average, 0 to 1.
     pub(crate) level: Option<f64>,
@@ -238,8 +239,8 @@ impl LinkSampler {
 
     fn seen(&self, watched: Duration) -> LinkSeen {
         let watched_ns = u64::try_from(watched.as_nanos()).unwrap_or(u64::MAX);
-        let moved = self
-            .moved_now
+        let counted = self.moved_now.filter(|_| !self.link.is_ours);
+        let moved = counted
             .zip(self.moved_before)
             .map(|(now, before)| (now.0.saturating_sub(before.0), now.1.saturating_sub(before.1)));
         LinkSeen {

@@ -320,6 +320,60 @@ fn the_stages_of_a_run_of_standpipe_are_looked_at_and_not_its_tanks() {
     assert_eq!(code, 0, "{said}");
 }
 
+/// A filter puts its descriptors elsewhere, so the stage above it was not found; and what it moves inside the kernel
+/// nobody counts, so it seemed to bring nothing.
+#[test]
+fn a_filter_is_one_stage_between_those_that_it_joins() {
+    let script = format!(
+        "{} | sh -c 'printf . >&2; exec {BIN} -q --rate 2MB/s' | {}",
+        up("cat /dev/zero"),
+        up("gzip -1")
+    );
+    let foreign = Foreign::start(&script, 3);
+    let joined = |said: &str| said.contains("1 cat /dev/zero") && said.contains("3 gzip -1");
+    let (said, code) = foreign.seen("1s");
+    // it may have to be started yet
+    let (said, code) = if joined(&said) { (said, code) } else { foreign.seen("1s") };
+    assert!(said.starts_with("SLOWEST: 2 ") && joined(&said), "{said}");
+    let (_, moved) = said.split_once("of a core, about ").expect("what went through");
+    assert!(moved.contains("MiB went through") || moved.contains("KiB went through"), "{said}");
+    assert_eq!(code, 0, "{said}");
+}
+
+/// The compressor was named, for sure, which was busy for 16% of the time.
+#[test]
+fn a_limit_of_rate_that_is_not_seen_from_outside_makes_no_stage_slow() {
+    let script = format!("printf . >&2; exec {BIN} -q --rate 2MB/s -c 'cat /dev/zero | gzip -1'");
+    let foreign = Foreign::start(&script, 1);
+    let found = |said: &str| said.contains("1 cat /dev/zero") && said.contains("2 gzip -1");
+    let (said, code) = foreign.seen("1s");
+    let (said, code) = if found(&said) { (said, code) } else { foreign.seen("1s") };
+    assert!(said.starts_with("cannot tell: 1 cat /dev/zero is paused"), "{said}");
+    assert!(said.contains("a limit of rate"), "{said}");
+    assert_eq!(code, 0, "{said}");
+}
+
+#[test]
+fn a_record_of_a_run_with_a_limit_of_rate_says_so_as_its_summary_does() {
+    let scratch = Scratch::new();
+    let file = scratch.arg("limit.jsonl");
+    let done = run(bare(&[
+        "--rate",
+        "2MB/s",
+        "--summary=always",
+        &format!("--json={file}"),
+        "-c",
+        "head -c 1500000 /dev/zero | gzip -6 >/dev/null",
+    ]));
+    assert_eq!(done.code(), 0, "{}", done.err);
+    let said = run(standpipe(&["doctor", &file]));
+    let first = "SLOWEST: the limit of `--rate`";
+    assert!(done.err.contains(first), "{}", done.err);
+    assert!(said.text().starts_with(first), "{}{}", said.text(), said.err);
+    assert!(said.text().contains("  why: it holds 1 head -c 1500000 /dev/zero back"));
+    assert_eq!(said.code(), 0);
+}
+
 #[test]
 fn a_stage_whose_peer_reads_slowly_is_told_from_a_slow_stage() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");

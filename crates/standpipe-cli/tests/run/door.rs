@@ -94,6 +94,21 @@ fn the_doctor_of_a_run_hears_it_from_the_run() {
     running.end();
 }
 
+/// A compressor was named that was busy for 16% of the time.
+#[test]
+fn the_doctor_of_a_run_with_a_limit_of_rate_names_the_limit() {
+    let house = House::new();
+    let text = "cat /dev/zero | gzip -1 >/dev/null";
+    let running = house.start(&["-q", "--rate", "2MB/s", "-c", text]);
+    let said = house.doctor(running.pid(), "500ms");
+    assert_eq!((&said["exact"], &said["slowest"]["stage"]), (&true.into(), &Value::Null), "{said}");
+    let why = said["slowest"]["because"].as_str().expect("evidence");
+    assert_eq!(why, "the limit of `--rate`: it holds 1 cat /dev/zero back");
+    assert_eq!((&said["ceiling"], &said["findings"]), (&Value::Null, &serde_json::json!([])));
+    running.signal(Signal::INT);
+    running.end();
+}
+
 #[test]
 fn the_socket_is_private_and_goes_with_the_run() {
     let house = House::new();

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use standpipe::diagnose::Times;
 
-use super::is_silent;
-use crate::command::figures::advice_for;
+use super::{Known, is_silent};
+use crate::command::figures::{Held, advice_for};
 use crate::command::peer::held_up;
 use crate::exec::times::{self, share};
 use crate::size::{percent, size, time};
@@ -23,13 +23,23 @@ const LEAST: Duration = Duration::from_millis(100);
 const SILENT: f64 = 0.5;
 /// CPU below this share of one core is none.
 const IDLE: f64 = 0.01;
+/// A stage that is busy less than this share of the time is not certain to be the slow one.
+const BUSY: f64 = 0.5;
+/// Who waits for longer than this share to write into a pipe that is emptier than that share, waits for something
+/// else.
+const PAUSED: f64 = 0.5;
+const EMPTY: f64 = 0.25;
 
 /// Warnings of a run that are findings in its record.
 pub(super) const RECORDED: [&str; 3] = ["stopped-early", "pipe-held", "pipe-budget"];
 
-/// Judges what was seen; `findings` are those that are known already.
-pub(super) fn judge(seen: &Seen, mut findings: Vec<Finding>, allowed: &[String]) -> Diagnosis {
-    findings.extend([stalled(seen), stopped_early(seen), connection(seen)].into_iter().flatten());
+/// Judges what was seen, beside what is known already.
+pub(super) fn judge(known: Known, allowed: &[String]) -> Diagnosis {
+    let Known { seen, mut findings, ceiling, held } = known;
+    let seen = &seen;
+    // what is held back on purpose does not move, and that is no fault
+    let stalled = stalled(seen).filter(|_| !held.is_some_and(|(held, _)| held.is_limit(0, 0)));
+    findings.extend([stalled, stopped_early(seen), connection(seen)].into_iter().flatten());
     for finding in &mut findings {
         finding.allowed = allowed.iter().any(|name| name == finding.name);
     }
@@ -53,31 +63,47 @@ pub(super) fn judge(seen: &Seen, mut findings: Vec<Finding>, allowed: &[String])
     } else if is_stalled {
         diagnosis.cannot_tell = Some("nothing moves, so nothing is slow".to_owned());
     } else {
-        verdict(seen, &mut diagnosis);
+        verdict(seen, held, &mut diagnosis);
     }
+    diagnosis.ceiling = ceiling.filter(|_| diagnosis.slowest.is_some());
     diagnosis
 }
 
-fn verdict(seen: &Seen, diagnosis: &mut Diagnosis) {
+fn verdict(seen: &Seen, held: Option<(Held, &str)>, diagnosis: &mut Diagnosis) {
     let line: Vec<Times> = seen.links.iter().map(|link| link.times).collect();
     let Some(found) = times::slowest(&line) else {
         diagnosis.slowest = Some(nobody());
         return;
     };
     let link = &seen.links[found.stage];
-    if is_idle(link, seen) && found.stage == 0 && is_silent(link.doing) && moved(link) == 0 {
+    if let Some((_, by)) = held.filter(|(held, _)| held.is_limit(found.stage, link.times.busy_ns)) {
+        diagnosis.slowest = Some(Slowest {
+            who: Who::Stage(by.to_owned()),
+            why: Some(format!("it holds {} back", label(seen, 0))),
+            ..nobody()
+        });
+        return;
+    }
+    if is_idle(link, seen) && found.stage == 0 && is_silent(link.doing) && moved(seen, 0) == Some(0)
+    {
         diagnosis.cannot_tell =
             Some(format!("{} brings nothing: the pipeline waits for it", label(seen, 0)));
+        return;
+    }
+    let busy = share(link.times.busy_ns, &link.times);
+    let contradiction = contradiction(seen, found.stage);
+    if let Some(says) = contradiction.as_ref().filter(|_| busy < BUSY) {
+        diagnosis.cannot_tell = Some(says.clone());
         return;
     }
     let silent: Vec<String> = neighbours(found.stage, seen.links.len())
         .filter(|at| seen.links[*at].by_level > SILENT)
         .map(|at| label(seen, at))
         .collect();
-    let is_unsure = !silent.is_empty() || !found.likely;
+    let is_unsure = !silent.is_empty() || !found.likely || busy < BUSY || contradiction.is_some();
     diagnosis.slowest = Some(Slowest {
         who: Who::Stage(label(seen, found.stage)),
-        busy: Some(share(link.times.busy_ns, &link.times)),
+        busy: Some(busy),
         confidence: Some(if is_unsure { 0.5 } else { 0.8 }),
         why: Some(why(seen, found.stage)),
         advice: advice_for(&link.label).or_else(|| own_wait(seen, found.stage)),
@@ -92,6 +118,23 @@ fn verdict(seen: &Seen, diagnosis: &mut Diagnosis) {
 
 fn nobody() -> Slowest {
     Slowest { who: Who::Nobody, busy: None, confidence: None, why: None, advice: None }
+}
+
+/// What was seen that cannot be beside a slow stage: somebody waits to write, and yet there is next to nothing to read.
+fn contradiction(seen: &Seen, stage: usize) -> Option<String> {
+    let waits = |above: usize| {
+        let times = &seen.links[above].times;
+        let (paused, level) = (share(times.paused_ns, times), seen.links.get(above + 1)?.level?);
+        (paused > PAUSED && level < EMPTY).then(|| {
+            let (who, reader) = (label(seen, above), label(seen, above + 1));
+            let (paused, level) = (percent(paused), percent(level));
+            format!(
+                "{who} is paused {paused}, though what {reader} reads is {level} full: a limit of \
+                 rate between them looks so"
+            )
+        })
+    };
+    (stage.saturating_sub(1)..=stage).find_map(waits)
 }
 
 /// The stage itself and those beside it: on these a verdict rests.
@@ -117,8 +160,7 @@ fn why(seen: &Seen, stage: usize) -> String {
     }
     let link = &seen.links[stage];
     words.extend(cores(link, seen).map(|cores| format!("it uses {} of a core", percent(cores))));
-    let bytes = moved(link);
-    if bytes > 0 {
+    if let Some(bytes) = moved(seen, stage).filter(|bytes| *bytes > 0) {
         let about = if seen.told { "" } else { "about " };
         words.push(format!("{about}{} went through", size(bytes)));
     }
@@ -137,7 +179,8 @@ fn stalled(seen: &Seen) -> Option<Finding> {
     if seen.looks.is_some_and(|looks| looks < LEAST_LOOKS) || seen.links.len() < 2 {
         return None;
     }
-    let idle = seen.links.iter().all(|link| moved(link) == 0 && is_idle(link, seen));
+    let still = |(at, link): (usize, &LinkSeen)| moved(seen, at) == Some(0) && is_idle(link, seen);
+    let idle = seen.links.iter().enumerate().all(still);
     if !idle || seen.links.iter().all(|link| link.doing == Doing::Gone) {
         return None;
     }
@@ -214,9 +257,16 @@ fn connection(seen: &Seen) -> Option<Finding> {
     })
 }
 
-/// What went through a stage, about: a program also reads its own files.
-fn moved(link: &LinkSeen) -> u64 {
-    link.moved_bytes.map_or(0, |(read, written)| read.max(written))
+/// What went through a stage, about: a program also reads its own files. Of one that was not counted those beside it
+/// tell, as far as they were.
+fn moved(seen: &Seen, stage: usize) -> Option<u64> {
+    let counted = |at: usize| seen.links.get(at)?.moved_bytes;
+    if let Some((read, written)) = counted(stage) {
+        return Some(read.max(written));
+    }
+    let above = stage.checked_sub(1).and_then(counted).map(|(_, written)| written);
+    let below = counted(stage + 1).map(|(read, _)| read);
+    above.into_iter().chain(below).min()
 }
 
 /// How many cores a stage used, where that is known.
@@ -241,6 +291,10 @@ mod tests {
 
     use super::*;
     use crate::watch::Wire;
+
+    fn judge(seen: &Seen, findings: Vec<Finding>, allowed: &[String]) -> Diagnosis {
+        super::judge(Known { findings, ..Known::watched(seen.clone()) }, allowed)
+    }
 
     fn link(label: &str, times: (u64, u64, u64)) -> LinkSeen {
         let (busy, paused, starved) = times;
@@ -317,6 +371,71 @@ mod tests {
         let diagnosis = judge(&seen(line), Vec::new(), &[]);
         assert!(diagnosis.notes[0].contains("2 node x.js did not tell"), "{diagnosis:?}");
         assert_eq!(diagnosis.slowest.and_then(|slowest| slowest.confidence), Some(0.5));
+    }
+
+    /// A compressor that was starved for most of the time was named, for sure: the limit was that of the rate.
+    #[test]
+    fn a_source_that_is_held_back_on_purpose_makes_no_stage_slow_and_no_stall() {
+        let line = vec![link("tar", (10, 90, 0)), link("gzip", (16, 0, 84))];
+        let judged = |line: &[LinkSeen], held_ns, full_ns| {
+            let held = Some((Held { held_ns, full_ns }, "the limit"));
+            super::judge(Known { held, ..Known::watched(seen(line.to_vec())) }, &[])
+        };
+        let who = Who::Stage("the limit".to_owned());
+        assert_eq!(named(&judged(&line, 90, 0)), Some(&who));
+        let said = judged(&line, 90, 0).json();
+        assert!(said.contains(r#""stage":null"#), "it is none: {said}");
+        assert!(said.contains("the limit: it holds 1 tar back"), "{said}");
+        assert_ne!(named(&judged(&line, 40, 50)), Some(&who), "the tank was full");
+        assert_ne!(named(&judged(&line, 15, 0)), Some(&who), "it was busy for longer");
+        let paused = [
+            still(link("tar", (0, 100, 0)), Doing::Paused),
+            still(link("gzip", (50, 0, 50)), Doing::Waits),
+        ];
+        assert_eq!(judged(&paused, 0, 0).findings[0].name, "stalled");
+        let held = judged(&paused, 100, 0);
+        assert_eq!((held.findings.len(), named(&held)), (0, Some(&who)), "{held:?}");
+    }
+
+    #[test]
+    fn a_stage_that_is_seldom_busy_is_not_named_for_sure() {
+        let unsure = |line: &[LinkSeen]| {
+            let slowest = judge(&seen(line.to_vec()), Vec::new(), &[]).slowest;
+            slowest.expect("a verdict").confidence == Some(0.5)
+        };
+        let line = [link("tar", (10, 90, 0)), link("gzip", (16, 0, 84))];
+        assert!(unsure(&line));
+        assert!(!unsure(&[line[0].clone(), link("gzip", (84, 0, 16))]));
+        let mut line = vec![line[0].clone(), link("gzip", (84, 0, 16))];
+        line[1].level = Some(0.01);
+        assert!(unsure(&line), "nobody waits to write into an empty pipe");
+        line[1].times = Times { busy_ns: 16, paused_ns: 0, starved_ns: 84 };
+        let why = judge(&seen(line), Vec::new(), &[]).cannot_tell.expect("it cannot");
+        assert!(
+            why.starts_with("1 tar is paused 90%, though what 2 gzip reads is 1% full"),
+            "{why}"
+        );
+    }
+
+    #[test]
+    fn of_a_stage_that_was_not_counted_those_beside_it_tell() {
+        let moved_at = |all: &[Option<(u64, u64)>], at| {
+            let link = |moved_bytes: &Option<(u64, u64)>| LinkSeen {
+                moved_bytes: *moved_bytes,
+                ..link("x", (1, 0, 0))
+            };
+            moved(&seen(all.iter().map(link).collect()), at)
+        };
+        let (tar, gzip) = (Some((9, 20)), Some((19, 3)));
+        for (line, at, bytes) in [
+            (&[tar, None, gzip][..], 1, Some(19)),
+            (&[tar, gzip], 0, Some(20)),
+            (&[None, gzip], 0, Some(19)),
+            (&[tar, None], 1, Some(20)),
+            (&[None, None], 0, None),
+        ] {
+            assert_eq!(moved_at(line, at), bytes, "{line:?} {at}");
+        }
     }
 
     #[test]

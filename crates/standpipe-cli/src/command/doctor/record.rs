@@ -13,6 +13,7 @@ use standpipe::diagnose::Times;
 
 use super::Known;
 use crate::command::ceiling::{Ceiling, Spell};
+use crate::command::figures::Held;
 use crate::end;
 use crate::view::{self, Finding, Twice};
 use crate::watch::{Doing, LinkSeen, Pid, Seen};
@@ -30,6 +31,11 @@ pub(super) struct Record {
     watched_ms: u64,
     /// The most that the tanks have held.
     peak_bytes: u64,
+    /// What it said that its source may bring.
+    rate_limit: Option<u64>,
+    /// How long the source had to wait before the first tank, and had when counting began.
+    held: Held,
+    held_before: Held,
     samples: u32,
     findings: Vec<Finding>,
     end: Option<Value>,
@@ -149,7 +155,8 @@ impl Record {
                 if self.begun && self.end.is_none() {
                     earlier.insert(take(&mut self.run));
                 }
-                *self = Self { begun: true, run, earlier, ..Self::default() };
+                let rate_limit = event["rate_limit"].as_u64();
+                *self = Self { begun: true, run, earlier, rate_limit, ..Self::default() };
                 for stage in event["stages"].as_array().into_iter().flatten() {
                     let text = |name: &str| stage[name].as_str().unwrap_or_default().to_owned();
                     self.stages.push(Stage {
@@ -212,6 +219,7 @@ impl Record {
     /// Forgets the times and bytes so far.
     pub(super) fn count_from_here(&mut self) {
         (self.watched_ms, self.samples) = (0, 0);
+        self.held_before = self.held;
         for stage in &mut self.stages {
             stage.times = [0.0; 3];
             stage.before_bytes = stage.moved_bytes;
@@ -239,6 +247,10 @@ impl Record {
         self.samples += 1;
         self.watched_ms += interval_ms;
         self.peak_bytes = sample["memory"]["peak"].as_u64().unwrap_or(u64::MAX);
+        let waited = |name: &str| sample["tanks"][0][name].as_u64().unwrap_or(0);
+        let [held_ns, full_ns] =
+            ["held_ms", "full_ms"].map(|name| waited(name).saturating_mul(1_000_000));
+        self.held = Held { held_ns, full_ns };
         for seen in sample["stages"].as_array().into_iter().flatten() {
             let Some(stage) = self.stages.iter_mut().find(|stage| seen["id"] == stage.id.as_str())
             else {
@@ -350,7 +362,9 @@ impl Record {
         let watched = Duration::from_millis(self.watched_ms);
         let links = links.collect();
         let seen = Seen { links, unread: false, watched, looks: None, told: true };
-        Known { seen, findings: self.findings, ceiling }
+        let held = self.held.since(self.held_before);
+        let held = Some((held, Held::by(self.rate_limit.as_ref())));
+        Known { seen, findings: self.findings, ceiling, held }
     }
 }
 
