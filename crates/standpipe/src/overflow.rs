@@ -1,6 +1,6 @@
 //! What becomes of an item at a shut tank?
 //!
-//! Seven strategies, and for each the action it asks the tank for. Waiting is
+//! The strategies, and for each the action it asks the tank for. Waiting is
 //! the default and the only one under which nothing is ever lost or refused.
 //!
 //! # Knows / never knows

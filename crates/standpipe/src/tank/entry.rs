@@ -234,7 +234,11 @@ impl<T> Core<T> {
                 // scale that changes its mind cannot unbalance the level
                 all
             }
-            _ => InHand::default(),
+            Action::HandBack
+            | Action::Refuse
+            | Action::DropArriving
+            | Action::Break
+            | Action::TakePastMark => InHand::default(),
         }
     }
 
