@@ -5,13 +5,18 @@
 //! not more. The same holds with a stage that is faster than it was; the next one is the limit then.
 //!
 //! It holds if work does not depend on the tanks: so what the kernel computed for a stage is not counted as its work,
-//! for it moves small pieces more slowly than large ones. Where it cannot be known that it holds there is no ceiling.
+//! for it moves small pieces more slowly than large ones. Nor is the time in which it waited for a core; but then a stage
+//! that waits for nobody else, and gains nothing by tanks, would seem to gain much. So there is no ceiling where that
+//! cannot be told apart, nor where it cannot be known that it holds.
 //!
 //! # Knows / never knows
 //! Knows times of stages. Never knows who measured them.
 
 /// So much of what the cores can do is all they can do: then whoever works less lets the others work more.
 const CORES: f64 = 0.9;
+
+/// Of what a stage seemed to work so much has to be certain, or it may be the limit itself: others had its core.
+const CERTAIN: f64 = 0.75;
 
 /// Times of a run, or of a part of it.
 pub(super) struct Spell<'run> {
@@ -59,8 +64,11 @@ impl Ceiling {
         }
         let most = most(spell.work_ns, |_, work_ns| work_ns)?;
         // one of which nothing is certain may be the limit
-        let unknown = spell.work_ns.iter().zip(spell.busy_ns).filter(|(work, _)| work.is_none());
-        if unknown.map(|(_, busy_ns)| *busy_ns).any(|busy_ns| busy_ns >= most.1) {
+        let is_unknown = |(work_ns, busy_ns): (&Option<u64>, &u64)| {
+            let least = CERTAIN * float(*busy_ns);
+            *busy_ns >= most.1 && work_ns.is_none_or(|work_ns| float(work_ns) < least)
+        };
+        if spell.work_ns.iter().zip(spell.busy_ns).any(is_unknown) {
             return None;
         }
         let gain = |work_ns: u64| (float(spell.ran_ns) / float(work_ns) - 1.0).max(0.0);
@@ -106,6 +114,18 @@ mod tests {
         assert_eq!(twice(0), (found.gain, Some(1)));
         let found = Ceiling::on(&spell(&[Some(10), Some(80), Some(30)], &[10, 90, 60]), 2);
         assert_eq!(found.map(|found| found.twice[1]), Some(Twice { gain: 1.5, next: None }));
+    }
+
+    /// A compressor that never waited for its neighbours, only for a core, was said to gain 202% by other tanks.
+    #[test]
+    fn who_waits_for_nobody_but_a_core_gains_nothing_by_tanks() {
+        let found = |work_ns: &[Option<u64>], busy_ns: &[u64]| {
+            Ceiling::on(&spell(work_ns, busy_ns), 2).is_some()
+        };
+        assert!(found(&[Some(3), Some(90)], &[5, 100]), "it had its core");
+        assert!(!found(&[Some(3), Some(33)], &[5, 100]), "others had it");
+        assert!(!found(&[Some(50), Some(33)], &[55, 100]), "whoever has worked more for certain");
+        assert!(found(&[Some(50), Some(10)], &[55, 40]), "that one is not the limit");
     }
 
     #[test]
