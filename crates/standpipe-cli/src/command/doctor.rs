@@ -108,11 +108,14 @@ fn look_back(path: &OsStr) -> Result<Known, Report> {
 
 /// Asks a run of ours; what is none, or does not answer, is looked at from outside.
 fn look_at(pid: Pid, time: Duration) -> Result<Known, Report> {
-    if let Some(told) = live::run_of(pid).and_then(|run| live::listen(run, time)) {
+    let told = || live::run_of(pid).and_then(|run| live::listen(run, time));
+    if let Some(told) = told() {
         return Ok(told);
     }
     let chain = find(pid)?;
-    Ok(Known::watched(watch_chain(chain, time, || false)))
+    // one that was only being started had not opened its door yet
+    let told = if chain.is_of_ours { told() } else { None };
+    Ok(told.unwrap_or_else(|| Known::watched(watch_chain(chain, time, || false))))
 }
 
 /// The pipeline that a process is part of. One that is only being started is waited for: at first its shell has no

@@ -21,6 +21,8 @@ pub(crate) struct Chain {
     pub(crate) links: Vec<Link>,
     /// The last one writes a pipe that nobody reads any more.
     pub(crate) unread: bool,
+    /// It is what a run of standpipe has started.
+    pub(crate) is_of_ours: bool,
 }
 
 /// One stage of it.
@@ -278,7 +280,7 @@ fn look(pid: Pid, narrow: impl FnOnce(&mut Map)) -> Result<Chain, Unseen> {
     let unread = last.is_some_and(|(pid, (inode, fd))| {
         !map.readers.contains_key(&inode) && process::is_unread(pid, fd, inode)
     });
-    Ok(Chain { links, unread })
+    Ok(Chain { links, unread, is_of_ours: false })
 }
 
 /// The stages of a run of standpipe. It stands between each two of them, so no pipe joins them; but it started them in
@@ -290,7 +292,7 @@ fn run_of_ours(map: &Map, run: Pid) -> Option<Chain> {
     let has = |pid: Pid| map.reads(pid).is_some() || map.writes(pid).is_some();
     let children = map.parents.iter().filter(|(pid, parent)| **parent == run && has(**pid));
     let links: Vec<Link> = children.map(|(pid, _)| link(map, &siblings(map, *pid))).collect();
-    (links.len() > 1).then_some(Chain { links, unread: false })
+    (links.len() > 1).then_some(Chain { links, unread: false, is_of_ours: true })
 }
 
 fn pids(holders: Vec<(Pid, i32)>, seen: &BTreeSet<Pid>) -> Vec<Pid> {

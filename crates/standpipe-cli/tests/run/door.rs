@@ -94,6 +94,17 @@ fn the_doctor_of_a_run_hears_it_from_the_run() {
     running.end();
 }
 
+/// Asked in the moment of its start, a run had no door yet, and was looked at from outside.
+#[test]
+fn a_run_that_is_only_being_started_is_heard_too() {
+    let house = House::new();
+    let running = Live::start(house.command(&["-q", "-c", ENDLESS]));
+    let said = house.doctor(running.pid(), "500ms");
+    assert_eq!(said["exact"], true, "{said}");
+    running.signal(Signal::INT);
+    running.end();
+}
+
 /// A compressor was named that was busy for 16% of the time.
 #[test]
 fn the_doctor_of_a_run_with_a_limit_of_rate_names_the_limit() {
