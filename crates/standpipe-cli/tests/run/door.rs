@@ -260,7 +260,7 @@ fn a_stopped_command_of_a_run_is_named_within_a_second() {
     let stage = start["stages"][1]["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
     let stage = stage.and_then(Pid::from_raw).expect("a process");
     kill_process(stage, Signal::STOP).expect("it is ours");
-    let said = house.doctor(running.pid(), "700ms");
+    let said = house.finding(running.pid());
     let finding = &said["findings"][0];
     assert_eq!(finding["name"], "stalled", "{said}");
     let says = finding["says"].as_str().expect("words");
