@@ -35,7 +35,7 @@ mod voice;
 pub(crate) use diagnosis::{Diagnosis, Finding};
 pub(crate) use error::{Report, Severity};
 pub(crate) use summary::{Ceiling, StageShares, Summary, Twice};
-pub(crate) use terminal::{Shape, Style, Terminal, clipped};
+pub(crate) use terminal::{Shape, Style, Terminal, brief, clipped};
 
 pub(crate) use glass::Glass;
 pub(crate) use voice::Voice;
@@ -57,6 +57,8 @@ pub(crate) struct Progress {
     pub(crate) bytes_in: u64,
     /// Bytes the last stage has taken.
     pub(crate) bytes_out: u64,
+    /// That stage, if it is a command: what leaves it nobody here has seen.
+    pub(crate) into: Option<String>,
     /// Running time, without what was suspended.
     pub(crate) elapsed: Duration,
     /// Bytes per second, of late.
@@ -177,6 +179,10 @@ pub(crate) enum Who {
     Output,
     /// A stage, as `2 gzip -6`.
     Stage(String),
+    /// `--rate`, which holds the first stage back.
+    Rate,
+    /// A limit or a pause by key, which does the same.
+    Key,
     /// No single stage: they are about equally slow.
     Nobody,
 }

@@ -139,6 +139,7 @@ impl Past {
         Progress {
             bytes_in,
             bytes_out,
+            into: into(plan),
             elapsed: ran,
             rate_in: self.rate(at, bytes_in, |moment| Some(moment.bytes_in)),
             rate_out: self.rate(at, bytes_out, |moment| Some(moment.bytes_out)),
@@ -225,6 +226,7 @@ impl Past {
         Summary {
             bytes_in,
             bytes_out,
+            into: into(plan),
             elapsed: ran,
             peak_bytes: (!readings.is_empty()).then_some(self.peak_bytes),
             memory_bytes: plan.memory_bytes,
@@ -261,7 +263,7 @@ fn slowest(plan: &Plan, times: &[Times], held: Held) -> Option<Ruling> {
     let at = &times[stage];
     if held.is_limit(place, at.busy_ns) {
         return Some(none(Slowest {
-            who: Who::Stage(Held::by(plan.rate.as_ref()).to_owned()),
+            who: if plan.rate.is_some() { Who::Rate } else { Who::Key },
             why: Some(format!("it holds {} back", brief(plan, 0))),
             ..nobody()
         }));
@@ -371,6 +373,12 @@ fn label(plan: &Plan, stage: usize) -> String {
 
 fn percent(part_ns: u64, times: &Times) -> String {
     crate::size::percent(share(part_ns, times))
+}
+
+/// The last stage, if it is a command: it writes to our stdout, or to what only it knows.
+fn into(plan: &Plan) -> Option<String> {
+    let last = plan.stages.len().checked_sub(1)?;
+    matches!(plan.stages[last].kind, StageKind::Command(_)).then(|| label(plan, last))
 }
 
 /// What the first stage has put out and the last has taken. Of several last ones it is what each has, unless it may

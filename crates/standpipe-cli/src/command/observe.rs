@@ -29,6 +29,7 @@ use crate::plan::CommandLine;
 use crate::size;
 use crate::view::{
     Outcome, Phase, Progress, Report, Severity, Slowest, StageNow, StageShares, Summary, View, Who,
+    brief,
 };
 use crate::watch::{Family, Member};
 
@@ -189,6 +190,7 @@ impl Run<'_> {
         Progress {
             bytes_in,
             bytes_out,
+            into: into(&stages),
             elapsed,
             rate_in: rate(bytes_in),
             rate_out: rate(bytes_out),
@@ -237,6 +239,7 @@ impl Run<'_> {
         Summary {
             bytes_in,
             bytes_out,
+            into: into(&stages),
             elapsed: self.ran(at),
             peak_bytes: None,
             memory_bytes: 0,
@@ -262,6 +265,12 @@ fn totals(stages: &[Member]) -> (u64, u64) {
     }
 }
 
+/// The last stage, if bytes are counted before it.
+fn into(stages: &[Member]) -> Option<String> {
+    let at = stages.len().checked_sub(1).filter(|at| *at > 0)?;
+    Some(label(at, &stages[at]))
+}
+
 fn slowest(stages: &[Member]) -> Option<Slowest> {
     let times: Vec<Times> = stages.iter().map(|seen| seen.times).collect();
     let found = times::slowest(&times)?;
@@ -269,11 +278,11 @@ fn slowest(stages: &[Member]) -> Option<Slowest> {
     let mut why = Vec::new();
     if let Some(above) = at.checked_sub(1).filter(|above| times[*above].paused_ns > 0) {
         let paused = size::percent(share(times[above].paused_ns, &times[above]));
-        why.push(format!("{} is paused {paused}", label(above, &stages[above])));
+        why.push(format!("{} is paused {paused}", brief(&label(above, &stages[above]))));
     }
     if let Some(below) = times.get(at + 1).filter(|below| below.starved_ns > 0) {
         let starved = size::percent(share(below.starved_ns, below));
-        why.push(format!("{} is starved {starved}", label(at + 1, &stages[at + 1])));
+        why.push(format!("{} is starved {starved}", brief(&label(at + 1, &stages[at + 1]))));
     }
     Some(Slowest {
         who: Who::Stage(label(at, &stages[at])),

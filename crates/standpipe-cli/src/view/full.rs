@@ -72,7 +72,11 @@ fn header(page: &mut Page, scene: &Scene<'_>) {
     page.line(&format!("{left}{gap}{right}"), Tone::Strong);
     let held: u64 = progress.tanks.iter().map(|tank| tank.level_bytes).sum();
     let memory = progress.memory_bytes.map(|limit| format!("mem {}", size::part(held, limit)));
-    let written = format!("written {}", size::size(progress.bytes_out));
+    let written = size::size(progress.bytes_out);
+    let written = match progress.into.as_deref().and_then(|label| label.split(' ').next()) {
+        Some(id) => format!("{written} into stage {}", page.style.safe(id)),
+        None => format!("written {written}"),
+    };
     let about = if progress.about { "about " } else { "" };
     let read = format!("read {about}{}", size::size(progress.bytes_in));
     let mut parts = vec![read, written];

@@ -71,7 +71,8 @@ pub(super) fn eta(progress: &Progress, total: u64) -> Option<Duration> {
 /// Writes both rates in the unit of the larger.
 pub(super) fn rates(progress: &Progress) -> String {
     let [rate_in, rate_out, unit] = rate_parts(progress);
-    format!("in {rate_in} out {rate_out} {unit}")
+    let out = if progress.into.is_some() { "taken" } else { "out" };
+    format!("in {rate_in} {out} {rate_out} {unit}")
 }
 
 /// Both rates, and the unit of the larger.
@@ -120,6 +121,9 @@ pub(super) fn who(who: &Who, style: Style) -> String {
         Who::Input => "input is slower".to_owned(),
         Who::Output => "output is slower".to_owned(),
         Who::Stage(label) => format!("slowest: {}", style.safe(label)),
+        // so short that no view has to cut it
+        Who::Rate => "slowest: --rate".to_owned(),
+        Who::Key => "slowest: a key".to_owned(),
         Who::Nobody => "no single slowest stage".to_owned(),
     }
 }

@@ -75,6 +75,8 @@ impl Story {
             Who::Stage(label) => Some(label.clone()),
             Who::Input => Some("the input".to_owned()),
             Who::Output => Some("the output".to_owned()),
+            Who::Rate => Some("--rate".to_owned()),
+            Who::Key => Some("a key".to_owned()),
             Who::Nobody => None,
         });
         // a stage that is the slowest for a moment is no news

@@ -27,6 +27,8 @@ pub(crate) struct Summary {
     pub(crate) bytes_in: u64,
     /// Bytes the last stage has taken.
     pub(crate) bytes_out: u64,
+    /// That stage, if it is a command: what leaves it nobody here has seen.
+    pub(crate) into: Option<String>,
     /// Running time, without what was suspended.
     pub(crate) elapsed: Duration,
     /// The most all tanks have held together.
@@ -89,7 +91,7 @@ impl Summary {
             lines.extend(verdict(slowest, style));
             lines.extend(self.ceiling.iter().flat_map(|ceiling| prospects(ceiling, style)));
         }
-        lines.extend(self.numbers());
+        lines.extend(self.numbers(columns, style));
         if !self.stages.is_empty() {
             self.table(columns, style, &mut lines);
         }
@@ -103,25 +105,40 @@ impl Summary {
         text
     }
 
-    fn numbers(&self) -> Vec<String> {
+    fn numbers(&self, columns: usize, style: Style) -> Vec<String> {
+        let into = self.into.as_ref().map(|label| short(label, style));
+        if let (Some(alone), None, false) = (&into, self.peak_bytes, self.about) {
+            let time = size::clock(self.elapsed);
+            return vec![format!("{time}; what {alone} moved was not counted: it is alone")];
+        }
         let rate = |bytes| size::rate(float(bytes) / self.elapsed.as_secs_f64());
         let peak = self.peak_bytes.map_or_else(|| "-".to_owned(), size::size);
-        let moved = format!(
-            "{}{} in, {} out, {}, in {}, out {}",
-            if self.about { "about " } else { "" },
-            size::size(self.bytes_in),
-            size::size(self.bytes_out),
-            size::clock(self.elapsed),
-            rate(self.bytes_in),
-            rate(self.bytes_out),
-        );
+        let moved = |taker: &Option<String>| {
+            format!(
+                "{}{} in, {} {}, {}, in {}, {} {}",
+                if self.about { "about " } else { "" },
+                size::size(self.bytes_in),
+                size::size(self.bytes_out),
+                taker.as_ref().map_or_else(|| "out".to_owned(), |label| format!("into {label}")),
+                size::clock(self.elapsed),
+                rate(self.bytes_in),
+                if into.is_some() { "into it" } else { "out" },
+                rate(self.bytes_out),
+            )
+        };
+        // what it is comes last, but the numbers have to be there
+        let id = into.as_ref().and_then(|label| label.split(' ').next());
+        let brief = id.map(|id| format!("stage {id}"));
+        let moved = Some(moved(&into))
+            .filter(|line| terminal::columns(line) <= columns)
+            .unwrap_or_else(|| moved(&brief));
         let tanks = format!("tanks held at most {peak} of {}", size::mark(self.memory_bytes));
         if self.about { vec![moved] } else { vec![moved, tanks] }
     }
 
     fn table(&self, columns: usize, style: Style, lines: &mut Vec<String>) {
         let labels: Vec<String> =
-            self.stages.iter().map(|stage| style.safe(&stage.label)).collect();
+            self.stages.iter().map(|stage| short(&stage.label, style)).collect();
         let longest = labels.iter().map(|label| terminal::columns(label)).max().unwrap_or(0);
         let width = longest.max(5).min(columns.saturating_sub(SHARES + 2).max(5));
         let row = |mark: &str, label: &str, shares: [&str; 3]| {
@@ -158,7 +175,9 @@ pub(super) fn verdict(slowest: &Slowest, style: Style) -> Vec<String> {
     let who = match &slowest.who {
         Who::Input => "the input".to_owned(),
         Who::Output => "the output".to_owned(),
-        Who::Stage(label) => style.safe(label),
+        Who::Stage(label) => short(label, style),
+        Who::Rate => "the limit of `--rate`".to_owned(),
+        Who::Key => "a limit or pause by key".to_owned(),
         Who::Nobody => "no single stage".to_owned(),
     };
     let busy = match slowest.busy {
@@ -175,15 +194,20 @@ pub(super) fn verdict(slowest: &Slowest, style: Style) -> Vec<String> {
     lines
 }
 
+/// A label as it is shown here.
+fn short(label: &str, style: Style) -> String {
+    terminal::brief(&style.safe(label)).into_owned()
+}
+
 /// What can be gained, in words.
 pub(super) fn prospects(ceiling: &Ceiling, style: Style) -> [String; 1] {
     let Twice { who, gain, next } = &ceiling.twice;
     let next = next
         .as_ref()
-        .map_or_else(String::new, |next| format!(", for {} is as slow then", style.safe(next)));
+        .map_or_else(String::new, |next| format!(", for {} is as slow then", short(next, style)));
     let (tanks, stage) = (size::percent(ceiling.gain), size::percent(*gain));
     [format!(
         "  other tanks gain at most {tanks}; {} twice as fast, at most {stage}{next}",
-        style.safe(who)
+        short(who, style)
     )]
 }

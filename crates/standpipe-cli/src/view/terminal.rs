@@ -16,6 +16,9 @@ use crate::args::{Display, ViewChoice, When, shown};
 const COLUMNS: usize = 80;
 const ROWS: usize = 24;
 
+/// Columns of a label that is one of many things to read.
+const LABEL: usize = 40;
+
 /// What is drawn while a run goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
@@ -195,6 +198,11 @@ pub(crate) fn clipped(text: &str, columns: usize) -> Cow<'_, str> {
         all if all.len() == text.len() => text.into(),
         _ => format!("{}...", cut(text, columns.saturating_sub(3)).trim_end()).into(),
     }
+}
+
+/// Writes a label as it stands in a table and between other words: what follows it has to be found.
+pub(crate) fn brief(label: &str) -> Cow<'_, str> {
+    clipped(label, LABEL)
 }
 
 /// Counts the columns of a line.

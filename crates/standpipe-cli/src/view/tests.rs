@@ -128,6 +128,7 @@ fn summary() -> Summary {
         ceiling: None,
         bytes_in: 365_953_024,
         bytes_out: 98_146_304,
+        into: None,
         elapsed: Duration::from_secs(89),
         peak_bytes: Some(9_646_899),
         memory_bytes: 64 << 20,
@@ -167,6 +168,39 @@ tanks held at most 9.20 MiB of 64 MiB
     assert!(narrow.starts_with("\x1b[1mSLOWEST: 2 zstd -19, busy 99%\x1b[0m\n"), "{narrow}");
     assert!(narrow.contains("\n  > 2 zstd -19 "), "{narrow}");
     assert!(narrow.lines().skip(1).all(|line| terminal::columns(line) <= 50), "{narrow}");
+}
+
+/// `124 MiB out` was what went into `gzip > FILE`.
+#[test]
+fn what_a_last_command_takes_is_not_called_out() {
+    let into = Summary { into: Some("3 ssh backup 'cat > shop.zst'".to_owned()), ..summary() };
+    let text = into.render(120, STYLE);
+    let narrow = into.render(80, STYLE);
+    let numbers = "349 MiB in, 93.6 MiB into stage 3, 0:01:29, in 3.9 MiB/s, into it 1.1 MiB/s\n";
+    assert!(narrow.contains(numbers), "{narrow}");
+    let numbers = "349 MiB in, 93.6 MiB into 3 ssh backup 'cat > shop.zst', 0:01:29, in 3.9 MiB/s, into it 1.1 MiB/s";
+    assert!(text.contains(numbers), "{text}");
+    assert!(!text.contains("out"), "{text}");
+    let alone = Summary { into: Some("1 gzip".to_owned()), ..Summary::default() };
+    assert_eq!(
+        alone.render(80, STYLE),
+        "0:00:00; what 1 gzip moved was not counted: it is alone\n"
+    );
+}
+
+/// The rows were padded to the longest label, whatever that was.
+#[test]
+fn a_long_label_is_cut_in_a_log_too() {
+    let long = format!("2 python3 -c {}", "x".repeat(3000));
+    let mut summary = summary();
+    summary.stages[1].label.clone_from(&long);
+    summary.into = Some(long.clone());
+    summary.slowest = Some(Slowest { busy: Some(0.99), ..slowest(Who::Stage(long), None) });
+    let text = summary.render(LOG_COLUMNS, STYLE);
+    assert!(text.lines().all(|line| terminal::columns(line) <= 120), "{text}");
+    let cut = format!("2 python3 -c {}...", "x".repeat(24));
+    assert!(text.starts_with(&format!("SLOWEST: {cut}, busy 99%\n")), "{text}");
+    assert!(text.contains(&format!("▶ {cut}   99%      0%       1%\n")), "{text}");
 }
 
 #[test]

@@ -233,6 +233,7 @@ fn a_file_that_the_shell_writes_is_told_of_when_the_run_fails() {
     assert_eq!(done.err.matches("written by the shell").count(), 1, "{}", done.err);
     let told = done.events("warning");
     assert!(told.iter().any(|told| told["code"] == "note" && told["stage"] == "2"), "{told:?}");
+    assert!(done.err.contains(" into 2 gzip -9 > y.gz 2> log, "), "{}", done.err);
     // what a stage in the middle writes is not what `-o` would write
     let done = within(&["-c", "tee z > y.gz | sh -c 'cat; exit 3'"]);
     done.failed(3, &[&format!("{note}\n")]);

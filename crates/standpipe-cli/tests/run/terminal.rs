@@ -140,7 +140,7 @@ fn other_locales_get_ascii_only() {
 
 #[test]
 fn words_of_others_cannot_steer_the_terminal() {
-    let script = "cat; printf '\\033[31mred \\342\\200\\256bidi\\n\\007' >&2; : \x1b[2J\u{202e}";
+    let script = ": \x1b[2J\u{202e}; cat; printf '\\033[31mred \\342\\200\\256bidi\\n\\007' >&2";
     let text = drawn([200, 24], &[], &["--from", "zero:1K", "--", "sh", "-c", script]);
     for raw in ["\x1b[31m", "\x1b[2J", "\u{202e}", "\x07"] {
         assert!(!text.contains(raw), "{raw:?} in {text:?}");

@@ -12,7 +12,7 @@ use crate::command::figures::{Held, advice_for};
 use crate::command::peer::held_up;
 use crate::exec::times::{self, share};
 use crate::size::{percent, size, time};
-use crate::view::{Diagnosis, Finding, Slowest, Who};
+use crate::view::{Diagnosis, Finding, Slowest, Who, brief};
 use crate::watch::{Doing, LinkSeen, Seen};
 
 /// Fewer looks tell nothing.
@@ -102,7 +102,7 @@ fn verdict(seen: &Seen, held: Option<(Held, &str)>, diagnosis: &mut Diagnosis) {
         .collect();
     let is_unsure = !silent.is_empty() || !found.likely || busy < BUSY || contradiction.is_some();
     diagnosis.slowest = Some(Slowest {
-        who: Who::Stage(label(seen, found.stage)),
+        who: Who::Stage(named(seen, found.stage)),
         busy: Some(busy),
         confidence: Some(if is_unsure { 0.5 } else { 0.8 }),
         why: Some(why(seen, found.stage)),
@@ -279,7 +279,13 @@ fn is_idle(link: &LinkSeen, seen: &Seen) -> bool {
     cores(link, seen).is_some_and(|cores| cores < IDLE)
 }
 
+/// A stage in a sentence.
 fn label(seen: &Seen, at: usize) -> String {
+    brief(&named(seen, at)).into_owned()
+}
+
+/// All of its name.
+fn named(seen: &Seen, at: usize) -> String {
     let link = &seen.links[at];
     let id = link.id.clone().unwrap_or_else(|| (at + 1).to_string());
     format!("{id} {}", link.label)
@@ -331,6 +337,24 @@ mod tests {
 
     fn named(diagnosis: &Diagnosis) -> Option<&Who> {
         diagnosis.slowest.as_ref().map(|slowest| &slowest.who)
+    }
+
+    /// A script as an argument made a line of thousands of letters, with the number at its end.
+    #[test]
+    fn a_long_label_is_cut_in_every_sentence() {
+        let long = format!("python3 -c {}", "x".repeat(3000));
+        let line = [(0, 9, 1), (10, 0, 0), (1, 0, 9)]
+            .map(|times| link(&long, times))
+            .into_iter()
+            .collect();
+        let diagnosis = judge(&seen(line), Vec::new(), &[]);
+        let why = diagnosis.slowest.as_ref().and_then(|slowest| slowest.why.clone());
+        let why = why.expect("there is a verdict");
+        assert!(why.contains("... is paused 90%") && why.contains("... is starved 90%"), "{why}");
+        let text = crate::view::diagnosis(&diagnosis);
+        assert!(text.lines().all(|line| line.len() < 200), "{text}");
+        // a program is told all of it
+        assert!(diagnosis.json().contains(&long));
     }
 
     #[test]

@@ -24,6 +24,7 @@ fn running() -> Progress {
     Progress {
         bytes_in: 365_953_024,
         bytes_out: 97_517_568,
+        into: None,
         elapsed: Duration::from_secs(89),
         rate_in: mib(3.9),
         rate_out: mib(1.0),
@@ -228,6 +229,39 @@ fn three_rows_name_the_slowest_stage_in_any_terminal_and_in_ascii() {
             assert!(text.contains("slowest: "), "{columns}: {text}");
         }
     }
+}
+
+/// `slowest: the limit of` stood there, of a label that was cut.
+#[test]
+fn a_limit_is_named_in_any_terminal() {
+    for (who, said) in [(Who::Rate, "slowest: --rate"), (Who::Key, "slowest: a key")] {
+        let held = Slowest { who, ..running().slowest.expect("it has one") };
+        for columns in 40..200 {
+            for run in [running(), many()] {
+                let progress = Progress { slowest: Some(held.clone()), ..run };
+                let rows = tanks::render(&progress, Some("nightly-dump"), columns, STYLE);
+                let text: String = rows.content().iter().map(Cell::symbol).collect();
+                assert!(text.contains(said), "{columns}: {text}");
+                let line = line::render(&progress, columns.into(), STYLE);
+                assert!(!line.contains("slowest") || line.contains(said), "{columns}: {line}");
+            }
+        }
+    }
+}
+
+/// What went into `gzip > FILE` was called what came out of it.
+#[test]
+fn bytes_that_nobody_saw_leave_are_not_called_written() {
+    let into = Progress { into: Some("3 ssh backup 'cat > shop.zst'".to_owned()), ..running() };
+    let text = |progress| -> String {
+        let screen = whole(progress, [true, false], [80, 24], STYLE);
+        screen.content().iter().map(Cell::symbol).collect()
+    };
+    let shown = text(&into);
+    assert!(shown.contains("93.0 MiB into stage 3") && !shown.contains("written"), "{shown}");
+    assert!(text(&running()).contains("written 93.0 MiB"));
+    assert_eq!(line::rates(&running()), "in 3.9 out 1.0 MiB/s");
+    assert_eq!(line::rates(&into), "in 3.9 taken 1.0 MiB/s");
 }
 
 #[test]
