@@ -32,6 +32,7 @@ pub(crate) mod copy;
 pub(crate) mod vigil;
 pub(crate) mod bucket;
 pub(crate) mod valve;
+pub(crate) mod sizes;
 pub(crate) mod gauge;
 pub(crate) mod stdio;
 pub(crate) mod outset;

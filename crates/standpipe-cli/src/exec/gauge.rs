@@ -224,13 +224,17 @@ impl Gauge {
         self.high.store(high, Ordering::Relaxed);
     }
 
-    /// Asks the pump for another high-water mark, by the one it has or was asked for: it obeys with the next bytes.
-    pub(crate) fn ask_high(&self, high: impl FnOnce(u64) -> u64) {
-        let had = match self.asked.load(Ordering::Relaxed) {
+    /// Asks the pump for another high-water mark: it obeys with the next bytes.
+    pub(crate) fn ask_high(&self, high: u64) {
+        self.asked.store(high, Ordering::Relaxed);
+    }
+
+    /// The mark that the pump has, or was asked for and has not looked at.
+    pub(crate) fn wanted_high(&self) -> u64 {
+        match self.asked.load(Ordering::Relaxed) {
             0 => self.high.load(Ordering::Relaxed),
             asked => asked,
-        };
-        self.asked.store(high(had), Ordering::Relaxed);
+        }
     }
 
     /// The pump could not obey yet, and is to be asked again, unless somebody has asked for something else.

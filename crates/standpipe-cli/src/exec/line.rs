@@ -28,7 +28,7 @@ use crate::exec::copy::Feed;
 use crate::exec::fan::{Branch, Fan};
 use crate::exec::gauge::{Gauge, Reading};
 use crate::exec::kin::{self, Member};
-use crate::exec::port::{Port, inode};
+use crate::exec::port::{PIPE_MOST, Port, inode};
 use crate::exec::relay::{Outcome, Pumped, Tank};
 use crate::exec::rest::Rest;
 use crate::exec::stdio::let_go_of_stdin;
@@ -41,7 +41,6 @@ use crate::exit::{StageEnd, Status};
 use crate::plan::{CommandLine, TankPlan};
 use crate::watch::Side;
 
-use crate::exec::port::PIPE_MOST;
 use seams::{Joint, Next, Seams};
 
 mod ledger;
@@ -559,14 +558,12 @@ impl Line {
 
     /// What each tank counts, upstream first.
     pub(crate) fn readings(&self) -> Vec<Reading> {
-        self.tanks.iter().map(|tank| tank.gauge.read()).collect()
+        self.gauges().map(Gauge::read).collect()
     }
 
-    /// Asks each tank for another high-water mark.
-    pub(crate) fn ask_high(&self, high: impl Fn(u64) -> u64) {
-        for tank in &self.tanks {
-            tank.gauge.ask_high(&high);
-        }
+    /// The counters of each tank, upstream first.
+    pub(crate) fn gauges(&self) -> impl Iterator<Item = &Gauge> + Clone {
+        self.tanks.iter().map(|tank| &*tank.gauge)
     }
 
     /// Whether commands are looked at beside the tanks, so that it pays to look more often.

@@ -153,6 +153,12 @@ impl Port {
         self.made
     }
 
+    /// Gives the pipe this size, or leaves it smaller if the kernel refuses; false if it stays larger, which it does
+    /// while it holds more than that.
+    pub(crate) fn reshape(&self, size: usize) -> bool {
+        self.resize(size) || self.capacity() <= size as u64
+    }
+
     /// Gives the pipe this size; false if the kernel refused.
     pub(crate) fn resize(&self, size: usize) -> bool {
         fcntl_setpipe_size(&self.fd, size).is_ok()

@@ -296,7 +296,7 @@ impl Flow {
     fn resize(&self, from: &Port, high: u64) {
         let share = pipe_share(high, from.capacity() > 0 && self.to.capacity() > 0);
         for port in [from, &self.to].into_iter().filter(|port| port.is_made()) {
-            if !port.resize(share) && port.capacity() > share as u64 {
+            if !port.reshape(share) {
                 self.vigil.gauge().ask_again(high);
             }
         }

@@ -70,8 +70,7 @@ impl Flow {
         let mut last = None;
         loop {
             if let Some(high) = self.vigil.gauge().asked_high() {
-                let share = pipe_share(high, false);
-                if !inner.write.resize(share) && inner.write.capacity() > share as u64 {
+                if !inner.write.reshape(pipe_share(high, false)) {
                     self.vigil.gauge().ask_again(high); // when what it holds is less
                 }
                 most = inner.write.capacity();

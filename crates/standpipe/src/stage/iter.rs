@@ -35,19 +35,12 @@ where
         // what waited is the end of a read: between two of them it is seen
         // that the pipeline drains
         match out.push_all(&mut self.0.by_ref().take(PER_READ)) {
-            Ok(Flow::Wait) => {
-                out.flush().await;
-                return Ok(More::Yes);
-            }
-            Err(item) => {
-                out.feed(item).await;
-                return Ok(More::Yes);
-            }
-            Ok(Flow::Ready) => {}
-        }
-        match self.0.next() {
-            Some(item) => out.feed(item).await,
-            None => return Ok(More::No),
+            Ok(Flow::Wait) => out.flush().await,
+            Err(item) => out.feed(item).await,
+            Ok(Flow::Ready) => match self.0.next() {
+                Some(item) => out.feed(item).await,
+                None => return Ok(More::No),
+            },
         }
         Ok(More::Yes)
     }

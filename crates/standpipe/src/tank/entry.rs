@@ -250,9 +250,14 @@ impl<T> Core<T> {
         }
         state.queued = state.queued.saturating_sub(weight);
         let drops = state.meter.drops();
-        match self.overflow {
-            Overflow::KeepLatest => drops.replaced.add_many(items, weight),
-            _ => drops.oldest.add_many(items, weight),
+        match self.overflow.at_shut() {
+            Action::EvictAll => drops.replaced.add_many(items, weight),
+            Action::EvictOldest => drops.oldest.add_many(items, weight),
+            Action::HandBack
+            | Action::Refuse
+            | Action::DropArriving
+            | Action::Break
+            | Action::TakePastMark => {} // dooms nothing
         }
         after.evicted.extend(state.queue.drain(..items));
         state.tell_dropped(after.doomed, weight);

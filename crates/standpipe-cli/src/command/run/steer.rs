@@ -1,8 +1,7 @@
 //! What do keys do to a run?
 //!
 //! Two of them are signals by another way; others turn the valve before the first tank, or ask the tanks for another
-//! size. A run that is paused is
-//! not stalled.
+//! size. A run that is paused is not stalled.
 //!
 //! # Knows / never knows
 //! Knows a run and its valve. Never knows how a key is read.
@@ -13,13 +12,9 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::Run;
 use crate::command::keys::Key;
-use crate::exec::gauge::{Path, Reading};
-use crate::exec::port::PIPE_BUDGET;
+use crate::exec::sizes;
 use crate::exec::valve::{Step, step};
 use crate::view::{Phase, Progress, View};
-
-/// A tank is made no smaller than this by keys: two pages, one in each of its pipes.
-const TANK_LEAST: u64 = 8 << 10;
 
 impl Run<'_> {
     /// Does what was asked for by keys.
@@ -39,8 +34,8 @@ impl Run<'_> {
                 Key::Slower => self.limit(Step::Lower, at),
                 Key::Faster => self.limit(Step::Higher, at),
                 Key::Free => self.valve.set_limit(None),
-                Key::Smaller => self.line.ask_high(|high| (high / 2).max(TANK_LEAST)),
-                Key::Larger => self.larger(),
+                Key::Smaller => sizes::halve(self.line.gauges()),
+                Key::Larger => sizes::double(self.line.gauges(), self.plan.memory_bytes),
                 Key::Help => self.screen.show(View::help),
             }
         }
@@ -61,16 +56,6 @@ impl Run<'_> {
             },
         };
         self.valve.set_limit(Some(step(from, to)));
-    }
-
-    /// Doubles the tanks, if `--memory` has room for that, and the pipes of one run.
-    fn larger(&self) {
-        let tanks = self.line.readings();
-        let twice = |of: fn(&Reading) -> u64| tanks.iter().map(of).sum::<u64>().saturating_mul(2);
-        let pipes = |tank: &Reading| if tank.path == Path::Copy { 0 } else { tank.pipes };
-        if twice(|tank| tank.high) <= self.plan.memory_bytes && twice(pipes) <= PIPE_BUDGET {
-            self.line.ask_high(|high| high.saturating_mul(2));
-        }
     }
 
     /// Where the run is, for the view.
