@@ -14,7 +14,7 @@ use bytes::Bytes;
 use standpipe::gate::{Flow, Gate, Marks};
 use standpipe::pipeline::Ready;
 use standpipe::stage::{fold, iter};
-use standpipe::{Batch, Pipeline, Readable, Tank, Writable};
+use standpipe::{Batch, Budget, Pipeline, Readable, Tank, Writable};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
@@ -33,7 +33,8 @@ const MANY: &str = "one hop, tokio recv_many";
 const HOPS: &str = "four hops, tokio recv";
 
 /// Cases in which no end ever waits for the other.
-pub(crate) const NOBODY_WAITS: [&str; 2] = ["half full, numbers", "half full, chunks of 64 KiB"];
+pub(crate) const NOBODY_WAITS: [&str; 3] =
+    ["half full, numbers", "half full, chunks of 64 KiB", "half full, within a budget"];
 /// A case that reads the clock and copies, once an item.
 pub(crate) const LOOKS: Counted = alone("a copy and a look at the clock", looks);
 
@@ -48,9 +49,17 @@ pub(crate) const CASES: &[Counted] = &[
     alone(HOPS, tokio_hops),
     against("four hops, spawn()", |n| spawned(four_hops(n), changed_below(n)), HOPS, 0.25),
     against("four hops, run()", |n| driven(four_hops(n), changed_below(n)), HOPS, 0.25),
+    against("one hop, spawn(), within a budget", |n| spawned(shared(n), sum_below(n)), TOKIO, 0.10),
+    alone("one by one", |n| one_by_one(n, Alone, &Tank::items(MARK))),
+    alone("one by one, within a budget", |n| {
+        one_by_one(n, Within, &Tank::items(MARK).budget(&Budget::items(2 * MARK)))
+    }),
     alone("three maps, fused", |n| driven(fused(n), changed_below(n))),
-    alone(NOBODY_WAITS[0], |n| half_full(n, 7_u64)),
-    alone(NOBODY_WAITS[1], |n| half_full(n, Bytes::from(vec![7; 64 << 10]))),
+    alone(NOBODY_WAITS[0], |n| half_full(n, 7_u64, &Tank::items(MARK))),
+    alone(NOBODY_WAITS[1], |n| half_full(n, Bytes::from(vec![7; 64 << 10]), &Tank::items(MARK))),
+    alone(NOBODY_WAITS[2], |n| {
+        half_full(n, 7_u32, &Tank::items(MARK).budget(&Budget::items(4 * MARK)))
+    }),
     alone("the gate, admit + release", gate),
 ];
 
@@ -204,6 +213,15 @@ fn one_hop(n: u64) -> Ready<u64> {
         .to("sum", fold(0, |sum, item: u64| sum + item))
 }
 
+/// With a limit that a second tank would share.
+fn shared(n: u64) -> Ready<u64> {
+    #[derive(Clone, Copy)]
+    struct Number(u64);
+    Pipeline::from_with_clock("numbers", iter((0..n).map(Number)), clock())
+        .tank(Tank::items(MARK).budget(&Budget::items(2 * MARK)))
+        .to("sum", fold(0, |sum, item: Number| sum + item.0))
+}
+
 fn four_hops(n: u64) -> Ready<u64> {
     Pipeline::from_with_clock("numbers", iter(0..n), clock())
         .tank(Tank::items(MARK))
@@ -267,8 +285,8 @@ fn tokio_hops(n: u64) {
 }
 
 /// Writes one and reads one, a quarter of the mark apart. What the reader has in hand stays charged, so half the mark is reached.
-fn half_full<T: Clone>(n: u64, item: T) {
-    let (writable, mut readable): (Writable<T>, Readable<T>) = Tank::items(MARK).build();
+fn half_full<T: Clone>(n: u64, item: T, tank: &Tank) {
+    let (writable, mut readable): (Writable<T>, Readable<T>) = tank.clone().build();
     let write = |item| assert_eq!(writable.write(item).ok(), Some(Flow::Ready), "there is room");
     for _ in 0..MARK / 4 {
         write(item.clone());
@@ -276,6 +294,23 @@ fn half_full<T: Clone>(n: u64, item: T) {
     runtime().block_on(async {
         for _ in 0..n {
             write(black_box(&item).clone());
+            black_box(readable.next().await.expect("it has not ended").expect("nor failed"));
+        }
+    });
+}
+
+#[derive(Clone, Copy)]
+struct Alone;
+
+#[derive(Clone, Copy)]
+struct Within;
+
+/// Writes one into the empty tank and reads it: where a budget has the most to do.
+fn one_by_one<T: Copy>(n: u64, item: T, tank: &Tank) {
+    let (writable, mut readable) = tank.clone().build();
+    runtime().block_on(async {
+        for _ in 0..n {
+            assert_eq!(writable.write(black_box(item)).ok(), Some(Flow::Ready), "there is room");
             black_box(readable.next().await.expect("it has not ended").expect("nor failed"));
         }
     });

@@ -96,7 +96,7 @@ enum Read<S> {
     Total(fn(&S) -> u64),
     Now(fn(&S) -> u64),
     /// Not known in all tanks.
-    Mean(fn(&S) -> Option<f64>),
+    Known(fn(&S) -> Option<f64>),
 }
 
 impl<S> Row<S> {
@@ -122,9 +122,9 @@ impl<S> Row<S> {
         match self.read {
             Read::Total(read) => counter!(self.name, labels.iter()).absolute(read(snapshot)),
             Read::Now(read) => gauge!(self.name, labels.iter()).set(ratio(read(snapshot), 1)),
-            Read::Mean(read) => {
-                if let Some(mean) = read(snapshot) {
-                    gauge!(self.name, labels.iter()).set(mean);
+            Read::Known(read) => {
+                if let Some(known) = read(snapshot) {
+                    gauge!(self.name, labels.iter()).set(known);
                 }
             }
         }
@@ -159,8 +159,17 @@ const TANK: &[Row<TankSnapshot>] = &[
         name: "standpipe_tank_mean_level",
         unit: WEIGHT,
         means: "Mean level over time.",
-        read: Read::Mean(|t| t.mean_level),
+        read: Read::Known(|t| t.mean_level),
     },
+    Row {
+        name: "standpipe_tank_budget_granted",
+        unit: WEIGHT,
+        means: "What it may hold of the limit that it shares.",
+        read: Read::Known(|t| t.budget.map(|budget| ratio(budget.granted as u64, 1))),
+    },
+    Row::total("standpipe_tank_budget_waits", COUNT, "Times it shut for want of a budget.", |t| {
+        t.budget.map_or(0, |budget| budget.waits)
+    }),
     Row::total("standpipe_tank_written_items", COUNT, "Items taken in.", |t| t.written.items),
     Row::total("standpipe_tank_written_weight", WEIGHT, "Weight taken in.", |t| t.written.weight),
     Row::total("standpipe_tank_read_items", COUNT, "Items the reader is done with.", |t| {

@@ -50,6 +50,17 @@ pub enum Turn {
     Shut,
 }
 
+impl Turn {
+    /// What became of a gate that was shut, or was not, and is now, or is not.
+    pub(crate) const fn between(was_shut: bool, is_shut: bool) -> Self {
+        match (was_shut, is_shut) {
+            (true, false) => Self::Opened,
+            (false, true) => Self::Shut,
+            _ => Self::Stayed,
+        }
+    }
+}
+
 /// A pair of water marks, in the tank's unit.
 #[doc(alias("highWaterMark", "lowWaterMark", "watermark"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,13 +222,14 @@ impl Gate {
         } else {
             self.shut
         };
-        let turn = match (self.shut, shut) {
-            (true, false) => Turn::Opened,
-            (false, true) => Turn::Shut,
-            _ => Turn::Stayed,
-        };
+        let turn = Turn::between(self.shut, shut);
         self.shut = shut;
         turn
+    }
+
+    /// Level and state as they are, with other marks to be seen by.
+    pub(crate) const fn seen_with(self, marks: Marks) -> Self {
+        Self { marks, ..self }
     }
 
     /// How much may be kept back, at most, by whoever returns credit in bulk.

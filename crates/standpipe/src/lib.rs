@@ -80,6 +80,7 @@
 //!   diagnose   what the numbers mean
 //!   critical   whose time the result waits for (private)
 //!   meter      what happened, how long (private)
+//!   budget     how much all tanks may hold together (private)
 //!   gate       may I write?
 //!   overflow   what becomes of an item at a shut tank
 //!   weigh      what an item weighs
@@ -148,6 +149,7 @@ pub mod diagnose;
 #[cfg_attr(loom, expect(dead_code, reason = "pipelines hand paths over, and loom sees none"))]
 mod critical;
 mod meter;
+mod budget;
 pub mod gate;
 pub mod overflow;
 pub mod weigh;
@@ -161,7 +163,7 @@ pub use overflow::Overflow;
 #[cfg(not(loom))]
 pub use pipeline::{Pipeline, PipelineError};
 pub use snapshot::Report;
-pub use tank::{Batch, Gauge, Readable, Tank, Writable};
+pub use tank::{Batch, Budget, Gauge, Readable, Tank, Writable};
 pub use weigh::{KIB, MIB, Weigh};
 
 /// The examples in the documents, run as tests.

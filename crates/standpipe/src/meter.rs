@@ -19,8 +19,10 @@ use crate::snapshot::{BusyAs, Costs, Drops, StageSnapshot, StageState, Tally, Ta
 use crate::sync::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 
 mod seldom;
+mod timed;
 
 use seldom::Seldom;
+use timed::{BudgetWait, Timed};
 
 /// What a tank counts. Written and read under the tank's lock.
 #[derive(Debug, Default)]
@@ -47,22 +49,6 @@ impl Default for Lowest {
     fn default() -> Self {
         Self::NOT_BEGUN
     }
-}
-
-#[derive(Debug)]
-struct Timed {
-    begun_ns: u64,
-    seen_ns: u64,
-    /// The level right after the last change that came with a time.
-    level: usize,
-    /// The lowest level since then.
-    lowest: usize,
-    area: u128,
-    fill_ns: [u64; 10],
-    /// A drain that nobody has written after.
-    drained_ns: Option<u64>,
-    /// From drains to the writes that followed, by powers of two.
-    drains: [u32; 64],
 }
 
 impl TankMeter {
@@ -120,6 +106,8 @@ impl TankMeter {
             fill_ns: [0; 10],
             drained_ns: None,
             drains: [0; 64],
+            budget: BudgetWait::No,
+            budget_ns: 0,
         }));
     }
 
@@ -164,6 +152,24 @@ impl TankMeter {
         if let Some(timed) = &mut self.timed {
             timed.drained_ns = Some(timed.seen_ns);
         }
+    }
+
+    /// The tank shuts, or opens, for want of a budget.
+    pub(crate) fn waits_for_budget(&mut self, waits: bool) {
+        let Some(timed) = &mut self.timed else { return };
+        timed.budget = match (waits, timed.budget) {
+            (true, _) => BudgetWait::Yes,
+            (false, BudgetWait::No) => BudgetWait::No,
+            (false, _) => BudgetWait::WasUntilNow,
+        };
+    }
+
+    /// For how long it was shut for that.
+    pub(crate) fn budget_ns(&self, now_ns: Option<u64>) -> Option<u64> {
+        let timed = self.timed.as_ref()?;
+        let open_ns = now_ns.map_or(0, |now_ns| now_ns.saturating_sub(timed.seen_ns));
+        let open_ns = if timed.budget == BudgetWait::No { 0 } else { open_ns };
+        Some(timed.budget_ns.saturating_add(open_ns))
     }
 
     /// Something was written.
@@ -231,6 +237,7 @@ impl TankMeter {
             drain_p99_ns: timed.as_ref().map(Timed::drain_p99_ns),
             mean_level: timed.as_ref().map(mean),
             fill_ns: timed.as_ref().map(|timed| timed.fill_ns),
+            budget: None,
         }
     }
 
@@ -247,56 +254,6 @@ impl TankMeter {
 
 fn count(counter: &mut u64) {
     *counter = counter.saturating_add(1);
-}
-
-impl Timed {
-    /// Adds the interval since the last reading. `area` holds twice the
-    /// integral, so that the straight line between two levels stays whole.
-    fn advance(&mut self, now_ns: u64, level: usize, high: usize) {
-        let span_ns = now_ns.saturating_sub(self.seen_ns);
-        let levels = (self.level as u128).saturating_add(level as u128);
-        self.area = self.area.saturating_add(levels.saturating_mul(u128::from(span_ns)));
-        if let Some(cell) = self.fill_ns.get_mut(cell(self.lowest.min(level), high)) {
-            *cell = cell.saturating_add(span_ns);
-        }
-        self.seen_ns = self.seen_ns.max(now_ns);
-        self.level = level;
-        self.lowest = level;
-    }
-
-    fn count_drain(&mut self, span_ns: u64) {
-        let cell = span_ns.checked_ilog2().map_or(0, |log| log as usize);
-        if let Some(count) = self.drains.get_mut(cell) {
-            *count = count.saturating_add(1);
-        }
-    }
-
-    /// The upper end of the cell in which the 99th of 100 lies.
-    fn drain_p99_ns(&self) -> u64 {
-        let sum = |counts: &[u32]| counts.iter().map(|count| u64::from(*count)).sum::<u64>();
-        let all = sum(&self.drains);
-        let below = |cells: &usize| {
-            let counted = self.drains.get(..*cells).map_or(0, sum);
-            counted.saturating_mul(100) >= all.saturating_mul(99)
-        };
-        let cells = (0..=self.drains.len()).find(below).unwrap_or(0);
-        if all == 0 {
-            0
-        } else {
-            1_u64.checked_shl(u32::try_from(cells).unwrap_or(0)).unwrap_or(u64::MAX)
-        }
-    }
-}
-
-/// 0 empty, 1 to 8 the eighths below the mark, 9 at or above it.
-fn cell(level: usize, high: usize) -> usize {
-    if level == 0 {
-        0
-    } else if level >= high {
-        9
-    } else {
-        level.saturating_mul(8).checked_div(high).unwrap_or(0).saturating_add(1).min(8)
-    }
 }
 
 /// What a stage counts and how long it was in each state.

@@ -46,6 +46,8 @@ use crate::stage::line::{Line, Post, Shift};
 use crate::stage::parts::{FilterMap, FlatMap, Map};
 use crate::stage::{Sink, Source, Transform};
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering, lock};
+use crate::tank::aside::Relayed;
+use crate::tank::budget::Spot;
 use crate::tank::{Measure, Tank};
 
 mod crew;
@@ -336,7 +338,9 @@ impl<H: Head<Item = L::In>, L: Link> Pipeline<H, L> {
         self.parts.starts.push(Start(Box::new(move |now_ns, relay| {
             core.start_timing(now_ns);
             if let Some(relay) = relay {
-                core.set_relay(Box::new(move |ended, at_ns| relay.hand_over(index, ended, at_ns)));
+                let spot = Spot { pipeline: relay.id(), tank: index };
+                let told = move |ended, at_ns| relay.hand_over(index, ended, at_ns);
+                core.set_relay(Relayed { spot, told: Box::new(told) });
             }
         })));
         let last = self.parts.board.line.stage_count().saturating_sub(1);

@@ -237,6 +237,7 @@ struct Joint {
     to: usize,
     marks: Marks,
     overflow: Overflow,
+    shares_budget: bool,
 }
 
 /// A pipeline that is to be simulated: stages, and tanks between them.
@@ -249,6 +250,8 @@ pub struct Sim {
     publish: Publish,
     drive: Drive,
     wake_ns: u64,
+    /// For the tanks that share it.
+    budget: Option<usize>,
 }
 
 impl Sim {
@@ -263,6 +266,7 @@ impl Sim {
             publish: Publish::Each,
             drive: Drive::Each,
             wake_ns: 0,
+            budget: None,
         }
     }
 
@@ -294,7 +298,8 @@ impl Sim {
     /// If there are no such stages, or `to` does not come after `from`.
     pub fn join(&mut self, from: usize, to: usize, marks: Marks) -> usize {
         assert!(from < to && to < self.stages.len(), "a tank leads from a stage to a later one");
-        self.joints.push(Joint { from, to, marks, overflow: Overflow::Wait });
+        let (overflow, shares_budget) = (Overflow::Wait, false);
+        self.joints.push(Joint { from, to, marks, overflow, shares_budget });
         self.joints.len().saturating_sub(1)
     }
 
@@ -303,6 +308,16 @@ impl Sim {
     pub fn overflow(mut self, tank: usize, overflow: Overflow) -> Self {
         if let Some(joint) = self.joints.get_mut(tank) {
             joint.overflow = overflow;
+        }
+        self
+    }
+
+    /// One limit over these tanks, as a [`Budget`](crate::Budget) is.
+    #[must_use]
+    pub fn budget(mut self, limit: usize, tanks: &[usize]) -> Self {
+        self.budget = Some(limit);
+        for (tank, joint) in self.joints.iter_mut().enumerate() {
+            joint.shares_budget = tanks.contains(&tank);
         }
         self
     }

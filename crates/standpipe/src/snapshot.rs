@@ -172,6 +172,28 @@ pub struct TankSnapshot {
     /// Time spent empty, with the lowest level of an interval in each eighth
     /// of the mark, and at or above the mark; known in a pipeline only.
     pub fill_ns: Option<[u64; 10]>,
+    /// What it has of the budget that it shares with others, if it does.
+    pub budget: Option<TankBudget>,
+}
+
+/// A tank's part in a budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct TankBudget {
+    /// Which budget: the same for all its tanks, as long as it lives.
+    pub id: usize,
+    /// What all its tanks may hold together.
+    pub limit: usize,
+    /// What they may hold as it stands.
+    pub granted_to_all: usize,
+    /// What this one may hold as it stands: it shuts there if that is below its
+    /// high-water mark.
+    pub granted: usize,
+    /// Times it shut below its high-water mark because there was no more.
+    pub waits: u64,
+    /// How long it was shut for that; known in a pipeline only.
+    pub wait_ns: Option<u64>,
 }
 
 impl TankSnapshot {

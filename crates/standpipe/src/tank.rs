@@ -34,11 +34,13 @@ use crate::weigh::{KIB, Scale, Weigh};
 pub(crate) mod aside;
 pub(crate) mod queue;
 mod batch;
+pub(crate) mod budget;
 mod cork;
 mod duplex;
 pub(crate) mod entry;
 pub(crate) mod events;
 pub(crate) mod exit;
+mod granted;
 mod readable;
 pub(crate) mod seats;
 mod writable;
@@ -46,6 +48,7 @@ mod writable;
 mod loom_tests;
 
 pub use batch::{Batch, Drain};
+pub use budget::Budget;
 pub use cork::Corked;
 pub use duplex::{Duplex, duplex_pair};
 pub use events::{Event, EventKind, Events};
@@ -171,6 +174,7 @@ pub struct Tank<M = ByItems> {
     name: Option<StdArc<str>>,
     overflow: Overflow,
     exact: bool,
+    budget: Option<Budget>,
 }
 
 impl Tank<ByBytes> {
@@ -218,7 +222,15 @@ impl<F> Tank<By<F>> {
 
 impl<M> Tank<M> {
     const fn new(measure: M, high: usize) -> Self {
-        Self { measure, high, low: None, name: None, overflow: Overflow::Wait, exact: false }
+        Self {
+            measure,
+            high,
+            low: None,
+            name: None,
+            overflow: Overflow::Wait,
+            exact: false,
+            budget: None,
+        }
     }
 
     /// Sets the low-water mark, at or below which the shut tank opens. The
@@ -243,6 +255,26 @@ impl<M> Tank<M> {
     ))]
     pub const fn overflow(mut self, overflow: Overflow) -> Self {
         self.overflow = overflow;
+        self
+    }
+
+    /// Shares a limit with other tanks: see [`Budget`].
+    ///
+    /// Its marks are still its own; with less granted than its high-water mark
+    /// it goes by marks that are smaller in proportion.
+    ///
+    /// # Examples
+    /// ```
+    /// use standpipe::{Budget, MIB, Tank};
+    ///
+    /// let uploads = Budget::bytes(64 * MIB); // however many there are
+    /// let one = Tank::bytes(4 * MIB).budget(&uploads).build::<Vec<u8>>();
+    /// let two = Tank::bytes(4 * MIB).budget(&uploads).build::<Vec<u8>>();
+    /// assert_eq!(uploads.granted(), 0); // empty tanks have nothing
+    /// # drop((one, two));
+    /// ```
+    pub fn budget(mut self, budget: &Budget) -> Self {
+        self.budget = Some(budget.clone());
         self
     }
 
@@ -287,7 +319,10 @@ impl<M> Tank<M> {
     ///
     /// # Panics
     /// If the high-water mark is 0 (but see [`node`](Self::node)) or the
-    /// low-water mark is not below it.
+    /// low-water mark is not below it. If its [budget](Self::budget) counts
+    /// bytes and the tank items, or the other way round, or if it has one and
+    /// grows past its mark ([`Overflow::Grow`]): what has no bound is within no
+    /// limit.
     #[must_use]
     pub fn build<T>(self) -> (Writable<T>, Readable<T>)
     where
@@ -315,15 +350,32 @@ impl<M> Tank<M> {
         };
         let marks = match marks {
             Ok(marks) => marks,
-            Err(error) => refuse(error),
+            Err(error) => refuse(&error.to_string()),
         };
+        let name = self.name.or_else(|| name.map(StdArc::from));
+        let grant = self.budget.map(|budget| {
+            if self.overflow == Overflow::Grow {
+                refuse("a tank that grows past its mark is within no budget");
+            }
+            budget.grant(M::UNIT, marks).unwrap_or_else(|| {
+                let name = name.as_deref().unwrap_or(aside::UNNAMED);
+                refuse(&format!(
+                    "tank `{name}` counts {} and its budget {}",
+                    M::UNIT,
+                    budget.unit()
+                ))
+            })
+        });
         let core = queue::Core::new(
-            self.name.or_else(|| name.map(StdArc::from)),
+            name,
             M::UNIT,
             Scale::new(self.measure.into_weigh()),
             self.overflow,
             marks,
         );
+        if let Some(grant) = grant {
+            core.set_grant(grant);
+        }
         if self.exact {
             core.set_exact();
         }
@@ -334,8 +386,8 @@ impl<M> Tank<M> {
 
 #[cold]
 #[expect(clippy::panic, reason = "documented: marks that make no sense are the caller's bug")]
-fn refuse(error: crate::gate::MarksError) -> ! {
-    panic!("{error}");
+fn refuse(why: &str) -> ! {
+    panic!("{why}");
 }
 
 /// Watches a tank without its item type and without keeping its data going.
@@ -356,7 +408,8 @@ impl Gauge {
         self.tank.gate().level()
     }
 
-    /// The rule of pressure as it stands: level, marks, shut or open.
+    /// The rule of pressure as it stands: level, marks, shut or open. The marks
+    /// are lower than the tank's own where a [`Budget`] grants it less.
     #[must_use]
     pub fn gate(&self) -> Gate {
         self.tank.gate()

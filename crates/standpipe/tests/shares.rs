@@ -10,7 +10,7 @@ use standpipe::pipeline::Monitor;
 use standpipe::sim::{Publish, Service, Sim, Stage};
 use standpipe::snapshot::{Confidence, Report, StageSnapshot, StageState};
 use standpipe::stage::{Emit, Sink, Transform, fold, iter};
-use standpipe::{Batch, Marks, Pipeline, Tank};
+use standpipe::{Batch, Budget, Marks, Pipeline, Tank};
 
 type Bare = std::convert::Infallible;
 
@@ -206,13 +206,13 @@ fn paused_clock() -> impl Fn() -> u64 + Send + Sync + 'static {
 }
 
 /// A line of stages that wait for resources of their own.
-fn waiting(spans_ms: [Vec<u64>; 3], high: usize, items: u64) -> standpipe::pipeline::Ready<()> {
+fn waiting(spans_ms: [Vec<u64>; 3], tank: &Tank, items: u64) -> standpipe::pipeline::Ready<()> {
     let [first, second, third] = spans_ms;
     Pipeline::from_with_clock("source", iter(0..items), paused_clock())
         .transform("s0", Takes::new(first))
-        .tank(Tank::items(high))
+        .tank(tank.clone())
         .transform("s1", Takes::new(second))
-        .tank(Tank::items(high))
+        .tank(tank.clone())
         .to("s2", Takes::new(third))
 }
 
@@ -222,7 +222,7 @@ async fn a_slow_stage_is_named_in_every_position_of_tasks() {
         for one_task in [false, true] {
             let mut spans = [vec![3], vec![3], vec![3]];
             spans[slow] = vec![10];
-            let ready = waiting(spans, 4, 400);
+            let ready = waiting(spans, &Tank::items(4), 400);
             let report = if one_task {
                 ready.run().await.unwrap().report
             } else {
@@ -245,17 +245,24 @@ fn spans(seed: u64, mean_ms: u64) -> Vec<u64> {
 
 #[tokio::test(start_paused = true)]
 async fn the_simulator_foretells_what_tasks_do() {
-    for (seed, means, high) in [
-        (1, [5, 5, 5], 4),
-        (2, [4, 6, 5], 8),
-        (3, [9, 8, 9], 16),
-        (4, [5, 6, 7], 2),
-        (5, [8, 7, 6], 1),
+    for (seed, means, high, limit) in [
+        (1, [5, 5, 5], 4, None),
+        (2, [4, 6, 5], 8, None),
+        (3, [9, 8, 9], 16, None),
+        (4, [5, 6, 7], 2, None),
+        (5, [8, 7, 6], 1, None),
+        (6, [5, 5, 5], 16, Some(8)),
+        (7, [5, 6, 7], 16, Some(12)),
+        (8, [8, 7, 6], 16, Some(3)),
     ] {
         const ITEMS: u64 = 3_000;
         let spans: Vec<Vec<u64>> =
             (0..3).map(|s| spans(seed * 10 + s, means[usize::try_from(s).unwrap()])).collect();
-        let live = waiting([spans[0].clone(), spans[1].clone(), spans[2].clone()], high, ITEMS);
+        let mut tank = Tank::items(high);
+        if let Some(limit) = limit {
+            tank = tank.budget(&Budget::items(limit));
+        }
+        let live = waiting([spans[0].clone(), spans[1].clone(), spans[2].clone()], &tank, ITEMS);
         let live = live.spawn().await.unwrap().report;
         let stage = |index: usize| {
             let ns: Vec<u64> = spans[index].iter().map(|ms| ms * 1_000_000).collect();
@@ -263,8 +270,11 @@ async fn the_simulator_foretells_what_tasks_do() {
         };
         let marks = [Marks::half(high).unwrap(); 2];
         // what is sent, not fed, is seen at once
-        let sim = Sim::line(seed, ITEMS, vec![stage(0), stage(1), stage(2)], &marks)
+        let mut sim = Sim::line(seed, ITEMS, vec![stage(0), stage(1), stage(2)], &marks)
             .publish(Publish::Each);
+        if let Some(limit) = limit {
+            sim = sim.budget(limit, &[0, 1]);
+        }
         let simulated = sim.run().report();
         let ratio = live.elapsed.as_secs_f64() / simulated.elapsed.as_secs_f64();
         assert!((ratio - 1.0).abs() < 0.05, "{means:?} {high}: {ratio}");
@@ -335,8 +345,11 @@ async fn what_a_faster_stage_gains_is_foretold_and_the_one_that_gains_most_is_na
 #[tokio::test(start_paused = true)]
 async fn shares_and_hand_over_are_the_whole_time() {
     // on a clock that stands still while anybody can run nothing is hand-over
-    let report =
-        waiting([spans(1, 5), spans(2, 5), spans(3, 5)], 4, 2_000).spawn().await.unwrap().report;
+    let report = waiting([spans(1, 5), spans(2, 5), spans(3, 5)], &Tank::items(4), 2_000)
+        .spawn()
+        .await
+        .unwrap()
+        .report;
     let verdict = report.verdict();
     let sum: f64 = verdict.shares.iter().sum();
     assert!((sum - 1.0).abs() < 0.01 && verdict.hand_over < 0.01, "{verdict:?}");
@@ -350,7 +363,7 @@ async fn a_verdict_while_it_runs_is_of_the_time_between_two_reports() {
         (0..800).map(|n| if n < 400 { first } else { then }).collect::<Vec<u64>>()
     };
     for one_task in [false, true] {
-        let ready = waiting([vec![2], turns(10, 2), turns(2, 10)], 4, 800);
+        let ready = waiting([vec![2], turns(10, 2), turns(2, 10)], &Tank::items(4), 800);
         let monitor = ready.monitor();
         let watch = async {
             tokio::time::sleep(Duration::from_millis(3_500)).await;

@@ -42,6 +42,8 @@ pub enum FindingKind {
     OversizeItems,
     /// Part of a tank never leaves it, and takes long to pass.
     TankTooLarge,
+    /// Tanks wait for the budget that they share.
+    BudgetFull,
     /// Items are dropped.
     Dropping,
     /// A tank swings from full to empty, and that costs throughput.
@@ -62,6 +64,7 @@ impl fmt::Display for FindingKind {
             Self::NeverDrained => "never-drained",
             Self::OversizeItems => "oversize-items",
             Self::TankTooLarge => "tank-too-large",
+            Self::BudgetFull => "budget-full",
             Self::Dropping => "dropping",
             Self::TankTooSmall => "tank-too-small",
             Self::LowMarkTooLow => "low-mark-too-low",
@@ -134,12 +137,19 @@ pub fn findings(older: Option<&Report>, newer: &Report) -> Vec<Finding> {
         found.extend(never_drained(&stretch, index, tank));
         found.extend(oversize_items(&stretch, index, tank));
         found.extend(tank_too_large(&stretch, index, tank));
+    }
+    found.extend(budget_full(&stretch));
+    for (index, tank) in newer.tanks.iter().enumerate() {
         found.extend(dropping(&stretch, index, tank));
     }
     let low = |(index, tank)| low_mark_too_low(&stretch, &verdict, index, tank);
     let low: Vec<Finding> = newer.tanks.iter().enumerate().filter_map(low).collect();
-    // where the low-water mark is to blame, the high one is not
-    let blamed = |small: &Finding| low.iter().any(|low| low.place == small.place);
+    // where the low-water mark is to blame, or the budget, the high one is not
+    let blamed = |small: &Finding| {
+        let short = |tank| waits_for_budget(&stretch, tank);
+        low.iter().any(|low| low.place == small.place)
+            || matches!(small.place, Place::Tank(tank) if short(tank))
+    };
     found.extend(tank_too_small(&stretch, &verdict).into_iter().filter(|small| !blamed(small)));
     found.extend(low);
     found.extend(small_items(&stretch, &verdict));
@@ -248,6 +258,55 @@ fn tank_too_large(stretch: &Stretch<'_>, index: usize, tank: &TankSnapshot) -> O
         ),
         advice: "lower its high-water mark by that much",
     })
+}
+
+fn waits_for_budget(stretch: &Stretch<'_>, tank: usize) -> bool {
+    stretch.tank(tank, |tank| tank.budget.map_or(0, |budget| budget.waits)) > 0
+}
+
+/// Tanks shut below their marks because their budget had no more for them: that
+/// alone shows that it was three quarters full. A tank that is never empty could
+/// do with less of it.
+fn budget_full(stretch: &Stretch<'_>) -> Vec<Finding> {
+    let tanks = &stretch.newer.tanks;
+    let part = |tank: usize| tanks.get(tank).and_then(|tank| tank.budget);
+    let mut budgets: Vec<usize> = tanks.iter().filter_map(|tank| Some(tank.budget?.id)).collect();
+    budgets.sort_unstable();
+    budgets.dedup();
+    let of = |id| {
+        let shares = move |tank: &usize| part(*tank).is_some_and(|budget| budget.id == id);
+        (0..tanks.len()).filter(shares)
+    };
+    let waits = |tank: &usize| waits_for_budget(stretch, *tank);
+    budgets
+        .into_iter()
+        .filter_map(|id| {
+            let waiting = of(id).filter(waits).count();
+            let first = of(id).find(waits)?;
+            let limit = part(first)?.limit;
+            let standing = |tank: usize| tanks.get(tank).map_or(0, |now| stretch.lowest(tank, now));
+            // of equals the first
+            let most = of(id).rev().max_by_key(|tank| standing(*tank))?;
+            let lowest = standing(most);
+            let (many, wait) = if waiting == 1 { ("", "waits") } else { ("s", "wait") };
+            let text = format!("{waiting} tank{many} {wait} for the common budget of {limit}");
+            let numbers = vec![
+                ("waiting_tanks", number(waiting as u64)),
+                ("limit", number(limit as u64)),
+                ("standing", number(lowest)),
+            ];
+            let kind = FindingKind::BudgetFull;
+            Some(if lowest > 0 {
+                let name = tanks.get(most).map_or("?", |tank| &tank.name);
+                let text = format!("{text}, and {lowest} of it never leave tank `{name}`");
+                let advice = "lower that tank's high-water mark by that much";
+                Finding { kind, place: Place::Tank(most), numbers, text, advice }
+            } else {
+                let advice = "a larger budget, or lower high-water marks of its tanks";
+                Finding { kind, place: Place::Tank(first), numbers, text, advice }
+            })
+        })
+        .collect()
 }
 
 fn dropping(stretch: &Stretch<'_>, index: usize, tank: &TankSnapshot) -> Option<Finding> {

@@ -111,6 +111,11 @@ impl Relay {
         })
     }
 
+    /// Another one than that of any pipeline alive.
+    pub(crate) fn id(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
     /// Somebody who was parked at this tank is woken: the other side's path is
     /// what he goes on from.
     pub(crate) fn hand_over(&self, tank: usize, ended: Ended, now_ns: u64) {
@@ -118,6 +123,13 @@ impl Relay {
         let (by, slot) = match ended {
             Ended::Item => (slots.join.from, &slots.item),
             Ended::Drain => (slots.join.to, &slots.drain),
+            // until somebody of this pipeline ends the wait it is its own path
+            Ended::Nothing => (slots.join.from, &slots.drain),
+            Ended::Grant(spot) if spot.pipeline == self.id() => match self.slots.get(spot.tank) {
+                Some(waits) => (slots.join.to, &waits.drain),
+                None => return,
+            },
+            Ended::Grant(_) => return,
         };
         let Some(by) = self.runners.get(by) else { return };
         let mut by = lock(&by.state);

@@ -4,11 +4,14 @@ use std::collections::VecDeque;
 use std::mem;
 use std::panic::Location;
 
+use crate::budget::{Called, Common, Grant};
 use crate::critical::Path;
 use crate::gate::{Flow, Gate, Turn};
 use crate::meter::TankMeter;
 use crate::overflow::{Action, Overflow};
 use crate::sim::Joint;
+use crate::snapshot::{TankBudget, TankSnapshot, Unit};
+use crate::sync::Arc;
 
 /// What flows.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,6 +53,17 @@ pub(super) struct Store {
     pub(super) drain_path: Path,
     /// From write to the return of their weight, over all items that left.
     pub(super) sojourn_ns: u128,
+    grant: Option<Grant<Tank>>,
+    /// Tanks for which a budget has more since something left this one.
+    pub(super) called: Vec<Tank>,
+}
+
+/// A tank by position: its writers wait for a budget.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tank(pub(super) usize);
+
+impl Called for Tank {
+    fn call(self) {} // a tank goes away when the whole run does
 }
 
 /// What became of an item.
@@ -64,12 +78,18 @@ pub(super) enum Written {
 }
 
 impl Store {
-    pub(super) fn new(joint: &Joint, path: &Path) -> Self {
+    pub(super) fn new(joint: &Joint, path: &Path, budget: Option<&Arc<Common<Tank>>>) -> Self {
         let mut meter = TankMeter::default();
         meter.start_timing(0, 0);
+        let mut gate = Gate::new(joint.marks);
+        let grant = budget.filter(|_| joint.shares_budget).map(|budget| {
+            let grant = Grant::new(budget.clone(), joint.marks);
+            grant.fits(&mut gate);
+            grant
+        });
         Self {
             joint: joint.clone(),
-            gate: Gate::new(joint.marks),
+            gate,
             meter,
             queue: VecDeque::new(),
             ended: false,
@@ -79,6 +99,64 @@ impl Store {
             item_path: path.clone(),
             drain_path: path.clone(),
             sojourn_ns: 0,
+            grant,
+            called: Vec::new(),
+        }
+    }
+
+    /// What is said of it.
+    pub(super) fn snapshot(&self, name: String, now_ns: u64) -> TankSnapshot {
+        let (gate, now_ns) = (self.gate.seen_with(self.joint.marks), Some(now_ns));
+        TankSnapshot {
+            reader_parked: !self.readers.is_empty(),
+            writers_parked: self.writers.len(),
+            ended: self.ended || self.stopped,
+            budget: self.grant.as_ref().map(|grant| TankBudget {
+                id: 0, // the only one, and alike in each run
+                wait_ns: self.meter.budget_ns(now_ns),
+                ..grant.snapshot()
+            }),
+            ..self.meter.snapshot(name.into(), Unit::Weight, gate, now_ns)
+        }
+    }
+
+    /// Whether the shut gate opens, since the budget has more.
+    fn opens_by_grant(&mut self) -> bool {
+        let opens = self.grant.as_mut();
+        let opens = opens.is_some_and(|grant| grant.opens(&mut self.gate, &mut self.called));
+        if opens {
+            self.meter.waits_for_budget(false);
+        }
+        opens
+    }
+
+    /// A writer is to wait. If the budget keeps the gate shut, this tank is
+    /// called when there is more; if that is so by now, it is open.
+    pub(super) fn opens_or_waits(&mut self, tank: usize) -> bool {
+        let Some(grant) = self.grant.as_mut().filter(|grant| grant.is_short()) else {
+            return false;
+        };
+        let (opens, _) = grant.opens_or_waits(&mut self.gate, Tank(tank), &mut self.called);
+        if opens {
+            self.meter.waits_for_budget(false);
+        }
+        opens
+    }
+
+    fn has_shut(&mut self) {
+        if let Some(grant) = self.grant.as_mut().filter(|grant| grant.is_short()) {
+            grant.made_wait();
+            self.meter.waits_for_budget(true);
+        }
+        self.meter.paused();
+    }
+
+    /// Its reader is over: what it had is free for others.
+    pub(super) fn stop(&mut self) {
+        self.stopped = true;
+        if let Some(grant) = &mut self.grant {
+            let (Turn::Stayed | Turn::Opened | Turn::Shut) = self.gate.release(self.gate.level());
+            grant.fell(&mut self.gate, &mut self.called);
         }
     }
 
@@ -92,7 +170,7 @@ impl Store {
         if self.stopped {
             return Written::Gone;
         }
-        if !self.gate.is_shut() {
+        if !self.gate.is_shut() || self.opens_by_grant() {
             self.admit(item, now_ns);
             return Written::Gone;
         }
@@ -134,14 +212,15 @@ impl Store {
     fn admit(&mut self, mut item: Item, now_ns: u64) {
         item.written_ns = now_ns;
         let was_shut = self.gate.is_shut();
-        self.meter.before(Some(now_ns), self.gate.level(), self.gate.marks().high());
-        if self.gate.admit(item.weight) == Flow::Wait && !was_shut {
-            self.meter.paused();
+        let high = self.joint.marks.high();
+        self.meter.before(Some(now_ns), self.gate.level(), high);
+        if self.gate.admit(item.weight) == Flow::Wait && !was_shut && !self.opens_by_grant() {
+            self.has_shut();
         }
         self.meter.after(true, self.gate.level());
         self.meter.wrote();
         self.meter.written.add(item.weight);
-        self.meter.oversized(u64::from(item.weight > self.gate.marks().high()));
+        self.meter.oversized(u64::from(item.weight > high));
         self.queue.push_back(item);
     }
 
@@ -165,8 +244,18 @@ impl Store {
     }
 
     fn release(&mut self, weight: usize, now_ns: u64) -> Turn {
-        self.meter.before(Some(now_ns), self.gate.level(), self.gate.marks().high());
-        let turn = self.gate.release(weight);
+        self.meter.before(Some(now_ns), self.gate.level(), self.joint.marks.high());
+        let was_shut = self.gate.is_shut();
+        let mut turn = self.gate.release(weight);
+        if let Some(grant) = &mut self.grant {
+            grant.fell(&mut self.gate, &mut self.called);
+            turn = Turn::between(was_shut, self.gate.is_shut());
+        }
+        match turn {
+            Turn::Stayed => {}
+            Turn::Opened => self.meter.waits_for_budget(false),
+            Turn::Shut => self.has_shut(),
+        }
         self.meter.after(true, self.gate.level());
         if !self.ended && !self.stopped {
             self.meter.fell(self.gate.level());

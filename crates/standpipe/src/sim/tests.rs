@@ -78,7 +78,20 @@ fn shapes(seed: u64) -> Vec<(&'static str, Sim)> {
         ("workers in order", workers(|stage| stage)),
         ("workers as they come", workers(Stage::unordered)),
         ("two sources", two_sources),
-        ("fan-in", fan_in),
+        ("fan-in", fan_in.clone()),
+        ("a budget over a line", line(seed, &means, 8).budget(10, &[0, 1, 2])),
+        ("a budget over part of it", line(seed, &means, 8).budget(6, &[0, 2])),
+        ("a budget of nothing", line(seed, &means, 8).budget(0, &[0, 1, 2])),
+        (
+            "a budget, gathered",
+            line(seed, &means, 8).publish(Publish::Gathered).budget(10, &[0, 1, 2]),
+        ),
+        ("a budget in one task", line(seed, &means, 8).drive(Drive::OneTask).budget(5, &[0, 1])),
+        (
+            "a budget over a diamond",
+            diamond(Spread::Broadcast, Shape::Zip).budget(7, &[0, 1, 2, 3]),
+        ),
+        ("a budget and fan-in", fan_in.budget(3, &[0, 1])),
     ]
 }
 

@@ -7,11 +7,13 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use crate::budget::Common;
 use crate::critical::{Log, Path};
 use crate::sim::hand::{Crew, Hand, Input, Output};
 use crate::sim::store::Store;
 use crate::sim::{Drive, Publish, Sim};
 use crate::snapshot::StageState;
+use crate::sync::Arc;
 
 mod moves;
 mod seen;
@@ -98,11 +100,13 @@ impl Trial {
                 if crew.inputs.is_empty() { StageState::Busy } else { StageState::Starved };
             hands.extend((0..crew.plan.workers).map(|_| Hand::new(stage, &path, at_first)));
         }
+        let budget = sim.budget.map(|limit| Arc::new(Common::new(limit)));
+        let store = |joint| Store::new(joint, &path, budget.as_ref());
         let mut run = Self {
             now_ns: 0,
             sequence: 0,
             events: BinaryHeap::new(),
-            stores: sim.joints.iter().map(|joint| Store::new(joint, &path)).collect(),
+            stores: sim.joints.iter().map(store).collect(),
             log: Log::new(&path, 0),
             task: None,
             wake_ns: sim.wake_ns,

@@ -141,8 +141,8 @@ impl<F: FnMut(&Sighting)> Observer<F> {
             per_second,
             elapsed: Duration::from_nanos(now_ns.saturating_sub(begun_ns)),
             level: self.gauge.as_ref().map(|gauge| {
-                let gate = gauge.gate();
-                (gate.level(), gate.marks().high())
+                let seen = gauge.snapshot();
+                (seen.level, seen.high)
             }),
             end: self.end,
         };

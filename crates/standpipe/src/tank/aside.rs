@@ -10,8 +10,10 @@
 
 use std::sync::Arc as StdArc;
 
+use crate::budget::Grant;
 use crate::error::Cause;
 use crate::snapshot::Unit;
+use crate::tank::budget::{Spot, Waiter};
 use crate::tank::events::Observers;
 use crate::tank::seats::Seats;
 
@@ -27,17 +29,17 @@ pub(crate) struct Aside {
     /// Those who observe, if anybody does, and what the tank is called there.
     pub(super) observers: Option<Box<Observed>>,
     /// Told, in a pipeline, when a wait ends here, and when that was.
-    pub(super) relay: Option<Box<dyn Fn(Ended, u64) + Send>>,
+    pub(super) relay: Option<Box<Relayed>>,
+    /// What it has of a budget, if it shares one.
+    pub(super) grant: Option<Box<Grant<Waiter>>>,
+    /// Who is to be woken once the lock is free, since something came back to
+    /// the budget.
+    pub(super) called: Vec<Waiter>,
+    /// Somebody was called, or observers were told something, and nobody has
+    /// looked yet who is to be woken.
+    pub(super) news: bool,
     /// Why the data ended early, if there is more to it than its kind.
     pub(super) cause: Option<Box<Cause>>,
-}
-
-impl Aside {
-    /// See [`Observed::news`].
-    #[inline]
-    pub(super) fn has_news(&self) -> bool {
-        self.observers.as_ref().is_some_and(|observed| observed.news)
-    }
 }
 
 /// What a tank is called that nobody named.
@@ -50,6 +52,17 @@ pub(crate) enum Ended {
     Item,
     /// The drain.
     Drain,
+    /// Nothing yet: a writer begins to wait for a budget, and whoever returns
+    /// some may be of another pipeline.
+    Nothing,
+    /// What came back to the budget, at another tank.
+    Grant(Spot),
+}
+
+/// Who is told, in a pipeline, of a wait that ends at a tank.
+pub(crate) struct Relayed {
+    pub(crate) spot: Spot,
+    pub(crate) told: Box<dyn Fn(Ended, u64) + Send>,
 }
 
 /// See [`Aside::observers`].
@@ -57,8 +70,6 @@ pub(super) struct Observed {
     pub(super) by: Observers,
     pub(super) name: StdArc<str>,
     pub(super) unit: Unit,
-    /// They were told something, and nobody has looked yet who is to be woken.
-    pub(super) news: bool,
     pub(super) finished: bool,
     pub(super) closed: bool,
 }

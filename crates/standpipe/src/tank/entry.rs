@@ -71,11 +71,11 @@ impl<T> Core<T> {
         line: &'static Location<'static>,
     ) -> Result<Flow, WriteError<T>> {
         let weight = self.scale.weigh(&item);
-        let state = lock(&self.state);
+        let mut state = lock(&self.state);
         if !state.is_flowing() {
             return Err(Self::closed(&state, item));
         }
-        if state.gate.is_shut() {
+        if state.gate.is_shut() && !state.opens_by_grant() {
             return self.write_shut(state, item, weight, line);
         }
         Ok(self.write_open(state, item, weight))
@@ -92,18 +92,25 @@ impl<T> Core<T> {
     ) -> Poll<Result<(), WriteError<T>>> {
         let Some(taken) = item.take() else { return Poll::Pending };
         let weight = self.scale.weigh(&taken);
-        let _seat; // dropped after the lock: a waker's destructor is foreign code
+        // dropped after the lock: a waker's destructor is foreign code
+        let (_seat, _wakers);
         let mut state = lock(&self.state);
         let flowing = state.is_flowing();
-        if flowing && state.gate.is_shut() && self.overflow == Overflow::Wait {
-            *item = Some(taken);
-            Self::take_seat(state, cx, ticket);
-            return Poll::Pending;
+        let mut shut = state.gate.is_shut() && !state.opens_by_grant();
+        if flowing && shut && self.overflow == Overflow::Wait {
+            let (opens, wakers) = state.sit(ticket, cx.waker());
+            _wakers = wakers;
+            if !opens {
+                *item = Some(taken);
+                unlock(state, Wakes::default());
+                return Poll::Pending;
+            }
+            shut = false;
         }
         _seat = state.leave_seat(ticket.take());
         Poll::Ready(if !flowing {
             Err(Self::closed(&state, taken))
-        } else if state.gate.is_shut() {
+        } else if shut {
             self.write_shut(state, taken, weight, line).map(drop)
         } else {
             match self.write_open(state, taken, weight) {
@@ -286,29 +293,44 @@ impl<T> Core<T> {
             drop(seat); // a waker's destructor is foreign code
             return Poll::Ready(Err(cause));
         }
-        if !state.gate.is_shut() {
+        if !state.gate.is_shut() || state.opens_by_grant() {
             seat = state.leave_seat(ticket.take());
-            if !items.is_empty() {
-                if !items.bare(|items| self.publish_bare(&mut state, items, known)) {
-                    self.publish_charged(&mut state, items, known);
-                }
-                self.deliver(&mut state, &mut wakes);
-            }
+            self.publish(&mut state, items, known, &mut wakes);
         }
-        let (old, polled) = if state.gate.is_shut() {
-            (state.aside_mut().seats.sit(ticket, cx.waker()), Poll::Pending)
+        let (mut old, mut polled) = ([None, None], Poll::Pending);
+        if state.gate.is_shut() {
+            let opens;
+            (opens, old) = state.sit(ticket, cx.waker());
+            if opens {
+                seat = state.leave_seat(ticket.take());
+                wakes.push(cx.waker().clone()); // there is room: it comes again
+            }
         } else {
             if state.has_seats() {
                 state.wake_next_writer(&mut wakes);
             }
-            (None, Poll::Ready(Ok(state.gate)))
-        };
+            polled = Poll::Ready(Ok(state.gate));
+        }
         unlock(state, wakes);
         drop((old, seat)); // a waker's destructor is foreign code
         if items.is_due() {
             items.settle(known.now_ns); // the tank they came from; its lock, not ours
         }
         polled
+    }
+
+    /// Moves what finds room. More than once where a budget makes more of it.
+    #[inline]
+    fn publish(&self, state: &mut State<T>, items: &mut Batch<T>, known: Known, wakes: &mut Wakes) {
+        if items.is_empty() {
+            return;
+        }
+        while !items.is_empty() && !state.gate.is_shut() {
+            if !items.bare(|items| self.publish_bare(state, items, known)) {
+                self.publish_charged(state, items, known);
+            }
+        }
+        self.deliver(state, wakes);
     }
 
     /// The first items that find room move in one piece, under one charge.
@@ -349,7 +371,7 @@ impl<T> Core<T> {
     where
         T: 'a,
     {
-        let mut gate = state.gate;
+        let (mut gate, high) = (state.gate, state.marks().high());
         let (mut count, mut weight, mut oversize) = (0_usize, 0_usize, 0_u64);
         for item in items {
             if gate.is_shut() {
@@ -359,7 +381,7 @@ impl<T> Core<T> {
             let (Flow::Ready | Flow::Wait) = gate.admit(more);
             count = count.saturating_add(1);
             weight = weight.saturating_add(more);
-            oversize = oversize.saturating_add(u64::from(more > gate.marks().high()));
+            oversize = oversize.saturating_add(u64::from(more > high));
         }
         state.meter.oversized(oversize); // not before all are weighed
         (count, weight)
@@ -387,27 +409,29 @@ impl<T> Core<T> {
         cx: &Context<'_>,
         ticket: &mut Option<u64>,
     ) -> Poll<Result<(), Cause>> {
-        let state = lock(&self.state);
+        let mut state = lock(&self.state);
         let closed = state.closed();
         // Node's drain lets in everyone who waited for it, also when the first
         // of them shuts the tank again
         let let_in = state.exact && ticket.is_some_and(|ticket| state.is_notified(ticket));
-        if closed.is_some() || let_in || !state.gate.is_shut() {
-            drop(state);
-            // whoever is let in need not write: the next one is let in as well
-            if let Some(ticket) = ticket.take() {
-                self.leave(ticket);
+        let mut open = closed.is_some() || let_in || !state.gate.is_shut();
+        let mut wakers = [None, None];
+        if !open {
+            open = state.opens_by_grant();
+            if !open {
+                (open, wakers) = state.sit(ticket, cx.waker());
             }
-            return Poll::Ready(closed.map_or(Ok(()), Err));
         }
-        Self::take_seat(state, cx, ticket);
-        Poll::Pending
-    }
-
-    fn take_seat(mut state: MutexGuard<'_, State<T>>, cx: &Context<'_>, ticket: &mut Option<u64>) {
-        let old = state.aside_mut().seats.sit(ticket, cx.waker());
-        drop(state);
-        drop(old);
+        unlock(state, Wakes::default());
+        drop(wakers); // a waker's destructor is foreign code
+        if !open {
+            return Poll::Pending;
+        }
+        // whoever is let in need not write: the next one is let in as well
+        if let Some(ticket) = ticket.take() {
+            self.leave(ticket);
+        }
+        Poll::Ready(closed.map_or(Ok(()), Err))
     }
 
     /// Gives up a wait: the seat is free, and a baton it held goes on.
@@ -415,11 +439,16 @@ impl<T> Core<T> {
         let mut wakes = Wakes::default();
         let mut state = lock(&self.state);
         let seat = state.leave_seat(Some(ticket));
-        if seat.as_ref().is_some_and(Seat::had_baton) && !state.gate.is_shut() {
+        let mut waker = None;
+        if state.grant().is_some() {
+            waker = state.waits_no_more();
+        }
+        let passes_on = seat.as_ref().is_some_and(Seat::had_baton) || state.grant().is_some();
+        if passes_on && !state.gate.is_shut() {
             state.wake_next_writer(&mut wakes);
         }
         unlock(state, wakes);
-        drop(seat); // a waker's destructor is foreign code
+        drop((seat, waker)); // a waker's destructor is foreign code
     }
 
     /// Charges `weight` ahead of an item, if the gate is open. Returns what was
@@ -427,7 +456,7 @@ impl<T> Core<T> {
     pub(crate) fn reserve(&self, weight: usize) -> Option<usize> {
         let mut wakes = Wakes::default();
         let mut state = lock(&self.state);
-        if state.gate.is_shut() || !state.is_flowing() {
+        if (state.gate.is_shut() && !state.opens_by_grant()) || !state.is_flowing() {
             return None;
         }
         let charged = state.charge(weight, None);

@@ -13,7 +13,7 @@ use loom::thread;
 
 use crate::error::{Cause, CauseKind, WriteError};
 use crate::gate::{Flow, Marks};
-use crate::tank::{Batch, Readable, Tank, Writable};
+use crate::tank::{Batch, Budget, Readable, Tank, Writable};
 
 /// The whole executor: a thread sleeps until it is woken.
 struct Sleeper(Notify);
@@ -357,5 +357,106 @@ fn a_third_party_is_told_when_it_has_finished() {
         assert_eq!(read_all(&mut readable), (vec![], None));
         assert!(watcher.join().unwrap().is_ok());
         writer.join().unwrap();
+    });
+}
+
+// ---- budgets -----------------------------------------------------------------
+
+/// A tank of two that shares a budget: what it has beside the one item that is
+/// its own it has from there.
+fn sharing(budget: &Budget) -> (Writable<u32>, Readable<u32>) {
+    Tank::items(2).low(1).budget(budget).build()
+}
+
+#[test]
+fn what_comes_back_to_a_budget_wakes_a_writer_that_is_about_to_park() {
+    loom::model(|| {
+        let budget = Budget::items(2);
+        let (hog, mut hogs_reader) = sharing(&budget);
+        assert_eq!(hog.write(0).ok(), Some(Flow::Ready));
+        assert_eq!(hog.write(0).ok(), Some(Flow::Wait)); // all there is
+        let (writable, readable) = sharing(&budget);
+        let writer = thread::spawn(move || {
+            assert!(block_on(writable.send(1)).is_ok()); // its own
+            assert!(block_on(writable.send(2)).is_ok()); // and nobody reads
+            drop(writable.end());
+        });
+        assert_eq!(hogs_reader.try_next(), Some(0));
+        assert_eq!(hogs_reader.try_next(), Some(0));
+        writer.join().unwrap();
+        assert_eq!(readable.level(), 2);
+    });
+}
+
+#[test]
+fn a_tank_that_is_dropped_wakes_a_writer_that_is_about_to_park() {
+    loom::model(|| {
+        let budget = Budget::items(2);
+        let (hog, hogs_reader) = sharing(&budget);
+        assert_eq!(hog.write(0).ok(), Some(Flow::Ready));
+        assert_eq!(hog.write(0).ok(), Some(Flow::Wait));
+        let (writable, readable) = sharing(&budget);
+        assert_eq!(writable.write(1).ok(), Some(Flow::Wait));
+        let writer = thread::spawn(move || {
+            assert!(block_on(writable.drained()).is_ok());
+            drop(writable.end());
+        });
+        drop(hog);
+        drop(hogs_reader);
+        writer.join().unwrap();
+        assert_eq!(readable.level(), 1);
+    });
+}
+
+#[test]
+fn a_writer_that_gives_up_on_a_budget_leaves_it_to_the_next_tank() {
+    loom::model(|| {
+        let budget = Budget::items(2);
+        let (hog, mut hogs_reader) = sharing(&budget);
+        assert_eq!(hog.write(0).ok(), Some(Flow::Ready));
+        assert_eq!(hog.write(0).ok(), Some(Flow::Wait));
+        let (giving_up, one) = sharing(&budget);
+        let (writable, _two) = sharing(&budget);
+        assert_eq!(giving_up.write(1).ok(), Some(Flow::Wait));
+        assert_eq!(writable.write(1).ok(), Some(Flow::Wait));
+        let one = thread::spawn(move || {
+            // polled once, and dropped at any moment after, called or not
+            assert!(!matches!(poll_once(giving_up.drained()), Poll::Ready(Err(_))));
+            drop((giving_up, one));
+        });
+        let two = thread::spawn(move || {
+            assert!(block_on(writable.drained()).is_ok());
+            writable
+        });
+        assert_eq!(hogs_reader.try_next(), Some(0));
+        assert_eq!(hogs_reader.try_next(), Some(0));
+        drop((one.join().unwrap(), two.join().unwrap()));
+    });
+}
+
+#[test]
+fn two_tanks_that_fill_at_once_stay_within_their_budget() {
+    loom::model(|| {
+        let budget = Budget::items(3);
+        let tanks: Vec<_> = (0..2)
+            .map(|_| {
+                let (writable, readable) = Tank::items(4).budget(&budget).build();
+                (
+                    thread::spawn(move || {
+                        while writable.write(1).is_ok_and(|flow| flow == Flow::Ready) {}
+                        writable.level()
+                    }),
+                    readable,
+                )
+            })
+            .collect();
+        let (mut levels, mut readers) = (0, Vec::new());
+        for (writer, readable) in tanks {
+            levels += writer.join().unwrap();
+            readers.push(readable);
+        }
+        assert!(levels <= 3 + 1, "{levels}"); // within a grant nothing overshoots
+        drop(readers);
+        assert_eq!(budget.granted(), 0);
     });
 }

@@ -10,14 +10,16 @@ use std::mem;
 use std::sync::Arc as StdArc;
 use std::task::{Context, Poll, Waker};
 
+use crate::budget::Grant;
 use crate::error::{Cause, CauseKind};
 use crate::gate::{Flow, Gate, Marks, Turn};
 use crate::meter::TankMeter;
 use crate::overflow::Overflow;
-use crate::snapshot::{Tally, TankSnapshot, Unit};
+use crate::snapshot::{Tally, TankBudget, TankSnapshot, Unit};
 use crate::sync::{Arc, AtomicU32, Mutex, MutexGuard, lock};
-use crate::tank::aside::{Aside, Ended, Observed, UNNAMED};
+use crate::tank::aside::{Aside, Ended, Observed, Relayed, UNNAMED};
 use crate::tank::batch::Batch;
+use crate::tank::budget::Waiter;
 use crate::tank::events::{EventKind, Observers, Ring, Sight};
 use crate::tank::exit::InHand;
 use crate::tank::seats::Seat;
@@ -52,7 +54,7 @@ pub(crate) struct State<T> {
     /// The reader has yielded once to the writers that were notified.
     pub(super) reader_yielded: bool,
     pub(super) meter: TankMeter,
-    aside: Option<Box<Aside>>,
+    pub(super) aside: Option<Box<Aside>>,
     pub(super) reader_gone: bool,
     /// Credit comes back per item, and a drain wakes every writer: Node's.
     pub(super) exact: bool,
@@ -113,17 +115,20 @@ impl Wakes {
 #[inline]
 pub(super) fn unlock<T>(mut state: MutexGuard<'_, State<T>>, mut wakes: Wakes) {
     if state.has_news() {
-        wake_observers(&mut state, &mut wakes);
+        wake_by_news(&mut state, &mut wakes);
     }
     drop(state);
     wakes.wake();
 }
 
 #[cold]
-fn wake_observers<T>(state: &mut State<T>, wakes: &mut Wakes) {
-    let Some(observed) = state.observed_mut() else { return };
-    observed.news = false;
-    for waker in observed.by.wakers() {
+fn wake_by_news<T>(state: &mut State<T>, wakes: &mut Wakes) {
+    let Some(aside) = &mut state.aside else { return };
+    aside.news = false;
+    for waiter in aside.called.drain(..) {
+        wakes.push(waiter.waker);
+    }
+    for waker in aside.observers.iter_mut().flat_map(|observed| observed.by.wakers()) {
         wakes.push(waker);
     }
 }
@@ -196,10 +201,11 @@ impl<T> State<T> {
         self.aside.as_ref().is_some_and(|aside| aside.observers.is_some())
     }
 
-    /// Whether those who observe were told something since the lock was taken.
+    /// Whether somebody beside the two doors is to be woken: those who observe,
+    /// and who waits for a budget at another tank.
     #[inline]
     fn has_news(&self) -> bool {
-        self.aside.as_deref().is_some_and(Aside::has_news)
+        self.aside.as_ref().is_some_and(|aside| aside.news)
     }
 
     /// Takes the seat of this ticket away, if it has one.
@@ -235,8 +241,15 @@ impl<T> State<T> {
         self.queued = self.queued.saturating_add(weight);
         self.meter.written.add(weight);
         if weight > self.gate.marks().high() {
-            self.meter.oversized(1);
+            self.oversized(weight);
         }
+    }
+
+    /// An item is heavier than the mark the tank goes by: that need not be its
+    /// own.
+    #[cold]
+    fn oversized(&mut self, weight: usize) {
+        self.meter.oversized(u64::from(weight > self.marks().high()));
     }
 
     /// Charges a weight, with its effects on the meter. Returns what has to be
@@ -244,7 +257,9 @@ impl<T> State<T> {
     #[must_use]
     pub(super) fn charge(&mut self, weight: usize, now_ns: Option<u64>) -> usize {
         let (before, was_shut) = (self.gate.level(), self.gate.is_shut());
-        self.meter.before(now_ns, before, self.gate.marks().high());
+        if now_ns.is_some() {
+            self.meter.before(now_ns, before, self.marks().high());
+        }
         let shuts = self.gate.admit(weight) == Flow::Wait && !was_shut;
         self.meter.after(now_ns.is_some(), self.gate.level());
         self.meter.wrote();
@@ -257,6 +272,18 @@ impl<T> State<T> {
     /// Out of the way of each item: it happens once per half tank.
     #[cold]
     fn shut(&mut self) {
+        if !self.is_granted_more() {
+            self.has_shut();
+        }
+    }
+
+    fn has_shut(&mut self) {
+        if let Some(grant) = self.aside.as_mut().and_then(|aside| aside.grant.as_mut())
+            && grant.is_short()
+        {
+            grant.made_wait();
+            self.meter.waits_for_budget(true);
+        }
         self.meter.paused();
         self.tell_flow(&EventKind::Shut);
     }
@@ -278,18 +305,26 @@ impl<T> State<T> {
 
     /// Returns a weight, with its effects on the meter and on who waits.
     pub(super) fn refund(&mut self, weight: usize, now_ns: Option<u64>, wakes: &mut Wakes) {
-        self.meter.before(now_ns, self.gate.level(), self.gate.marks().high());
-        let turn = self.gate.release(weight);
+        if now_ns.is_some() {
+            self.meter.before(now_ns, self.gate.level(), self.marks().high());
+        }
+        let mut turn = self.gate.release(weight);
+        if self.grant().is_some() {
+            turn = self.fell_by_grant(turn);
+        }
         self.meter.after(now_ns.is_some(), self.gate.level());
         if self.is_flowing() {
             self.meter.fell(self.gate.level());
         }
-        if turn == Turn::Opened {
-            if self.has_seats() {
-                self.meter.drained();
+        match turn {
+            Turn::Stayed => {}
+            Turn::Opened => {
+                if self.has_seats() {
+                    self.meter.drained();
+                }
+                self.has_opened(wakes);
             }
-            self.opened(wakes);
-            self.tell_flow(&EventKind::Drained);
+            Turn::Shut => self.has_shut(),
         }
         if !self.is_flowing() && self.inside() == 0 {
             self.wake_finishing(wakes);
@@ -299,7 +334,7 @@ impl<T> State<T> {
 
     /// Tells those who observe that the gate moved: no news once the data has
     /// ended.
-    fn tell_flow(&mut self, kind: &EventKind) {
+    pub(super) fn tell_flow(&mut self, kind: &EventKind) {
         if self.is_observed() && self.is_flowing() {
             self.tell(kind);
         }
@@ -365,10 +400,17 @@ impl<T> State<T> {
     #[cold]
     fn tell_at(&mut self, kind: &EventKind, level: usize) {
         let at_ns = self.meter.seen_ns();
-        let Some(observed) = self.observed_mut() else { return };
-        observed.news = true;
+        let Some(aside) = &mut self.aside else { return };
+        let Some(observed) = aside.observers.as_deref_mut() else { return };
+        aside.news = true;
         let sight = Sight { tank: &observed.name, level, unit: observed.unit, at_ns };
         observed.by.tell(kind, &sight);
+    }
+
+    fn has_opened(&mut self, wakes: &mut Wakes) {
+        self.meter.waits_for_budget(false);
+        self.opened(wakes);
+        self.tell_flow(&EventKind::Drained);
     }
 
     /// The drain: the next writer may come. If the reader is parked with
@@ -389,7 +431,7 @@ impl<T> State<T> {
 
     /// Whether a write has nobody to wake.
     pub(super) fn nobody_waits(&self) -> bool {
-        let waits = |aside: &Aside| !aside.seats.is_empty() || aside.has_news();
+        let waits = |aside: &Aside| !aside.seats.is_empty() || aside.news;
         self.reader.is_none() && !self.aside.as_deref().is_some_and(waits)
     }
 
@@ -423,10 +465,10 @@ impl<T> State<T> {
     }
 
     /// Whoever is woken goes on from the path of the one who woke him.
-    fn pass_on(&self, ended: Ended) {
+    pub(super) fn pass_on(&self, ended: Ended) {
         let relay = self.aside.as_ref().and_then(|aside| aside.relay.as_ref());
         if let (Some(relay), Some(seen_ns)) = (relay, self.meter.seen_ns()) {
-            relay(ended, seen_ns);
+            (relay.told)(ended, seen_ns);
         }
     }
 
@@ -505,6 +547,13 @@ impl<T> Core<T> {
         lock(&self.state).name()
     }
 
+    /// It shares a budget from now on, before anything is in it.
+    pub(crate) fn set_grant(&self, grant: Grant<Waiter>) {
+        let mut state = lock(&self.state);
+        grant.fits(&mut state.gate);
+        state.aside_mut().grant = Some(Box::new(grant));
+    }
+
     /// See [`State::exact`].
     pub(crate) fn set_exact(&self) {
         lock(&self.state).exact = true;
@@ -514,14 +563,16 @@ impl<T> Core<T> {
         lock(&self.state).gate
     }
 
+    /// Its own marks, whatever it goes by.
+    pub(crate) fn marks(&self) -> Marks {
+        lock(&self.state).marks()
+    }
+
     pub(crate) fn set_marks(&self, marks: Marks) {
         let mut wakes = Wakes::default();
         let mut state = lock(&self.state);
-        match state.gate.set_marks(marks) {
-            Turn::Opened => {
-                state.opened(&mut wakes);
-                state.tell_flow(&EventKind::Drained);
-            }
+        match state.set_marks(marks) {
+            Turn::Opened => state.has_opened(&mut wakes),
             Turn::Shut => state.shut(),
             Turn::Stayed => {}
         }
@@ -537,7 +588,6 @@ impl<T> Core<T> {
                 by: Observers::default(),
                 name,
                 unit: self.unit,
-                news: false,
                 finished: false,
                 closed: false,
             })
@@ -569,7 +619,7 @@ impl<T> Core<T> {
     /// A reading of the clock, so that what is told next has its time.
     pub(crate) fn see_time(&self, now_ns: u64) {
         let mut state = lock(&self.state);
-        let (level, high) = (state.gate.level(), state.gate.marks().high());
+        let (level, high) = (state.gate.level(), state.marks().high());
         state.meter.before(Some(now_ns), level, high);
     }
 
@@ -580,14 +630,19 @@ impl<T> Core<T> {
     }
 
     /// `relay` is told, under the lock, when a wait ends here.
-    pub(crate) fn set_relay(&self, relay: Box<dyn Fn(Ended, u64) + Send>) {
-        lock(&self.state).aside_mut().relay = Some(relay);
+    pub(crate) fn set_relay(&self, relay: Relayed) {
+        lock(&self.state).aside_mut().relay = Some(Box::new(relay));
     }
 
     pub(crate) fn snapshot(&self, now_ns: Option<u64>) -> TankSnapshot {
         let state = lock(&self.state);
-        let seen = state.meter.snapshot(state.name(), self.unit, state.gate, now_ns);
+        let gate = state.gate.seen_with(state.marks());
+        let seen = state.meter.snapshot(state.name(), self.unit, gate, now_ns);
+        let budget = state
+            .grant()
+            .map(|grant| TankBudget { wait_ns: state.meter.budget_ns(now_ns), ..grant.snapshot() });
         TankSnapshot {
+            budget,
             reader_parked: state.reader.is_some(),
             writers_parked: state.not_notified(),
             held: self.is_held(),

@@ -410,11 +410,12 @@ impl<T> Readable<T> {
         self.core.gate().level().saturating_sub(left)
     }
 
-    /// The level at which the tank shuts.
+    /// The level at which the tank shuts, unless a [`Budget`](crate::Budget)
+    /// grants it less.
     #[doc(alias("highWaterMark", "readableHighWaterMark"))]
     #[must_use]
     pub fn high_water_mark(&self) -> usize {
-        self.core.gate().marks().high()
+        self.core.marks().high()
     }
 
     /// Whether every writer has ended cleanly: what is left is all there will

@@ -70,6 +70,11 @@ impl Seats {
         seat.waker.replace(waker.clone())
     }
 
+    /// How the oldest is woken, if he has not been.
+    pub(super) fn first(&self) -> Option<&Waker> {
+        self.seats.front()?.waker.as_ref()
+    }
+
     /// Whether a seat was called.
     pub(super) fn is_notified(&self, ticket: u64) -> bool {
         self.find(ticket).is_some_and(|index| self.seats[index].had_baton())

@@ -237,15 +237,15 @@ impl<T> Writable<T> {
     /// Level divided by the high-water mark: 1.0 is a shut tank.
     #[must_use]
     pub fn occupancy(&self) -> f64 {
-        let gate = self.core.gate();
-        ratio(gate.level() as u64, gate.marks().high() as u64)
+        ratio(self.level() as u64, self.high_water_mark() as u64)
     }
 
-    /// The level at which the tank shuts.
+    /// The level at which the tank shuts, unless a [`Budget`](crate::Budget)
+    /// grants it less.
     #[doc(alias("highWaterMark", "capacity", "max_capacity"))]
     #[must_use]
     pub fn high_water_mark(&self) -> usize {
-        self.core.gate().marks().high()
+        self.core.marks().high()
     }
 
     /// Whether a write would have to wait.

@@ -120,6 +120,16 @@ fn more_symptoms() -> Vec<Row> {
             "tank-too-large: 64 weight never leave tank `fast→slow`: 6.2 s of pure latency; lower its high-water mark by that much",
         ),
         row(
+            Kind::BudgetFull,
+            Place::Tank(0),
+            {
+                // 64 in each tank would stand there: half of that is all there is
+                let stages = vec![constant("a", 10), constant("b", 100), constant("c", 110)];
+                between(&line(5_000, stages, 64).budget(64, &[0, 1]), 100_000, 400_000)
+            },
+            "budget-full: 2 tanks wait for the common budget of 64, and # of it never leave tank `a→b`; lower that tank's high-water mark by that much",
+        ),
+        row(
             Kind::Dropping,
             Place::Tank(0),
             whole(&dropping.overflow(0, Overflow::DropOldest)),
@@ -207,6 +217,21 @@ fn a_symptom_is_judged_by_what_it_costs() {
     let marks = [half(1_024); 2];
     let sim = Sim::line(7, 5_000, vec![source, work, sink], &marks);
     assert!(findings(None, &sim.run().report()).is_empty());
+    // a budget in which all tanks find room is none to speak of; in one that is
+    // too small the advice helps: without what stands the rest suffices
+    let stages = || vec![constant("a", 10), constant("b", 100), constant("c", 110)];
+    let sim = |high, limit| line(5_000, stages(), high).budget(limit, &[0, 1]);
+    assert!(findings(None, &sim(64, 200).run().report()).is_empty());
+    assert!(findings(None, &sim(20, 64).run().report()).is_empty());
+    let short = |high| findings(None, &sim(high, 16).run().report());
+    assert_eq!(short(64).first().map(|found| found.kind), Some(FindingKind::BudgetFull));
+    // nobody could gain by that: the tank that swings is not to blame
+    let bursty = Service::Stalls { mean_ns: 1_000, every: 50 };
+    let stages = vec![Stage::new("bursty", bursty.clone()), Stage::new("too", bursty)];
+    let found = findings(None, &line(20_000, stages, 64).budget(4, &[0]).run().report());
+    let kinds: Vec<FindingKind> = found.iter().map(|found| found.kind).collect();
+    assert_eq!(kinds, [FindingKind::BudgetFull], "{found:?}");
+    assert!(found[0].text.starts_with("1 tank waits for the common budget of 4"), "{found:?}");
     // what a stage gives for each item is all there is to give
     let stages = vec![constant("tail", 2 * SECOND).waits(), constant("a", 10), constant("b", 10)];
     let (older, newer) = between(&line(9, stages, 8), SECOND, 3 * SECOND);

@@ -6,7 +6,7 @@ use super::{ITEMS_PER_TURN, Reason, Trial};
 use crate::critical::Doing;
 use crate::gate::Turn;
 use crate::sim::hand::{Output, Step};
-use crate::sim::store::{Item, Store, Written};
+use crate::sim::store::{Item, Store, Tank, Written};
 use crate::sim::{Burden, Fate, Publish, Shape, Spread};
 use crate::snapshot::{BusyAs, StageState, Tally};
 
@@ -72,6 +72,9 @@ impl Trial {
 
     fn park_for_drain(&mut self, hand: usize, tank: usize) -> Then {
         if let Some(store) = self.stores.get_mut(tank) {
+            if store.opens_or_waits(tank) {
+                return Then::GoesOn;
+            }
             store.writers.push(hand);
         }
         self.park(hand, StageState::Paused)
@@ -316,6 +319,7 @@ impl Trial {
                     hand.at = at.saturating_add(1);
                     hand.meter.gave(tally(hand.item.weight));
                     self.wake_reader_by(tank, index);
+                    self.call_by(tank, index);
                 }
             }
         }
@@ -378,8 +382,15 @@ impl Trial {
         output.allowance = if self.task.is_some() { room } else { room.min(store.gate.span()) };
         if wrote {
             self.wake_reader_by(tank, index);
+            self.call_by(tank, index);
         }
-        if waits { self.park_for_drain(index, tank) } else { Then::GoesOn }
+        if !waits {
+            return Then::GoesOn;
+        }
+        match self.park_for_drain(index, tank) {
+            Then::GoesOn => self.publish(index, at), // a budget has room by now
+            Then::Waits => Then::Waits,
+        }
     }
 
     fn flush(&mut self, index: usize) -> Then {
@@ -469,6 +480,16 @@ impl Trial {
         if turn == Turn::Opened && !store.writers.is_empty() {
             store.meter.drained();
             self.wake_writers_by(tank, index);
+        }
+        self.call_by(tank, index);
+    }
+
+    /// What left this tank came back to a budget: whoever waited for that goes
+    /// on from the path of the one who returned it.
+    fn call_by(&mut self, tank: usize, by: usize) {
+        let called = self.stores.get_mut(tank).map(|store| mem::take(&mut store.called));
+        for Tank(waits) in called.into_iter().flatten() {
+            self.wake_writers_by(waits, by);
         }
     }
 
@@ -563,9 +584,10 @@ impl Trial {
         }
         for tank in above {
             if let Some(store) = self.stores.get_mut(tank) {
-                store.stopped = true;
+                store.stop();
             }
             self.wake_writers_by(tank, index);
+            self.call_by(tank, index);
         }
         Then::Waits
     }

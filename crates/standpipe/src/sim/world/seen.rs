@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Trial;
 use crate::critical::Doing;
 use crate::error::StageId;
-use crate::snapshot::{CriticalPath, Join, Report, StageSnapshot, TankSnapshot, Unit};
+use crate::snapshot::{CriticalPath, Join, Report, StageSnapshot};
 
 impl Trial {
     /// The numbers of this moment, open waits included.
@@ -23,13 +23,7 @@ impl Trial {
                         self.crews.get(stage).map_or("", |crew| crew.plan.name.as_str())
                     };
                     let name = format!("{}→{}", name(store.joint.from), name(store.joint.to));
-                    let (unit, now_ns) = (Unit::Weight, Some(self.now_ns));
-                    TankSnapshot {
-                        reader_parked: !store.readers.is_empty(),
-                        writers_parked: store.writers.len(),
-                        ended: store.ended || store.stopped,
-                        ..store.meter.snapshot(name.into(), unit, store.gate, now_ns)
-                    }
+                    store.snapshot(name, self.now_ns)
                 })
                 .collect(),
             slowest: None,
