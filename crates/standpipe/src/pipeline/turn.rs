@@ -32,6 +32,18 @@ pub(crate) struct Turn {
     pending_since_ns: Option<u64>,
 }
 
+/// Whether the task has used up what tokio lets it do in one poll: then what it
+/// polls is pending for the sake of other tasks, not for want of anything.
+#[cfg(feature = "tokio")]
+fn runtime_has_others() -> bool {
+    !tokio::task::coop::has_budget_remaining()
+}
+
+#[cfg(not(feature = "tokio"))]
+const fn runtime_has_others() -> bool {
+    false
+}
+
 impl Turn {
     /// The run begins; the first poll is still to come.
     pub(crate) fn start(&mut self, watch: &Watch, at_first: StageState, now_ns: u64) {
@@ -85,7 +97,8 @@ impl Turn {
         } else {
             let now_ns = watch.now_ns();
             self.pending_since_ns = Some(now_ns);
-            let yields = watch.yielded.load(Ordering::Relaxed);
+            let yields = watch.yielded.load(Ordering::Relaxed) || runtime_has_others();
+            watch.yielded.store(yields, Ordering::Relaxed);
             let what = if yields { BusyAs::LetsOthers } else { BusyAs::OwnWait };
             watch.meter.busy_as(what, now_ns);
             if let Some((relay, index)) = watch.relay.get() {
