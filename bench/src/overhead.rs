@@ -76,6 +76,7 @@ const GAUGES: [(&str, &[&str], &str); 5] = [
             "fn after(&mut self, timed_change: bool, level: usize)",
             "fn fell(&mut self, level: usize)",
             "fn drained(&mut self)",
+            "fn waits_for_budget(&mut self, waits: bool)",
             "fn wrote(&mut self)",
             "fn reader_began(&mut self, level: usize)",
             "fn own_wait(&self, span_ns: u64)",

@@ -8,6 +8,7 @@
 //! Knows rooms, their order and names of things. Never knows types: a fault that hides behind an alias is not found, review
 //! has to. So it needs no compiler and takes no time.
 
+mod benches;
 mod laws;
 mod pages;
 mod source;
@@ -155,6 +156,8 @@ pub(crate) fn check_workspace() -> io::Result<Vec<Fault>> {
         read_sources(root, dir, &mut tree)?;
     }
     read_places(root, "", &mut tree)?;
+    tree.texts
+        .insert(benches::BENCH.to_owned(), std::fs::read_to_string(root.join(benches::BENCH))?);
     let page = |path: &&String| {
         path.ends_with(".md") && (path.starts_with("docs/") || !path.contains('/'))
     };
@@ -178,6 +181,7 @@ fn check(tree: &Tree) -> Vec<Fault> {
         }
     }
     pages::check(tree, &mut faults);
+    benches::check(tree, &mut faults);
     faults.sort();
     faults.dedup();
     faults

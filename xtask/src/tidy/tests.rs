@@ -284,3 +284,26 @@ fn law_9_every_number_of_a_snapshot_is_explained() {
         "the field `paused_ns` has no row in docs/metrics.md",
     );
 }
+
+#[test]
+fn what_a_bench_takes_out_of_the_library_has_to_be_there() {
+    let list = |function: &str| {
+        format!(
+            "//! Q?\nconst GAUGES: [(&str, &[&str], &str); 1] = [\n    (\n        \"gate.rs\",\n        \
+             &[\n            \"fn f<'a>(now: Instant)\",\n            \"{function}\",\n        ],\n        \
+             \"return;\",\n    ),\n];\n/// \"fn gone()\"\n"
+        )
+    };
+    let complaints = |text: String| {
+        let mut tree = clean();
+        tree.texts.insert(benches::BENCH.to_owned(), text);
+        check(&tree).iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(complaints(list("fn f<'a>(now: Instant)")), [] as [&str; 0]);
+    let gone = complaints(list("fn admit(&mut self)"));
+    assert_eq!(gone.len(), 1, "{gone:?}");
+    let said =
+        "bench/src/overhead.rs:7: `fn admit(&mut self)` is not in crates/standpipe/src/gate.rs; ";
+    assert!(gone[0].starts_with(said), "{gone:?}");
+    assert_eq!(complaints("//! Q?\n".to_owned()).len(), 1, "a list under another name is not seen");
+}
