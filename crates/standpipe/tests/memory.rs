@@ -8,7 +8,9 @@ use std::time::Duration;
 use futures::executor::LocalPool;
 use futures::future::{FutureExt as _, join};
 use standpipe::stage::{fold, iter};
-use standpipe::{Batch, Flow, KIB, MIB, Overflow, Pipeline, Readable, Tank, Writable, WriteError};
+use standpipe::{
+    Batch, Budget, Flow, KIB, MIB, Overflow, Pipeline, Readable, Tank, Writable, WriteError,
+};
 
 /// Counts for each thread alone: tests run side by side.
 struct Counting;
@@ -113,6 +115,20 @@ fn a_reader_that_waits_at_an_idle_tank_takes_nothing_more() {
         doors
     });
     assert!(bytes + size_of_val(&doors) <= 256, "{bytes} bytes on the heap");
+}
+
+#[test]
+fn a_tank_that_shares_a_budget_takes_300_bytes_more_and_gives_them_back() {
+    const TANKS: usize = 1_000;
+    let budget = Budget::items(64);
+    let (alone, _doors) = left_by(|| Tank::items(16).build::<u64>());
+    let tank = || Tank::items(16).budget(&budget).build::<u64>();
+    let (heap, doors) = left_by(|| (0..TANKS).map(|_| tank()).collect::<Vec<Doors>>());
+    let each = (heap - size_of_val(&*doors)) / TANKS;
+    assert!(each <= alone + 350, "{each} bytes for {alone}");
+    drop(doors);
+    let (again, _doors) = left_by(|| (0..TANKS).map(|_| tank()).collect::<Vec<Doors>>());
+    assert!(again < heap, "their places are taken again: {again} bytes for {heap}");
 }
 
 /// So many are written, then all are read.
