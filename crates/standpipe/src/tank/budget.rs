@@ -35,8 +35,7 @@ use crate::sync::Arc;
 /// All its tanks hold at most `limit + the heaviest item of each`: an open tank
 /// takes an item of any weight, so each can always hold one, and no pipeline
 /// stops for want of a budget. Beside that, as without one, is what a stage has
-/// in hand. Of its own it takes about 300 bytes
-/// a tank.
+/// in hand. Of its own it takes about 300 bytes a tank.
 ///
 /// # Examples
 /// ```
