@@ -460,3 +460,24 @@ fn two_tanks_that_fill_at_once_stay_within_their_budget() {
         assert_eq!(budget.granted(), 0);
     });
 }
+
+#[test]
+fn a_diamond_goes_on_though_its_budget_has_nothing() {
+    loom::model(|| {
+        let budget = Budget::items(0);
+        let (left, mut lefts_reader) = sharing(&budget);
+        let (right, mut rights_reader) = sharing(&budget);
+        let split = thread::spawn(move || {
+            for item in [1, 2] {
+                assert!(block_on(left.send(item)).is_ok());
+                assert!(block_on(right.send(item)).is_ok());
+            }
+            drop((left.end(), right.end()));
+        });
+        for item in [1, 2] {
+            assert_eq!(block_on(lefts_reader.next()).and_then(Result::ok), Some(item));
+            assert_eq!(block_on(rights_reader.next()).and_then(Result::ok), Some(item));
+        }
+        split.join().unwrap();
+    });
+}
