@@ -8,6 +8,7 @@
 
 #[path = "../counts/src/callgrind.rs"]
 mod callgrind;
+mod budget;
 mod ceiling;
 mod doctor;
 mod heap;
@@ -55,6 +56,7 @@ const USAGE: &str = "usage: bench WORKLOAD|all|… [--rounds N] [--filter TEXT] 
   w9           how often a producer is polled
   w10          instructions per item, under callgrind
   pair         the README's example and the tokio code for it
+  budget       one limit over many queues: cost, what is held, fairness
   all          all above, overhead and scale; writes docs/performance.md
   ceiling      is the ceiling that a report tells ever beaten? (3 rounds)
   doctor       what it costs a pipeline to be looked at (9 rounds)
@@ -168,6 +170,14 @@ const WORKLOADS: &[Workload] = &[
         rounds: 7,
         round_time: SHORT,
     },
+    Workload {
+        name: "budget",
+        title: "One limit over many queues, pieces of 1 KiB, queues of 64 KiB, per piece",
+        cases: budget::cases,
+        unit: Unit::NsPerItem,
+        rounds: 7,
+        round_time: None,
+    },
 ];
 
 /// What prints a table of its own.
@@ -280,9 +290,13 @@ fn run(name: &str, options: &Options) -> (String, bool) {
         return (String::new(), missed);
     }
     let table = table::markdown(&rows, workload.unit);
-    let more = if name == "pair" { pair::lengths() } else { String::new() };
+    let (more, misses) = match name {
+        "pair" => (pair::lengths(), false),
+        "budget" if options.filter.is_empty() => budget::bounds(),
+        _ => (String::new(), false),
+    };
     let (title, load) = (workload.title, page::load());
-    (format!("\n## {title}\n\n{rounds} rounds, load {load}.\n\n{table}{more}"), missed)
+    (format!("\n## {title}\n\n{rounds} rounds, load {load}.\n\n{table}{more}"), missed | misses)
 }
 
 /// Keeps the cases that match, and the peers they are compared with.
