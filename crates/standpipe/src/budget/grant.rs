@@ -106,8 +106,21 @@ impl<W: Called> Grant<W> {
         if self.weight >= self.own.high() || self.refused_at == Some(seen) {
             return false;
         }
-        let (opened, _) = self.ask(gate, None, called);
+        let (opened, _) = self.ask(gate, gate.level(), None, called);
         opened
+    }
+
+    /// So much is to be written into the open tank: asks for more at once, if
+    /// it would shut below its own mark by that.
+    pub(crate) fn expects(&mut self, gate: &mut Gate, weight: usize, called: &mut Vec<W>) {
+        let comes_to = gate.level().saturating_add(weight);
+        if self.weight >= comes_to.min(self.own.high()) || gate.is_shut() {
+            return;
+        }
+        let seen = self.common.changes.load(Ordering::Acquire);
+        if self.refused_at != Some(seen) {
+            self.ask(gate, comes_to, None, called);
+        }
     }
 
     /// The same, and if it does not open, `waiter` is called when it may.
@@ -118,18 +131,19 @@ impl<W: Called> Grant<W> {
         waiter: W,
         called: &mut Vec<W>,
     ) -> (bool, Option<W>) {
-        self.ask(gate, Some(waiter), called)
+        self.ask(gate, gate.level(), Some(waiter), called)
     }
 
     fn ask(
         &mut self,
         gate: &mut Gate,
+        comes_to: usize,
         waiter: Option<W>,
         called: &mut Vec<W>,
     ) -> (bool, Option<W>) {
         let (slot, level) = (self.slot, gate.level());
         let (weight, short, changes, unneeded) = self.common.with(|pool| {
-            let unneeded = pool.ask(slot, level, waiter, called);
+            let unneeded = pool.ask(slot, comes_to, waiter, called);
             (pool.grant(slot), pool.is_short(slot), pool.changes(), unneeded)
         });
         self.short = short;

@@ -325,10 +325,19 @@ impl<T> Core<T> {
         if items.is_empty() {
             return;
         }
+        if state.grant().is_some() {
+            match (&self.scale, known.load) {
+                (Scale::One, _) => state.expects(items.len()),
+                (Scale::By(_), Some(load)) => state.expects(load.weight),
+                (Scale::By(_), None) => {} // nobody has weighed them yet
+            }
+        }
+        let mut known = known;
         while !items.is_empty() && !state.gate.is_shut() {
             if !items.bare(|items| self.publish_bare(state, items, known)) {
                 self.publish_charged(state, items, known);
             }
+            known.load = None; // of what is left
         }
         self.deliver(state, wakes);
     }
@@ -571,8 +580,11 @@ impl<T> Core<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use super::*;
     use crate::gate::Marks;
+    use crate::tank::{Budget, Tank};
 
     #[test]
     fn a_load_fits_exactly_if_a_gate_takes_its_items_one_by_one() {
@@ -597,6 +609,34 @@ mod tests {
         let mut load = Load::NONE;
         load.add(6);
         assert!(!load.fits(&Gate::new(Marks::new(5, 2).unwrap())));
+    }
+
+    #[test]
+    fn items_that_go_in_by_parts_are_charged_once() {
+        // it is granted more for the first item than the first grant, so what
+        // was known of all of them is known of what is left no more
+        for (high, limit) in [(100, 100), (100, 7), (100, 30), (4, 100)] {
+            let budget = Budget::items(limit);
+            let tank = Tank::weighed(high, |weight: &usize| *weight).budget(&budget);
+            let (writable, mut readable) = tank.build();
+            while writable.write(1).is_ok_and(|flow| flow == Flow::Ready) {}
+            let before = writable.level() as u64;
+            while readable.try_next().is_some() {}
+            let mut items: Batch<usize> = [2, 3, 2, 3, 2, 3].into_iter().collect();
+            let mut load = Load::NONE;
+            items.iter().for_each(|weight| load.add(*weight));
+            let known = Known { load: Some(load), now_ns: None };
+            let cx = Context::from_waker(Waker::noop());
+            let polled = writable.core().poll_publish(&cx, &mut items, &mut None, known);
+            assert_eq!(polled.is_ready(), items.is_empty() && !writable.is_shut());
+            let seen = readable.gauge().snapshot();
+            let left = items.iter().sum::<usize>();
+            assert_eq!(seen.level, 15 - left, "{high} {limit}");
+            assert_eq!(seen.written.items, before + 6 - items.len() as u64);
+            assert_eq!(seen.written.weight, before + 15 - left as u64);
+            while readable.try_next().is_some() {}
+            assert_eq!((writable.level(), budget.granted()), (0, 0));
+        }
     }
 
     /// Every four numbers up to these.

@@ -35,6 +35,13 @@ impl<T> State<T> {
         self.with_grant(|grant, gate, called| grant.opens(gate, called)).unwrap_or(false)
     }
 
+    /// So much is about to be written: it is asked for at once, and not by the
+    /// first item of it.
+    #[cold]
+    pub(super) fn expects(&mut self, weight: usize) {
+        self.with_grant(|grant, gate, called| grant.expects(gate, weight, called));
+    }
+
     /// The same for a gate that somebody has seen shut.
     #[cold]
     pub(super) fn opens_by_grant(&mut self) -> bool {
