@@ -114,7 +114,7 @@ pub(crate) fn stage_failed(
                 details.extend(error.details);
                 details.push(place(plan, line, stage));
                 details.extend(consequences(plan, line, judged));
-                details.extend(published(unfinished, line));
+                details.extend(published(unfinished, &line.readings()));
                 let (what, hint) = (error.what, error.hint);
                 return Report { severity: Severity::Error, what, details, hint };
             }
@@ -137,7 +137,7 @@ pub(crate) fn stage_failed(
         }
     };
     details.extend(consequences(plan, line, judged));
-    details.extend(published(unfinished, line));
+    details.extend(published(unfinished, &line.readings()));
     Report { severity: Severity::Error, what, details, hint: hint.map(str::to_owned) }
 }
 
@@ -204,12 +204,55 @@ fn consequences(plan: &Plan, line: &Line, judged: &Judgement) -> Option<String> 
     })
 }
 
-/// What became of the outputs of a run that failed.
-pub(crate) fn published(unfinished: &[Unfinished], line: &Line) -> Vec<String> {
-    unfinished.iter().filter_map(|one| became(one, line)).collect()
+/// Why a run is ended before its data is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// A signal came.
+    Signal(i32),
+    /// `--timeout` is over.
+    Timeout,
+    /// `--stall` is over.
+    Stall,
 }
 
-fn became(one: &Unfinished, line: &Line) -> Option<String> {
+/// The same as it is told.
+pub(crate) struct ToldCut {
+    pub(crate) severity: Severity,
+    /// What kind of failure, as in the schema.
+    pub(crate) kind: &'static str,
+    pub(crate) what: String,
+    pub(crate) exit: Exit,
+}
+
+/// Tells why a run was cut short that ran for so long and moved so much.
+pub(crate) fn cut(plan: &Plan, cut: Cut, ran: Duration, moved_bytes: u64) -> ToldCut {
+    let limit = |limit: Option<Duration>| limit.map_or_else(String::new, size::time);
+    let (severity, kind, what, exit) = match cut {
+        Cut::Timeout => {
+            let limit = limit(plan.timeout);
+            let what = format!("not done after {limit}, the limit of `--timeout`");
+            (Severity::Error, "timeout", what, Exit::Timeout)
+        }
+        Cut::Stall => {
+            let limit = limit(plan.stall);
+            let what = format!("nothing moved for {limit}, the limit of `--stall`");
+            (Severity::Error, "stall", what, Exit::Timeout)
+        }
+        Cut::Signal(signal) => {
+            let (ran, moved) = (size::time(ran), size::size(moved_bytes));
+            let what = format!("stopped after {ran}; {moved} moved");
+            (Severity::Note, "signal", what, Exit::Signal(signal))
+        }
+    };
+    ToldCut { severity, kind, what, exit }
+}
+
+/// What became of the outputs of a run that failed.
+pub(crate) fn published(unfinished: &[Unfinished], tanks: &[Reading]) -> Vec<String> {
+    unfinished.iter().filter_map(|one| became(one, tanks)).collect()
+}
+
+fn became(one: &Unfinished, tanks: &[Reading]) -> Option<String> {
     match &one.finish {
         Finish::Tell => None,
         Finish::Publish(publication) if publication.previous_exists() => {
@@ -222,7 +265,7 @@ fn became(one: &Unfinished, line: &Line) -> Option<String> {
         }
         Finish::Appended { path, before } => {
             let tank = one.stage.checked_sub(1);
-            let moved = tank.and_then(|tank| Some(line.readings().get(tank)?.bytes_out));
+            let moved = tank.and_then(|tank| Some(tanks.get(tank)?.bytes_out));
             let (moved, before) = (size::count(moved.unwrap_or(0)), size::count(*before));
             let name = shown(path);
             Some(format!("{moved} bytes were added in place; {name} had {before} before"))

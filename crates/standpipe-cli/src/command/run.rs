@@ -7,21 +7,20 @@
 //! # Knows / never knows
 //! Knows the order of things. Never knows how bytes move (`exec`), where to (`end`), what it looks like (`view`).
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1, SIGWINCH};
 
-use crate::args::Fast;
 use crate::command::chronicle::Chronicle;
 use crate::command::door::Door;
 use crate::command::figures::{Past, totals};
 use crate::command::keys::Keys;
-use crate::command::report;
-use crate::command::screen::{Failure, Remark, Screen};
+use crate::command::report::{self, Cut};
+use crate::command::screen::{Remark, Screen};
 use crate::command::signals::{Inbox, suspend};
-use crate::end::EndError;
-use crate::exec::line::{Line, Setup};
+use crate::exec::line::Line;
 use crate::exec::now;
 use crate::exec::valve::Valve;
 use crate::exit::Exit;
@@ -30,6 +29,7 @@ use crate::size;
 use crate::view::{Report, Severity, View};
 use crate::watch;
 
+use launch::{Waiting, launch};
 use ready::prepare;
 
 pub(crate) use ready::vet;
@@ -37,6 +37,7 @@ pub(crate) use ready::vet;
 mod settle;
 mod steer;
 mod verdict;
+mod launch;
 mod ready;
 
 /// A signal to go on that comes this soon after a stop of our own is the one that ended it.
@@ -52,17 +53,6 @@ const STALLED: Duration = Duration::from_secs(30);
 /// A pipe that is held after its stage has gone is told of after this long.
 const HELD: Duration = Duration::from_secs(5);
 
-/// Why a run is ended before its data is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cut {
-    /// A signal came.
-    Signal(i32),
-    /// `--timeout` is over.
-    Timeout,
-    /// `--stall` is over.
-    Stall,
-}
-
 /// Runs a plan.
 pub(crate) fn run(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Exit {
     let begun = now();
@@ -71,42 +61,16 @@ pub(crate) fn run(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Exit {
         Err(exit) => return exit,
     };
     let start = now();
-    #[expect(clippy::cast_precision_loss, reason = "a rate beyond 2^53 bytes is no limit")]
-    let rate = plan.rate.map(|rate| rate.bytes as f64 / rate.per.as_secs_f64());
-    let valve = Arc::new(Valve::new(rate));
-    let setup = Setup {
-        tanks: &plan.tanks,
-        fast: plan.fast == Fast::Auto,
-        valve: Arc::clone(&valve),
-        start,
-        bell: Arc::clone(inbox.bell()),
-        turns: screen
-            .record()
-            .filter(|record| record.is_kept() && plan.display.verbose >= 2)
-            .map(|_| Arc::clone(inbox.bell())),
-        hear: {
-            let screen = screen.clone();
-            let stages = plan.stages.clone();
-            Arc::new(move |stage: usize, line| {
-                screen.child_line(&stages[stage].id, &stages[stage].label, line);
-            })
-        },
-    };
-    let held_back = screen.record().map(|record| record.hold_back());
-    let line = match Line::start(ready.parts, &setup) {
-        Ok(line) => line,
-        Err(failed) => {
-            let (id, label) = (&plan.stages[failed.stage].id, report::label(plan, failed.stage));
-            let what = format!("cannot start stage {id} {label}");
-            let failure = Failure { kind: "start", stage: Some(id) };
-            screen.fail(failure, &report::end_failed(EndError::of_start(what, &failed.error)));
-            return Exit::Standpipe;
-        }
+    let held_back = Cell::new(screen.record().map(|record| record.hold_back()));
+    let waiting = Waiting { inbox, screen, held_back, begun, start };
+    let (line, valve) = match launch(plan, ready.parts, &ready.unfinished, &waiting) {
+        Ok(launched) => launched,
+        Err(exit) => return exit,
     };
     let begin = |record| Chronicle::begin(plan, Arc::clone(record), &line, ready.total, start);
     let chronicle = screen.record().map(begin);
     ready.remarks.into_iter().for_each(|(remark, said)| screen.record_remark(remark, &said));
-    drop(held_back);
+    drop(waiting);
     tell_paths(plan, &line, screen);
     let mut run = Run {
         plan,
@@ -116,7 +80,8 @@ pub(crate) fn run(plan: &Plan, inbox: &Inbox, screen: &Screen) -> Exit {
         waited: start.saturating_duration_since(begun),
         suspended: Duration::ZERO,
         woke_at: None,
-        progress: (0, start),
+        // a start that takes long is no stall
+        progress: (0, now()),
         drain_until: None,
         cut: None,
         told_held: false,

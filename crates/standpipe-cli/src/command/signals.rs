@@ -26,6 +26,15 @@ const MOST: usize = 64;
 const DEADLY: [i32; 10] =
     [SIGQUIT, SIGABRT, SIGALRM, SIGUSR2, SIGVTALRM, SIGPROF, SIGXCPU, SIGIO, SIGSYS, SIGTRAP];
 
+/// How often somebody at the terminal has asked for the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Or it was somebody else.
+    Once,
+    /// Whoever asks twice does not want to wait.
+    Twice,
+}
+
 /// The signals of one run.
 #[derive(Debug)]
 pub(crate) struct Inbox {
@@ -87,6 +96,14 @@ impl Inbox {
     /// Takes what came, oldest first.
     pub(crate) fn take(&self) -> Vec<i32> {
         std::mem::take(&mut *self.came.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The first of what came that is to end us, and whether somebody asked twice. It is not taken.
+    pub(crate) fn end(&self) -> Option<(i32, Asked)> {
+        let came = self.came.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = came.iter().find(|signal| [SIGINT, SIGHUP, SIGTERM].contains(signal))?;
+        let is_twice = came.iter().filter(|signal| **signal == SIGINT).nth(1).is_some();
+        Some((*first, if is_twice { Asked::Twice } else { Asked::Once }))
     }
 
     /// Rings when something came, and is shared with whatever else the run waits for.

@@ -11,6 +11,7 @@
 //! # Knows / never knows
 //! Knows processes and who made them. Never knows stages: `exec/line` does.
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::PollFlags;
@@ -53,12 +54,22 @@ pub(crate) fn adopt() {
     set_child_subreaper(Some(getpid())).ok();
 }
 
-/// What descends from a process and has stayed in our group, or in its.
-pub(crate) fn below(root: i32) -> Vec<Member> {
-    let Ok(root) = u32::try_from(root) else { return Vec::new() };
-    let table = Table::read();
-    let groups = [own_group(), table.get(root).map_or(0, |stat| stat.group)];
-    hold(&within(table.below(&[root]), &groups))
+/// Who has made whom, as it was at one moment: looking that up is dear, and is done once for hundreds of commands.
+#[derive(Debug)]
+pub(crate) struct Kin(Table);
+
+impl Kin {
+    /// Looks it up.
+    pub(crate) fn look() -> Self {
+        Self(Table::read())
+    }
+
+    /// What descends from a process and has stayed in our group, or in its.
+    pub(crate) fn below(&self, root: i32) -> Vec<Member> {
+        let Ok(root) = u32::try_from(root) else { return Vec::new() };
+        let groups = [own_group(), self.0.get(root).map_or(0, |stat| stat.group)];
+        hold(&within(self.0.below(&[root]), &groups))
+    }
 }
 
 /// Our own children other than `known`, and what descends from them: those we adopted.
@@ -95,8 +106,8 @@ fn own_group() -> Pid {
 
 /// Our children but those we started.
 fn orphans(table: &Table, known: &[i32]) -> Vec<(Pid, Stat)> {
-    let is_known = |pid: Pid| known.iter().any(|known| u32::try_from(*known) == Ok(pid));
-    table.children(std::process::id()).filter(|(pid, _)| !is_known(*pid)).collect()
+    let known: BTreeSet<Pid> = known.iter().filter_map(|pid| u32::try_from(*pid).ok()).collect();
+    table.children(std::process::id()).filter(|(pid, _)| !known.contains(pid)).collect()
 }
 
 /// Leaves out who has left the group.

@@ -23,7 +23,7 @@ use rustix::process::Signal;
 
 use crate::exec::child::Child;
 use crate::exec::gauge::{Gauge, Reading};
-use crate::exec::kin::{self, Member};
+use crate::exec::kin::{self, Kin, Member};
 use crate::exec::port::Port;
 use crate::exec::relay::{Outcome, Pumped};
 use crate::exec::rest::Rest;
@@ -34,7 +34,7 @@ use crate::exec::{nanos, now};
 use crate::exit::{StageEnd, Status};
 use crate::watch::Side;
 
-pub(crate) use start::{Part, Setup};
+pub(crate) use start::{Part, Setup, StartError, Wish};
 
 mod ledger;
 mod start;
@@ -73,6 +73,8 @@ struct Stage {
     tally: Option<Tally>,
     worker: Option<Worker>,
     ended: Option<Instant>,
+    /// How it ended, if it has.
+    status: Option<Status>,
     /// When to say TERM, and then KILL.
     term_at: Option<Instant>,
     kill_at: Option<Instant>,
@@ -108,19 +110,36 @@ impl Line {
     /// Those of `poll`.
     pub(crate) fn wait(&self, timeout: Duration) -> io::Result<()> {
         let mut on = vec![PollFd::from_borrowed_fd(self.bell.as_fd(), PollFlags::IN)];
-        let living = self.stages.iter().filter_map(|stage| stage.child.as_ref());
-        on.extend(
-            living
-                .filter(|child| child.status().is_none())
-                .map(|child| PollFd::from_borrowed_fd(child.pidfd(), PollFlags::IN)),
-        );
+        on.extend(self.living().map(|(_, child)| pidfd(child)));
         wait(&mut on, Some(timeout)).map(|_| ())
+    }
+
+    /// The commands that are not reaped, and their stages.
+    fn living(&self) -> impl Iterator<Item = (usize, &Child)> {
+        let children = self.stages.iter().enumerate();
+        let children = children.filter_map(|(at, stage)| Some((at, stage.child.as_ref()?)));
+        children.filter(|(_, child)| child.status().is_none())
+    }
+
+    /// The stages that may have ended, of hundreds of commands in one call.
+    fn ending(&self) -> Vec<usize> {
+        let (stages, mut on): (Vec<usize>, Vec<PollFd<'_>>) =
+            self.living().map(|(stage, child)| (stage, pidfd(child))).unzip();
+        // If nothing can be asked together, each is asked by itself.
+        let asked = wait(&mut on, Some(Duration::ZERO)).is_ok();
+        let polled = stages.into_iter().zip(&on);
+        let ended = polled.filter(|(_, pidfd)| !asked || !pidfd.revents().is_empty());
+        let workers = self.stages.iter().enumerate();
+        let workers = workers.filter(|(_, stage)| stage.worker.is_some()).map(|(stage, _)| stage);
+        let mut ending: Vec<usize> = ended.map(|(stage, _)| stage).chain(workers).collect();
+        ending.sort_unstable();
+        ending
     }
 
     /// Looks what has ended and does what follows from it: true if the line is over.
     pub(crate) fn look(&mut self) -> bool {
         self.bell.hush();
-        for stage in 0..self.stages.len() {
+        for stage in self.ending() {
             self.reap(stage);
         }
         for tank in 0..self.tanks.len() {
@@ -133,20 +152,23 @@ impl Line {
                 side.look(at);
             }
         }
-        for stage in &mut self.stages {
+        let (mut to_end, mut to_die) = (Vec::new(), Vec::new());
+        for (index, stage) in self.stages.iter_mut().enumerate() {
             if let Some(tally) = stage.tally.as_mut().filter(|_| stage.ended.is_none()) {
                 tally.look(at);
             }
             if stage.term_at.is_some_and(|when| when <= at) {
                 stage.term_at = None;
                 stage.kill_at.get_or_insert(at + MERCY);
-                stage.signal(Signal::TERM);
+                to_end.push(index);
             }
             if stage.kill_at.is_some_and(|when| when <= at) {
                 stage.kill_at = None;
-                stage.signal(Signal::KILL);
+                to_die.push(index);
             }
         }
+        self.tell(&to_end, Signal::TERM);
+        self.tell(&to_die, Signal::KILL);
         let known = self.pids();
         kin::bury(&known);
         let strays = self.look_after_strays(&known, at);
@@ -157,9 +179,7 @@ impl Line {
 
     /// The numbers of the commands that are not reaped.
     fn pids(&self) -> Vec<i32> {
-        let living = self.stages.iter().filter_map(|stage| stage.child.as_ref());
-        let living = living.filter(|child| child.status().is_none());
-        living.filter_map(|child| i32::try_from(child.pid()).ok()).collect()
+        self.living().filter_map(|(_, child)| i32::try_from(child.pid()).ok()).collect()
     }
 
     /// After an abort nothing of ours is to go on, not even what has lost its parent: says whether something does.
@@ -205,7 +225,7 @@ impl Line {
                     continue;
                 }
                 if let Some(child) = &self.stages[above].child {
-                    let mut on = [PollFd::from_borrowed_fd(child.pidfd(), PollFlags::IN)];
+                    let mut on = [pidfd(child)];
                     // If it lives on, it is not the first.
                     drop(wait(&mut on, Some(ORDER)));
                     self.reap(above);
@@ -266,9 +286,8 @@ impl Line {
     /// has to notice that they left, or to have written its last byte.
     fn look_for_rests(&mut self) {
         for end in &mut self.ends {
-            let Some(tank) = end.stage.checked_sub(1).map(|tank| &mut self.tanks[tank]) else {
-                continue;
-            };
+            let tank = end.stage.checked_sub(1).and_then(|tank| self.tanks.get_mut(tank));
+            let Some(tank) = tank else { continue };
             let Some(done) = &mut tank.done else { continue };
             if let Some(unread) =
                 done.rest.take().and_then(Rest::unread).filter(|unread| *unread > 0)
@@ -284,10 +303,11 @@ impl Line {
             return;
         }
         let at = now();
-        self.stages[stage].ended = Some(at);
+        (self.stages[stage].ended, self.stages[stage].status) = (Some(at), Some(status));
         let gone = |tank: usize| Some((self.tanks[tank].gauge.read().reader_gone_ns?, tank + 1));
         let gone = self.behind(stage).filter_map(gone).min().map(|(_, below)| below);
-        let unread = stage.checked_sub(1).and_then(|tank| self.tanks[tank].gauge.read().unread);
+        let before = stage.checked_sub(1).and_then(|tank| self.tanks.get(tank));
+        let unread = before.and_then(|tank| tank.gauge.read().unread);
         let end = StageEnd { stage, status, downstream_gone_before: gone, unread_bytes: unread };
         self.ends.push(end);
         if !status.is_success() && gone.is_none() {
@@ -299,7 +319,7 @@ impl Line {
     fn stop_above(&mut self, stage: usize, at: Instant) {
         let since = nanos(at.saturating_duration_since(self.start));
         let mut below = stage;
-        while let Some(tank) = below.checked_sub(1).map(|tank| &self.tanks[tank]) {
+        while let Some(tank) = below.checked_sub(1).and_then(|tank| self.tanks.get(tank)) {
             tank.gauge.set_reader_gone(since);
             tank.stop.raise(Order::Abort);
             below = tank.from;
@@ -313,7 +333,7 @@ impl Line {
     /// Stops the source and lets the rest run dry.
     pub(crate) fn drain(&mut self) {
         match &self.stages[0].child {
-            Some(_) => self.stages[0].signal(Signal::TERM),
+            Some(_) => self.tell(&[0], Signal::TERM),
             // Several behind it have one stop.
             None => self.tanks[0].stop.raise(Order::Drain),
         }
@@ -335,11 +355,31 @@ impl Line {
         self.look();
     }
 
+    /// Sends a signal to these stages and to all that descends from them; a built-in takes any as the order to end.
+    fn tell(&mut self, stages: &[usize], signal: Signal) {
+        for stage in stages {
+            if let Some(worker) = &self.stages[*stage].worker {
+                worker.abort();
+            }
+        }
+        // All are looked up before the first is told: who ends is nobody's parent any more.
+        let is_any = stages.iter().any(|stage| self.stages[*stage].living().is_some());
+        let kin = is_any.then(Kin::look);
+        let below = |stage: &usize| {
+            let pid =
+                self.stages[*stage].living().and_then(|child| i32::try_from(child.pid()).ok());
+            kin.as_ref().zip(pid).map_or_else(Vec::new, |(kin, pid)| kin.below(pid))
+        };
+        let found: Vec<Vec<Member>> = stages.iter().map(below).collect();
+        for (stage, found) in stages.iter().zip(found) {
+            self.stages[*stage].signal(found, signal);
+        }
+    }
+
     /// Kills all commands at once, and what they made.
     pub(crate) fn kill(&mut self) {
-        for stage in &mut self.stages {
-            stage.signal(Signal::KILL);
-        }
+        let all: Vec<usize> = (0..self.stages.len()).collect();
+        self.tell(&all, Signal::KILL);
         if self.strays_kill_at.is_some() {
             self.strays_kill_at = Some(now());
         }
@@ -372,7 +412,7 @@ impl Line {
 
     /// How `stage` ended, if it has.
     pub(crate) fn status(&self, stage: usize) -> Option<Status> {
-        self.ends.iter().find(|end| end.stage == stage).map(|end| end.status)
+        self.stages[stage].status
     }
 
     /// The command at `stage`, if it is one.
@@ -431,21 +471,26 @@ impl Line {
     }
 }
 
+/// Is readable when the command has ended.
+fn pidfd(child: &Child) -> PollFd<'_> {
+    PollFd::from_borrowed_fd(child.pidfd(), PollFlags::IN)
+}
+
 impl Stage {
     fn is_end(&self) -> bool {
         self.child.is_none() && self.worker.is_none()
     }
 
-    /// Sends a signal to the command and to all that descends from it; a built-in takes any as the order to end.
-    fn signal(&mut self, signal: Signal) {
-        if let Some(worker) = &self.worker {
-            worker.abort();
-        }
+    /// The command, if it is one that has not ended.
+    fn living(&self) -> Option<&Child> {
+        self.child.as_ref().filter(|child| child.status().is_none())
+    }
+
+    /// Sends a signal to the command and to all that descends from it, of which some were found just now.
+    fn signal(&mut self, found: Vec<Member>, signal: Signal) {
         let Some(child) = &self.child else { return };
-        // All are looked up before the first is told: who ends is nobody's parent any more.
-        let pid = i32::try_from(child.pid()).ok().filter(|_| child.status().is_none());
-        let mut found = pid.map_or_else(Vec::new, kin::below);
-        found.retain(|one| !self.family.iter().any(|known| known.pid() == one.pid()));
+        let known = |one: &Member| self.family.iter().any(|known| known.pid() == one.pid());
+        let found: Vec<Member> = found.into_iter().filter(|one| !known(one)).collect();
         self.family.extend(found);
         child.signal(signal);
         self.family.retain(Member::lives);

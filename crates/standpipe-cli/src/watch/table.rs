@@ -8,12 +8,22 @@ use super::process::{self, Pid, Stat};
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     stats: BTreeMap<Pid, Stat>,
+    /// Those that each has started, by number.
+    children: BTreeMap<Pid, Vec<Pid>>,
 }
 
 impl Table {
     /// Reads it. What ends meanwhile may be in it or not.
     pub(crate) fn read() -> Self {
-        Self { stats: process::all().filter_map(|pid| Some((pid, Stat::of(pid)?))).collect() }
+        Self::new(process::all().filter_map(|pid| Some((pid, Stat::of(pid)?))).collect())
+    }
+
+    fn new(stats: BTreeMap<Pid, Stat>) -> Self {
+        let mut children: BTreeMap<Pid, Vec<Pid>> = BTreeMap::new();
+        for (pid, stat) in &stats {
+            children.entry(stat.parent).or_default().push(*pid);
+        }
+        Self { stats, children }
     }
 
     pub(crate) fn get(&self, pid: Pid) -> Option<Stat> {
@@ -25,9 +35,10 @@ impl Table {
         self.stats.iter().map(|(pid, stat)| (*pid, *stat))
     }
 
-    /// What a process has started itself.
+    /// What a process has started itself, by number.
     pub(crate) fn children(&self, pid: Pid) -> impl Iterator<Item = (Pid, Stat)> + '_ {
-        self.iter().filter(move |(_, stat)| stat.parent == pid)
+        let children = self.children.get(&pid).into_iter().flatten();
+        children.filter_map(|pid| Some((*pid, self.get(*pid)?)))
     }
 
     /// All that descends from some processes, nearest first: a parent that is told first makes no more children.
@@ -37,7 +48,7 @@ impl Table {
         // nobody is its own descendant, but the lines were read one after the other
         while !parents.is_empty() && found.len() <= self.stats.len() {
             let start = found.len();
-            found.extend(self.iter().filter(|(_, stat)| parents.contains(&stat.parent)));
+            found.extend(parents.iter().flat_map(|parent| self.children(*parent)));
             parents = found[start..].iter().map(|(pid, _)| *pid).collect();
         }
         found
@@ -63,7 +74,7 @@ impl Table {
         let stat = |(pid, parent, group): &(Pid, Pid, Pid)| {
             (*pid, Stat::read(&line(*pid, *parent, *group)).expect("it is well formed"))
         };
-        Self { stats: processes.iter().map(stat).collect() }
+        Self::new(processes.iter().map(stat).collect())
     }
 }
 

@@ -142,6 +142,38 @@ fn a_second_int_kills_what_a_stage_has_made() {
     assert!(!lives(pid));
 }
 
+/// Two thousand stages are not started in a moment, and until all were, nothing that came was looked at.
+#[test]
+fn what_comes_while_stages_are_started_ends_those_that_were() {
+    for (name, number) in [("INT", INT), ("HUP", HUP), ("TERM", TERM)] {
+        let scratch = Scratch::new();
+        let out = scratch.arg("out");
+        let first = format!("echo pid=$$ >&2; kill -{name} $PPID; exec sleep 60");
+        let mut args = vec!["--memory", "1G", "-o", &out, "--", "sh", "-c", &first];
+        args.extend(["::", "cat"].into_iter().cycle().take(2 * 1999));
+        let mut live = Live::start(standpipe(&args));
+        let pid = said_pid(&mut live);
+        let done = live.end();
+        assert_eq!(done.signal(), number, "{}", done.err);
+        assert!(done.err.contains(" of 2,001 stages had been started"), "{}", done.err);
+        assert!(done.err.contains("was not written"), "{}", done.err);
+        assert_eq!(done.end()["failed"]["kind"], "signal");
+        assert!(!lives(pid), "{name}");
+        assert_eq!(scratch.names(), [""; 0], "{name}");
+    }
+}
+
+#[test]
+fn a_start_knows_the_timeout() {
+    let scratch = Scratch::new();
+    let out = scratch.arg("out");
+    let mut args = vec!["--timeout", "1ms", "-o", &out, "--", "seq", "9"];
+    args.extend(["::", "cat"].into_iter().cycle().take(2 * 99));
+    let done = run(standpipe(&args));
+    done.failed(124, &["not done after 1ms", " of 101 stages had been started"]);
+    assert_eq!(scratch.names(), [""; 0]);
+}
+
 #[test]
 fn what_has_left_the_group_is_left_alone() {
     let script =

@@ -8,15 +8,14 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use signal_hook::consts::{SIGPIPE, SIGTERM};
 
-use super::{Cut, Run};
+use super::Run;
 use crate::command::patience::Undone;
 #[cfg(feature = "http")]
 use crate::command::patience::{Patience, attend};
-use crate::command::report;
+use crate::command::report::{self, Cut};
 use crate::command::screen::{Failure, Remark};
 use crate::end::{self, EndError, Finish, Unfinished};
 use crate::exec::now;
@@ -108,7 +107,7 @@ impl Run<'_> {
             self.screen.record_remark(remark, &report::note(what.clone()));
             if self.plan.strict {
                 self.reset_sinks();
-                let details = report::published(&unfinished, &self.line);
+                let details = report::published(&unfinished, &self.line.readings());
                 let report = Report { severity: Severity::Error, what, details, hint: None };
                 self.screen.fail(Failure { kind: "stopped-early", stage: Some(id) }, &report);
                 return judged.exit;
@@ -123,7 +122,7 @@ impl Run<'_> {
             let label = report::label(self.plan, torn);
             let what =
                 format!("the copy of stage {} {label} is not whole: who reads it left", stage.id);
-            let details = report::published(&unfinished, &self.line);
+            let details = report::published(&unfinished, &self.line.readings());
             let hint = Some("let the last stage read to the end".to_owned());
             let report = Report { severity: Severity::Error, what, details, hint };
             let failure = Failure { kind: "stopped-early", stage: Some(&stage.id) };
@@ -210,25 +209,7 @@ impl Run<'_> {
     }
 
     fn settle_cut(&self, cut: Cut, judged: &Judgement, unfinished: Vec<Unfinished>) -> Exit {
-        let ran = size::time(self.ran(now()));
-        let limit = |limit: Option<Duration>| limit.map_or_else(String::new, size::time);
-        let (severity, kind, what, exit) = match cut {
-            Cut::Timeout => {
-                let limit = limit(self.plan.timeout);
-                let what = format!("not done after {limit}, the limit of `--timeout`");
-                (Severity::Error, "timeout", what, Exit::Timeout)
-            }
-            Cut::Stall => {
-                let limit = limit(self.plan.stall);
-                let what = format!("nothing moved for {limit}, the limit of `--stall`");
-                (Severity::Error, "stall", what, Exit::Timeout)
-            }
-            Cut::Signal(signal) => {
-                let moved = size::size(self.delivered());
-                let what = format!("stopped after {ran}; {moved} moved");
-                (Severity::Note, "signal", what, Exit::Signal(signal))
-            }
-        };
+        let told = report::cut(self.plan, cut, self.ran(now()), self.delivered());
         // Drained: all that was read has been delivered, and nothing failed but the source we told to end.
         let drained = cut == Cut::Signal(SIGTERM)
             && judged.failed.is_none_or(|stage| stage == 0)
@@ -241,11 +222,11 @@ impl Run<'_> {
         if details.is_empty() || !cut.is_empty() {
             self.reset_sinks();
         }
-        details.extend(report::published(&cut, &self.line));
+        details.extend(report::published(&cut, &self.line.readings()));
         let details = self.waited_for.iter().cloned().chain(details).collect();
-        let report = Report { severity, what, details, hint: None };
-        self.screen.fail(Failure { kind, stage: None }, &report);
-        exit
+        let report = Report { severity: told.severity, what: told.what, details, hint: None };
+        self.screen.fail(Failure { kind: told.kind, stage: None }, &report);
+        told.exit
     }
 
     fn keep_partial(&self, one: Unfinished) -> Option<String> {
@@ -261,7 +242,7 @@ impl Run<'_> {
     fn settle_left(&self, judged: &Judgement, unfinished: &[Unfinished]) -> Exit {
         self.reset_sinks();
         self.screen.show(View::close_line);
-        let details = report::published(unfinished, &self.line);
+        let details = report::published(unfinished, &self.line.readings());
         let what = "whoever read the output has left".to_owned();
         let stage = judged.failed.map(|stage| self.plan.stages[stage].id.as_str());
         let failure = Failure { kind: "reader-gone", stage };

@@ -7,9 +7,11 @@
 //! Knows how each kind of stage begins. Never knows how a line is watched, nor how it ends: `exec/line` does.
 
 use std::io;
+use std::iter::Peekable;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use std::vec::IntoIter;
 
 use super::seams::{Joint, Next, Seams};
 use super::{Line, Pump, Stage};
@@ -30,6 +32,11 @@ use crate::exec::valve::Valve;
 use crate::exec::worker::{Work, Worker};
 use crate::plan::{CommandLine, TankPlan};
 use crate::watch::Side;
+
+/// What has been started of a line that was called off is looked at this often.
+const LOOK: Duration = Duration::from_millis(100);
+/// What it has left may still hold a stderr: this long is listened on.
+const LISTEN: Duration = Duration::from_millis(500);
 
 /// One stage to be joined.
 #[derive(Debug)]
@@ -60,14 +67,29 @@ pub(crate) struct Setup<'run> {
     pub(crate) turns: Option<Arc<Bell>>,
     /// Who hears the commands' stderr.
     pub(crate) hear: Hear,
+    /// Asked before each stage: many of them take a while to start.
+    pub(crate) wish: &'run dyn Fn() -> Wish,
+}
+
+/// What is to become of a line while it is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// It is wanted.
+    GoOn,
+    /// It is not to be: what has been started of it is told to end.
+    End,
+    /// The same, and nobody wants to wait for that.
+    EndNow,
 }
 
 impl Setup<'_> {
     /// Says whether a tank is one of several behind a stage, or may do something else than wait.
     pub(super) fn fans(&self, tank: usize) -> bool {
         let from = self.tanks[tank].from;
-        let all = || self.tanks.iter().filter(|other| other.from == from);
-        all().count() > 1 || all().any(|tank| tank.full != Full::Wait)
+        // those behind one stage lie together, and this is asked for every tank
+        let first = self.tanks.partition_point(|other| other.from < from);
+        let all = || self.tanks[first..].iter().take_while(|other| other.from == from);
+        all().nth(1).is_some() || all().any(|tank| tank.full != Full::Wait)
     }
 
     /// Says whether the kernel may hold what is in a tank: it has no low-water mark, leads to one place, and two pipes
@@ -81,20 +103,28 @@ impl Setup<'_> {
     }
 }
 
-/// A line that could not be started, and which stage was to blame.
+/// Why a line has not been started.
 #[derive(Debug)]
-pub(crate) struct StartError {
-    /// Its index.
-    pub(crate) stage: usize,
-    /// What the system said.
-    pub(crate) error: io::Error,
+pub(crate) enum StartError {
+    /// A stage would not start.
+    Failed {
+        /// Its index.
+        stage: usize,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// It was not wanted any more when so many stages had been started. All of them have ended.
+    CalledOff {
+        /// So many.
+        stages: usize,
+    },
 }
 
 impl Line {
     /// Joins `parts` and starts all of it.
     ///
     /// # Errors
-    /// The first stage that would not start; those started before it are killed.
+    /// The first stage that would not start; those started before it are killed. Or that it was called off.
     pub(crate) fn start(parts: Vec<Part>, setup: &Setup<'_>) -> Result<Self, StartError> {
         kin::adopt();
         let mut line = Self {
@@ -108,63 +138,107 @@ impl Line {
             sides: Vec::new(),
             cramped: false,
         };
+        match line.join(parts, setup) {
+            Ok(()) => Ok(line),
+            Err(error) => {
+                if matches!(error, StartError::CalledOff { .. }) {
+                    line.call_off(setup.wish);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Starts one stage after the other, and then the pumps.
+    fn join(&mut self, parts: Vec<Part>, setup: &Setup<'_>) -> Result<(), StartError> {
         let mut seams = Seams::new(setup);
         let mut parts = parts.into_iter().peekable();
-        while let Some(part) = parts.next() {
-            let stage = line.stages.len();
-            let fail = |error| StartError { stage, error };
+        let begun = self.begin_all(&mut parts, &mut seams, setup);
+        self.cramped = seams.cramped;
+        self.look_aside();
+        let mut joints = seams.joints.into_iter();
+        let pumped = begun.and_then(|()| self.pump_all(&mut joints, setup));
+        if pumped.is_err() {
+            // A peer must not take what it never got for an empty whole.
+            joints.flat_map(|joint| joint.to).for_each(|to| to.reset());
+            parts.for_each(|part| {
+                if let Part::Sink(port) = part {
+                    port.reset()
+                }
+            });
+        }
+        pumped
+    }
+
+    fn begin_all(
+        &mut self,
+        parts: &mut Peekable<IntoIter<Part>>,
+        seams: &mut Seams<'_>,
+        setup: &Setup<'_>,
+    ) -> Result<(), StartError> {
+        while parts.peek().is_some() {
+            self.ask(setup)?;
+            let Some(part) = parts.next() else { break };
             let next = match parts.peek() {
                 None => Next::Nothing,
                 Some(Part::Command(..) | Part::Builtin(_)) => Next::Command,
                 Some(_) => Next::End,
             };
-            let mut worker = None;
-            let child = match part {
-                Part::Source(feed, limit) => {
-                    seams.source(feed, limit);
-                    None
+            let stage = self.stages.len();
+            let begun = begin(stage, part, (seams, next), setup);
+            self.stages.push(begun.map_err(|error| StartError::Failed { stage, error })?);
+        }
+        Ok(())
+    }
+
+    fn pump_all(
+        &mut self,
+        joints: &mut IntoIter<Joint>,
+        setup: &Setup<'_>,
+    ) -> Result<(), StartError> {
+        while joints.len() > 0 {
+            self.ask(setup)?;
+            let Some(joint) = joints.next() else { break };
+            let tank = self.tanks.len();
+            let pumps = self.pumps(tank, joint, setup);
+            self.tanks.extend(pumps.map_err(|error| StartError::Failed { stage: tank, error })?);
+        }
+        Ok(())
+    }
+
+    /// Says no if it is not wanted any more.
+    fn ask(&self, setup: &Setup<'_>) -> Result<(), StartError> {
+        match (setup.wish)() {
+            Wish::GoOn => Ok(()),
+            Wish::End | Wish::EndNow => Err(StartError::CalledOff { stages: self.stages.len() }),
+        }
+    }
+
+    /// Ends what has been started, as an abort does, and waits for that.
+    fn call_off(&mut self, wish: &dyn Fn() -> Wish) {
+        let at = now();
+        // An end without a pump has nothing to do, and nobody would say that it is done.
+        for stage in self.stages.iter_mut().filter(|stage| stage.is_end()) {
+            stage.ended = Some(at);
+        }
+        self.abort();
+        let mut over_since = None;
+        loop {
+            if self.look() {
+                // Last words may still be on their way.
+                let since = *over_since.get_or_insert_with(now);
+                if self.is_silent() || now().saturating_duration_since(since) >= LISTEN {
+                    break;
                 }
-                Part::Sink(port) => {
-                    seams.sink(stage, port);
-                    None
-                }
-                Part::Builtin(work) => {
-                    let ends = seams.between(stage, next).map_err(fail)?;
-                    let started = Worker::start(work, ends, &setup.bell);
-                    worker = Some(started.map_err(fail)?);
-                    None
-                }
-                Part::Command(command, words) => {
-                    let streams = seams.command(stage, next, words).map_err(fail)?;
-                    let hear = Arc::clone(&setup.hear);
-                    let heard = move |line: &[u8]| hear(stage, line);
-                    let child = Child::start(&command, streams, heard, &setup.bell);
-                    Some(child.map_err(fail)?)
-                }
-            };
-            if stage == 0 && child.is_some() {
-                // It has its own; a second read end would keep the writer from seeing it go.
-                let_go_of_stdin();
             }
-            let tally = child.as_ref().map(|child| Tally::new(child.pid(), now()));
-            line.stages.push(Stage {
-                child,
-                tally,
-                worker,
-                ended: None,
-                term_at: None,
-                kill_at: None,
-                family: Vec::new(),
-            });
+            if wish() == Wish::EndNow {
+                self.kill();
+            }
+            if self.wait(LOOK).is_err() {
+                self.kill();
+            }
         }
-        line.cramped = seams.cramped;
-        line.look_aside();
-        for joint in seams.joints {
-            let tank = line.tanks.len();
-            let pumps = line.pumps(tank, joint, setup);
-            line.tanks.extend(pumps.map_err(|error| StartError { stage: tank, error })?);
-        }
-        Ok(line)
+        (0..self.stages.len()).filter_map(|stage| self.sink(stage)).for_each(Port::reset);
     }
 
     /// Begins to look at the commands whose input or output is not ours.
@@ -231,4 +305,50 @@ impl Line {
         };
         Ok(gauges.into_iter().zip(threads).map(pump).collect())
     }
+}
+
+/// Starts a stage, with the tanks beside it.
+fn begin(
+    stage: usize,
+    part: Part,
+    (seams, next): (&mut Seams<'_>, Next),
+    setup: &Setup<'_>,
+) -> io::Result<Stage> {
+    let mut worker = None;
+    let child = match part {
+        Part::Source(feed, limit) => {
+            seams.source(feed, limit);
+            None
+        }
+        Part::Sink(port) => {
+            seams.sink(stage, port);
+            None
+        }
+        Part::Builtin(work) => {
+            let ends = seams.between(stage, next)?;
+            worker = Some(Worker::start(work, ends, &setup.bell)?);
+            None
+        }
+        Part::Command(command, words) => {
+            let streams = seams.command(stage, next, words)?;
+            let hear = Arc::clone(&setup.hear);
+            let heard = move |line: &[u8]| hear(stage, line);
+            Some(Child::start(&command, streams, heard, &setup.bell)?)
+        }
+    };
+    if stage == 0 && child.is_some() {
+        // It has its own; a second read end would keep the writer from seeing it go.
+        let_go_of_stdin();
+    }
+    let tally = child.as_ref().map(|child| Tally::new(child.pid(), now()));
+    Ok(Stage {
+        child,
+        tally,
+        worker,
+        ended: None,
+        status: None,
+        term_at: None,
+        kill_at: None,
+        family: Vec::new(),
+    })
 }
