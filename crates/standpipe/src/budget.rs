@@ -12,11 +12,12 @@
 //!   what he asks for     his fair share   share gives it back
 //! ```
 //!
-//! What is asked for is twice the level, or what the tank filled the last time;
-//! an empty tank has nothing, and one that fell below a quarter of its grant
-//! gives half of it back. So weight that idles is never more than three times
-//! that which does not. The fair share is max-min: nobody gets more by wanting
-//! more than somebody has who wants it as well.
+//! What is asked for is twice the level, or what the tank filled the last time,
+//! half as much each time that it does not; an empty tank has nothing, and one
+//! that fell below a quarter of its grant gives back all but twice its level.
+//! The fair share is max-min: nobody gets more by wanting more than somebody
+//! has who wants it as well. What comes back goes to the poorest of those who
+//! wait.
 //!
 //! Beside its grant each member owns one item, for an open gate takes an item
 //! of any weight: nobody waits for ever, however small the pool. The bound is
@@ -27,28 +28,41 @@
 //! waits is a `W`, handed back when there may be something for him. So the
 //! simulator and loom run this very code.
 
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 use std::mem;
 
 use crate::gate::Marks;
 
 mod grant;
+mod wants;
 
 pub(crate) use grant::{Called, Common, Grant};
+use wants::Wants;
 
 /// See the module.
 pub(crate) struct Pool<W> {
     limit: usize,
     granted: usize,
     peak: usize,
+    /// What those who were called, and have not asked since, were called for.
+    spoken_for: usize,
     members: Vec<Option<Member<W>>>,
     vacant: Vec<usize>,
-    /// Slots of those that wait, oldest first.
-    line: VecDeque<usize>,
+    /// Those that wait: the poorest first, of equals who asked first.
+    line: BTreeSet<Place>,
+    turns: u64,
+    wants: Wants,
     /// The fair share, unless somebody has changed his mind since.
     share: Option<usize>,
     /// Counts whatever may let somebody have more than before.
     changes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    grant: usize,
+    turn: u64,
+    slot: usize,
 }
 
 struct Member<W> {
@@ -62,13 +76,21 @@ struct Member<W> {
     /// Its level has reached its grant since it was empty.
     filled: bool,
     waits: Option<W>,
-    /// It was called, and has not asked since: what is free is spoken for.
-    called: bool,
+    /// When it began to wait, if it does. Kept if it is called in vain.
+    turn: Option<u64>,
+    /// It was called for so much, and has not asked since.
+    called_for: usize,
 }
 
 impl<W> Member<W> {
     const fn is_short(&self) -> bool {
         self.grant < self.want
+    }
+
+    /// Where it stands in line, if it waits.
+    fn place(&self, slot: usize) -> Option<Place> {
+        self.waits.as_ref()?;
+        Some(Place { grant: self.grant, turn: self.turn?, slot })
     }
 }
 
@@ -78,9 +100,12 @@ impl<W> Pool<W> {
             limit,
             granted: 0,
             peak: 0,
+            spoken_for: 0,
             members: Vec::new(),
             vacant: Vec::new(),
-            line: VecDeque::new(),
+            line: BTreeSet::new(),
+            turns: 0,
+            wants: Wants::new(),
             share: None,
             changes: 0,
         }
@@ -114,7 +139,8 @@ impl<W> Pool<W> {
             filled_before: 0,
             filled: false,
             waits: None,
-            called: false,
+            turn: None,
+            called_for: 0,
         };
         if let Some(slot) = self.vacant.pop()
             && let Some(place) = self.members.get_mut(slot)
@@ -128,12 +154,12 @@ impl<W> Pool<W> {
 
     /// A member goes. Those in `called` may have what it had.
     pub(crate) fn leave(&mut self, slot: usize, called: &mut Vec<W>) {
-        let Some(member) = self.members.get_mut(slot).and_then(Option::take) else { return };
-        self.granted = self.granted.saturating_sub(member.grant);
-        self.vacant.push(slot);
-        if let Some(waits) = member.waits {
-            self.line.retain(|other| *other != slot);
-            called.push(waits); // the last thing it hears
+        self.set_want(slot, 0);
+        self.set_grant(slot, 0);
+        called.extend(self.leave_line(slot)); // the last thing it hears
+        self.heard(slot);
+        if self.members.get_mut(slot).and_then(Option::take).is_some() {
+            self.vacant.push(slot);
         }
         self.changed();
         self.call(called);
@@ -160,70 +186,73 @@ impl<W> Pool<W> {
         waiter: Option<W>,
         called: &mut Vec<W>,
     ) -> Option<W> {
-        let (limit, granted) = (self.limit, self.granted);
-        let Some(member) = self.members.get_mut(slot).and_then(Option::as_mut) else {
-            return waiter;
-        };
+        let was_called = self.heard(slot);
+        let Some(member) = self.member_mut(slot) else { return waiter };
         member.filled = true;
-        let was_called = mem::take(&mut member.called);
+        let (had, wanted) = (member.grant, member.want);
         let want = level.saturating_mul(2).max(member.filled_before).min(member.high);
-        if want > member.want {
-            member.want = want;
-            self.share = None;
-        }
-        let missing = member.want.saturating_sub(member.grant);
-        let (grant, free) = (member.grant, limit.saturating_sub(granted));
-        if missing > 0 && free > 0 {
-            let calm = calm_below(limit).saturating_sub(granted);
-            let fair = if missing <= calm { 0 } else { self.share().saturating_sub(grant) };
-            let more = missing.min(free).min(calm.max(fair));
-            self.granted = granted.saturating_add(more);
-            self.peak = self.peak.max(self.granted);
-            if let Some(member) = self.member_mut(slot) {
-                member.grant = grant.saturating_add(more);
-            }
-        }
-        if self.is_short(slot) {
+        self.set_want(slot, want.max(wanted));
+        let more = self.may_have(slot, 0);
+        self.set_grant(slot, had.saturating_add(more));
+        let unneeded = if self.is_short(slot) {
             self.share(); // those who have more than it are told
-        }
-        let unneeded = self.wait(slot, waiter, called);
+            self.wait(slot, waiter)
+        } else {
+            called.extend(self.leave_line(slot)); // he has what he waits for
+            waiter
+        };
         if was_called {
             self.call(called);
         }
         unneeded
     }
 
-    /// Puts a waiter in line, if the member is short; else the one that is there
-    /// has what he waits for.
-    fn wait(&mut self, slot: usize, waiter: Option<W>, called: &mut Vec<W>) -> Option<W> {
-        let Some(member) = self.members.get_mut(slot).and_then(Option::as_mut) else {
-            return waiter;
-        };
-        if !member.is_short() {
-            if let Some(waits) = member.waits.take() {
-                self.line.retain(|other| *other != slot);
-                called.push(waits);
-            }
-            return waiter;
+    /// What is given to a member that asks, or would be if what is spoken for
+    /// were `taken` as well. That is not kept from anybody who has less than his
+    /// share: who was called may never come.
+    fn may_have(&mut self, slot: usize, taken: usize) -> usize {
+        let Some(member) = self.member(slot) else { return 0 };
+        let (grant, missing) = (member.grant, member.want.saturating_sub(member.grant));
+        let free = self.limit.saturating_sub(self.granted).saturating_sub(taken);
+        if missing == 0 || free == 0 {
+            return 0;
         }
+        let spoken_for = self.granted.saturating_add(self.spoken_for);
+        let calm = calm_below(self.limit).saturating_sub(spoken_for);
+        let fair = if missing <= calm { 0 } else { self.fair().saturating_sub(grant) };
+        missing.min(free).min(calm.max(fair))
+    }
+
+    /// Puts a waiter of a short member in line. Returns the one before him.
+    fn wait(&mut self, slot: usize, waiter: Option<W>) -> Option<W> {
         let waiter = waiter?;
+        let next = self.turns;
+        let member = self.member_mut(slot)?;
         let before = member.waits.replace(waiter);
+        let turn = *member.turn.get_or_insert(next);
         if before.is_none() {
-            self.line.push_back(slot);
+            let grant = member.grant;
+            self.line.insert(Place { grant, turn, slot });
+            self.turns = next.wrapping_add(1);
         }
         before
     }
 
-    /// Nobody waits at this member any more. Whoever is called instead is in
+    /// Nobody of this member waits any more, or comes for what he was called
+    /// for, so it wants no more than it has. Whoever is called instead is in
     /// `called`. Returns the waiter.
     pub(crate) fn give_up(&mut self, slot: usize, called: &mut Vec<W>) -> Option<W> {
-        let member = self.member_mut(slot)?;
-        member.called = false;
-        let waited = member.waits.take();
-        if waited.is_some() {
-            self.line.retain(|other| *other != slot);
+        let grant = self.member(slot)?.grant;
+        let was_called = self.heard(slot);
+        let waited = self.leave_line(slot);
+        let was_short = self.is_short(slot);
+        self.set_want(slot, grant);
+        if was_short {
+            self.changed();
         }
-        self.call(called);
+        if was_short || was_called {
+            self.call(called);
+        }
         waited
     }
 
@@ -236,37 +265,33 @@ impl<W> Pool<W> {
     /// The level of a member fell: it may have to give back. Those in `called`
     /// may have some.
     pub(crate) fn fell(&mut self, slot: usize, level: usize, called: &mut Vec<W>) {
-        let share = if self.is_tight() { self.share() } else { usize::MAX };
-        let Some(member) = self.members.get_mut(slot).and_then(Option::as_mut) else { return };
-        let (had, wanted) = (member.grant, member.want);
-        if level == 0 {
+        let share = if self.is_tight() { self.fair() } else { usize::MAX };
+        let Some(member) = self.member_mut(slot) else { return };
+        let (had, wanted, high) = (member.grant, member.want, member.high);
+        let (grant, want) = if level == 0 {
             member.filled_before = if member.filled { had } else { had >> 1 };
             member.filled = false;
-            member.called = false;
-            member.want = 0;
-            member.grant = 0;
+            (0, 0)
         } else if !Self::keeps(had, false, level) {
             member.filled = false;
-            member.grant = level.saturating_mul(2);
-            member.want = member.grant;
+            let half = level.saturating_mul(2);
+            (half, half)
         } else {
             // what is in the tank is granted, whatever is fair
-            member.grant = had.min(share.min(member.high).max(level));
-            member.want = wanted.min(member.high.max(member.grant));
+            let grant = had.min(share.min(high).max(level));
+            (grant, wanted.min(high.max(grant)))
+        };
+        self.set_want(slot, want);
+        self.set_grant(slot, grant);
+        let mut turns = (grant, want) != (had, wanted);
+        if grant >= want {
+            called.extend(self.leave_line(slot));
+            turns |= self.heard(slot);
         }
-        if !member.is_short()
-            && let Some(waits) = member.waits.take()
-        {
-            self.line.retain(|other| *other != slot);
-            called.push(waits);
+        if turns {
+            self.changed();
+            self.call(called);
         }
-        let Some(member) = self.member(slot) else { return };
-        if member.grant == had && member.want == wanted {
-            return;
-        }
-        self.granted = self.granted.saturating_sub(had.saturating_sub(member.grant));
-        self.changed();
-        self.call(called);
     }
 
     /// A member has another mark of its own from now on.
@@ -283,71 +308,111 @@ impl<W> Pool<W> {
     }
 
     /// What a member may keep, if that has changed.
-    pub(crate) const fn most(&self) -> Option<usize> {
-        if self.is_tight() { self.share } else { Some(usize::MAX) }
+    pub(crate) fn most(&self) -> Option<usize> {
+        if self.is_tight() { self.share.map(|share| share.max(1)) } else { Some(usize::MAX) }
     }
 
-    /// The fair share of those who want more than it: as much for each as is
-    /// left by those who want less.
+    /// The fair share of those who want more than it.
     pub(crate) fn share(&mut self) -> usize {
-        if let Some(share) = self.share {
-            return share;
-        }
-        let mut share = 0_usize;
-        loop {
-            let (mut left, mut others) = (self.limit, 0_usize);
-            for member in self.members.iter().flatten() {
-                if member.want <= share {
-                    left = left.saturating_sub(member.want);
-                } else {
-                    others = others.saturating_add(1);
-                }
-            }
-            // it only ever rises: whoever wants no more than it leaves no less
-            let next = left.checked_div(others).unwrap_or(usize::MAX);
-            if next <= share || others == 0 {
-                let share = if others == 0 { usize::MAX } else { share };
-                self.share = Some(share);
-                return share;
-            }
-            share = next;
-        }
+        *self.share.get_or_insert_with(|| self.wants.share(self.limit))
+    }
+
+    /// The same, where there is less than one for each: one, for who comes
+    /// first.
+    fn fair(&mut self) -> usize {
+        self.share().max(1)
     }
 
     const fn changed(&mut self) {
-        self.share = None;
         self.changes = self.changes.wrapping_add(1);
     }
 
-    /// Calls those who wait, oldest first, until what is free is spoken for.
+    /// Calls those who wait until what is free is spoken for.
+    #[inline]
     fn call(&mut self, called: &mut Vec<W>) {
-        let mut free = self.limit.saturating_sub(self.granted);
-        if free == 0 || self.line.is_empty() {
-            return;
+        if !self.line.is_empty() {
+            self.call_first(called);
         }
-        let share = self.share();
-        let mut skipped = 0;
-        while free > 0
-            && let Some(slot) = self.line.get(skipped).copied()
-        {
-            let member = self.members.get_mut(slot).and_then(Option::as_mut);
-            let needs = |member: &Member<W>| member.want.min(share).saturating_sub(member.grant);
-            match member {
-                Some(member) if needs(member) > 0 => {
-                    free = free.saturating_sub(needs(member));
-                    called.extend(member.waits.take());
-                    member.called = true;
-                    self.line.remove(skipped);
-                }
-                _ => skipped = skipped.saturating_add(1), // it has its share
+    }
+
+    #[cold]
+    fn call_first(&mut self, called: &mut Vec<W>) {
+        while let Some(Place { slot, .. }) = self.line.first().copied() {
+            let more = self.may_have(slot, self.spoken_for);
+            if more == 0 {
+                return; // and nobody has less than he
+            }
+            self.line.pop_first();
+            self.spoken_for = self.spoken_for.saturating_add(more);
+            if let Some(member) = self.member_mut(slot) {
+                called.extend(member.waits.take());
+                member.called_for = more;
             }
         }
     }
 
+    /// A member that was called needs it no more: whether it was.
+    #[inline]
+    fn heard(&mut self, slot: usize) -> bool {
+        if self.spoken_for == 0 {
+            return false; // nobody was
+        }
+        let Some(member) = self.member_mut(slot) else { return false };
+        let called_for = mem::take(&mut member.called_for);
+        self.spoken_for = self.spoken_for.saturating_sub(called_for);
+        called_for > 0
+    }
+
+    /// Nobody waits at this member from now on.
+    #[inline]
+    fn leave_line(&mut self, slot: usize) -> Option<W> {
+        self.member(slot)?.turn?; // or it never was there
+        self.leave_place(slot)
+    }
+
+    #[cold]
+    fn leave_place(&mut self, slot: usize) -> Option<W> {
+        let place = self.member(slot)?.place(slot);
+        if let Some(place) = place {
+            self.line.remove(&place);
+        }
+        let member = self.member_mut(slot)?;
+        member.turn = None;
+        member.waits.take()
+    }
+
+    #[inline]
+    fn set_want(&mut self, slot: usize, want: usize) {
+        let Some(member) = self.members.get_mut(slot).and_then(Option::as_mut) else { return };
+        let before = mem::replace(&mut member.want, want);
+        if before != want {
+            self.wants.change(before, want);
+            self.share = None;
+        }
+    }
+
+    #[inline]
+    fn set_grant(&mut self, slot: usize, grant: usize) {
+        let Some(member) = self.members.get_mut(slot).and_then(Option::as_mut) else { return };
+        if member.grant == grant {
+            return;
+        }
+        let place = member.place(slot);
+        let before = mem::replace(&mut member.grant, grant);
+        self.granted = self.granted.saturating_sub(before).saturating_add(grant);
+        self.peak = self.peak.max(self.granted);
+        if let Some(place) = place {
+            self.line.remove(&place);
+            self.line.insert(Place { grant, ..place });
+        }
+    }
+
+    #[inline]
     fn member(&self, slot: usize) -> Option<&Member<W>> {
         self.members.get(slot)?.as_ref()
     }
 
+    #[inline]
     fn member_mut(&mut self, slot: usize) -> Option<&mut Member<W>> {
         self.members.get_mut(slot)?.as_mut()
     }

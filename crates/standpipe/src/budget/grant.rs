@@ -61,17 +61,34 @@ pub(crate) struct Grant<W: Called> {
     own: Marks,
     weight: usize,
     short: bool,
+    /// By its own marks it would be shut as well.
+    full: bool,
+    /// It is shut for want of the budget alone.
+    waits: bool,
+    /// Somebody waits, or was called since.
+    in_line: bool,
     /// What had changed when it was last refused.
     refused_at: Option<u64>,
     /// Times the tank shut below its own mark.
-    waits: u64,
+    times: u64,
 }
 
 impl<W: Called> Grant<W> {
     /// Nothing yet, of this budget, for a tank with these marks.
     pub(crate) fn new(common: Arc<Common<W>>, own: Marks) -> Self {
         let slot = common.with(|pool| pool.join(own.high()));
-        Self { common, slot, own, weight: 0, short: false, refused_at: None, waits: 0 }
+        Self {
+            common,
+            slot,
+            own,
+            weight: 0,
+            short: false,
+            full: false,
+            waits: false,
+            in_line: false,
+            refused_at: None,
+            times: 0,
+        }
     }
 
     /// Sets the marks of an empty gate.
@@ -89,19 +106,38 @@ impl<W: Called> Grant<W> {
         within(self.own, self.weight)
     }
 
-    /// Whether it would have more.
-    pub(crate) const fn is_short(&self) -> bool {
-        self.short
+    /// Whether the gate is shut, and would not be without a budget.
+    pub(crate) const fn keeps_shut(&self, gate: &Gate) -> bool {
+        gate.is_shut() && !self.full
     }
 
-    /// Counts that the tank shut because of it.
-    pub(crate) const fn made_wait(&mut self) {
-        self.waits = self.waits.saturating_add(1);
+    /// Whether it is shut for want of the budget.
+    pub(crate) const fn waits(&self) -> bool {
+        self.waits
+    }
+
+    /// Whether somebody is in line for it, or was called.
+    pub(crate) const fn is_in_line(&self) -> bool {
+        self.in_line
+    }
+
+    /// The gate is shut and stays so: whether a wait for the budget begins by
+    /// that, which is counted.
+    pub(crate) const fn begins_to_wait(&mut self, gate: &Gate) -> bool {
+        if !self.keeps_shut(gate) || self.waits {
+            return false;
+        }
+        self.waits = true;
+        self.times = self.times.saturating_add(1);
+        true
     }
 
     /// Whether the gate of a tank that shut is open after all, since there is
     /// more to be had. Whom to call is added to `called`.
     pub(crate) fn opens(&mut self, gate: &mut Gate, called: &mut Vec<W>) -> bool {
+        if gate.level() >= self.own.high() {
+            (self.full, self.waits) = (true, false);
+        }
         let seen = self.common.changes.load(Ordering::Acquire);
         if self.weight >= self.own.high() || self.refused_at == Some(seen) {
             return false;
@@ -131,7 +167,12 @@ impl<W: Called> Grant<W> {
         waiter: W,
         called: &mut Vec<W>,
     ) -> (bool, Option<W>) {
-        self.ask(gate, gate.level(), Some(waiter), called)
+        if self.full {
+            return (false, Some(waiter));
+        }
+        let (opened, unneeded) = self.ask(gate, gate.level(), Some(waiter), called);
+        self.in_line = self.short;
+        (opened, unneeded)
     }
 
     fn ask(
@@ -149,31 +190,45 @@ impl<W: Called> Grant<W> {
         self.short = short;
         self.refused_at = short.then_some(changes);
         let more = weight > mem::replace(&mut self.weight, weight);
-        // by the new marks alone: between them it was shut for want of this
-        if more {
+        if self.full {
+            let (Turn::Stayed | Turn::Opened | Turn::Shut) = gate.set_marks(self.marks());
+        } else if more || !short {
+            // by the new marks alone: between them it was shut for want of this
             let mut open = Gate::new(self.marks());
             let (Flow::Ready | Flow::Wait) = open.admit(level);
             *gate = open;
         }
-        (more && !gate.is_shut(), unneeded)
+        self.waits &= gate.is_shut();
+        (!gate.is_shut(), unneeded)
     }
 
-    /// The level fell: gives back what it has too much.
+    /// The level fell: gives back what it has too much. If it is shut for want
+    /// of the budget by that, asks for more.
     pub(crate) fn fell(&mut self, gate: &mut Gate, called: &mut Vec<W>) {
         let level = gate.level();
+        self.full &= level > self.own.low();
         let most = self.common.most.load(Ordering::Relaxed);
         let keeps = Pool::<W>::keeps(self.weight, self.short, level);
-        if keeps && self.weight <= most.max(level) {
-            return;
+        if !keeps || self.weight > most.max(level) {
+            self.settle(gate, |pool, slot| pool.fell(slot, level, called));
         }
-        self.settle(gate, |pool, slot| pool.fell(slot, level, called));
+        self.asks_if_shut(gate, called);
     }
 
     /// The tank has other marks of its own.
     pub(crate) fn set_own(&mut self, gate: &mut Gate, own: Marks, called: &mut Vec<W>) {
         self.own = own;
         let level = gate.level();
+        self.full = level >= own.high() || (self.full && level > own.low());
         self.settle(gate, |pool, slot| pool.set_high(slot, own.high(), level, called));
+        self.asks_if_shut(gate, called);
+    }
+
+    fn asks_if_shut(&mut self, gate: &mut Gate, called: &mut Vec<W>) {
+        self.waits &= self.keeps_shut(gate);
+        if self.keeps_shut(gate) && !self.waits {
+            self.opens(gate, called);
+        }
     }
 
     fn settle(&mut self, gate: &mut Gate, what: impl FnOnce(&mut Pool<W>, usize)) {
@@ -187,8 +242,11 @@ impl<W: Called> Grant<W> {
     }
 
     /// Nobody waits here any more: others are called instead. Returns him.
-    pub(crate) fn give_up(&self, called: &mut Vec<W>) -> Option<W> {
+    pub(crate) fn give_up(&mut self, called: &mut Vec<W>) -> Option<W> {
         let slot = self.slot;
+        self.in_line = false;
+        self.short = false;
+        self.refused_at = None;
         self.common.with(|pool| pool.give_up(slot, called))
     }
 
@@ -200,7 +258,7 @@ impl<W: Called> Grant<W> {
             limit: pool.limit(),
             granted_to_all: pool.granted(),
             granted: self.weight,
-            waits: self.waits,
+            waits: self.times,
             wait_ns: None,
         })
     }

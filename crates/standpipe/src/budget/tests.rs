@@ -208,11 +208,16 @@ proptest! {
     #[test]
     fn the_share_is_max_min(limit in 0..200_usize, wants in proptest::collection::vec(0..90_usize, 1..9)) {
         let mut pool = Pool::<Number>::new(limit);
-        for want in &wants {
-            let slot = pool.join(100);
-            pool.members[slot].as_mut().unwrap().want = *want;
+        let slots: Vec<usize> = wants.iter().map(|_| pool.join(100)).collect();
+        for (turn, want) in wants.iter().enumerate().rev() {
+            pool.set_want(slots[turn], want * 7 % 90); // and changes his mind
         }
-        prop_assert_eq!(pool.share(), share_by_definition(limit, &wants));
+        for (slot, want) in slots.iter().zip(&wants) {
+            pool.set_want(*slot, *want);
+        }
+        let (share, exact) = (pool.share(), share_by_definition(limit, &wants));
+        prop_assert!(share <= exact && share >= exact - exact / 16, "{} {}", share, exact);
+        prop_assert!(share == exact || exact >= 32, "{} {}", share, exact);
     }
 
     #[test]
@@ -222,7 +227,7 @@ proptest! {
     ) {
         let mut pool = Pool::new(limit);
         let mut slots: Vec<usize> = Vec::new();
-        let (mut waiting, mut next) = (std::collections::BTreeSet::new(), 0);
+        let (mut waiting, mut next) = (BTreeSet::new(), 0);
         for step in moves {
             let mut out = Vec::new();
             let at = |slot: usize| slots.get(slot).copied();
@@ -267,15 +272,26 @@ proptest! {
                 .filter(|slot| pool.members[*slot].as_ref().is_some_and(|m| m.waits.is_some()))
                 .collect();
             prop_assert_eq!(held.len(), waiting.len());
-            let mut line: Vec<usize> = pool.line.iter().copied().collect();
+            let mut line: Vec<usize> = pool.line.iter().map(|place| place.slot).collect();
             line.sort_unstable();
             let mut sorted = held.clone();
             sorted.sort_unstable();
             prop_assert_eq!(&line, &sorted, "in line is who waits");
+            let members = || pool.members.iter().flatten();
+            let spoken_for: usize = members().map(|member| member.called_for).sum();
+            prop_assert_eq!(spoken_for, pool.spoken_for);
+            let wants = members().map(|member| member.want).collect::<Vec<_>>();
+            for place in &pool.line {
+                prop_assert_eq!(place.grant, pool.grant(place.slot), "the poorest first");
+            }
+            let exact = share_by_definition(limit, &wants);
+            let share = pool.share();
+            prop_assert!(share <= exact && share >= exact - exact / 16, "{} {}", share, exact);
             // nobody waits who would get something now, but for what is left to
             // those who were called
             for slot in held {
                 prop_assert!(pool.is_short(slot));
+                prop_assert_eq!(pool.may_have(slot, pool.spoken_for), 0);
             }
         }
     }
@@ -307,12 +323,9 @@ proptest! {
                     pool.ask(slot as usize, level, Some(slot), &mut called);
                 }
             }
-            let share = pool.share();
-            for slot in pool.line.clone() {
-                let member = pool.members[slot].as_ref().unwrap();
-                let free = pool.limit - pool.granted;
-                let more = member.want.min(share).saturating_sub(member.grant);
-                prop_assert!(free == 0 || more == 0, "{free} free, {more} for {slot}");
+            for place in pool.line.clone() {
+                let more = pool.may_have(place.slot, 0);
+                prop_assert!(more == 0, "{more} for {place:?}");
             }
         }
     }

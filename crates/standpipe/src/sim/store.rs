@@ -133,7 +133,7 @@ impl Store {
     /// A writer is to wait. If the budget keeps the gate shut, this tank is
     /// called when there is more; if that is so by now, it is open.
     pub(super) fn opens_or_waits(&mut self, tank: usize) -> bool {
-        let Some(grant) = self.grant.as_mut().filter(|grant| grant.is_short()) else {
+        let Some(grant) = self.grant.as_mut().filter(|grant| grant.keeps_shut(&self.gate)) else {
             return false;
         };
         let (opens, _) = grant.opens_or_waits(&mut self.gate, Tank(tank), &mut self.called);
@@ -144,11 +144,16 @@ impl Store {
     }
 
     fn has_shut(&mut self) {
-        if let Some(grant) = self.grant.as_mut().filter(|grant| grant.is_short()) {
-            grant.made_wait();
-            self.meter.waits_for_budget(true);
-        }
+        self.stays_shut();
         self.meter.paused();
+    }
+
+    fn stays_shut(&mut self) {
+        if self.grant.as_mut().is_some_and(|grant| grant.begins_to_wait(&self.gate)) {
+            self.meter.waits_for_budget(true);
+        } else if self.grant.as_ref().is_some_and(|grant| !grant.waits()) {
+            self.meter.waits_for_budget(false);
+        }
     }
 
     /// Its reader is over: what it had is free for others.
@@ -190,7 +195,8 @@ impl Store {
             }
             action @ (Action::EvictOldest | Action::EvictAll) => {
                 let all = action == Action::EvictAll;
-                while all || self.gate.level() >= self.gate.marks().high() {
+                let high = self.gate.marks().high();
+                while all || self.gate.level() >= high {
                     let Some(front) = self.queue.pop_front() else { break };
                     let drops = self.meter.drops();
                     let drops = if all { &mut drops.replaced } else { &mut drops.oldest };
@@ -198,7 +204,7 @@ impl Store {
                     let (Turn::Stayed | Turn::Opened | Turn::Shut) =
                         self.release(front.weight, now_ns);
                 }
-                if self.gate.level() < self.gate.marks().high() {
+                if self.gate.level() < high {
                     self.admit(item, now_ns);
                 } else {
                     self.meter.written.add(item.weight);
@@ -252,6 +258,7 @@ impl Store {
             turn = Turn::between(was_shut, self.gate.is_shut());
         }
         match turn {
+            Turn::Stayed if was_shut => self.stays_shut(),
             Turn::Stayed => {}
             Turn::Opened => self.meter.waits_for_budget(false),
             Turn::Shut => self.has_shut(),

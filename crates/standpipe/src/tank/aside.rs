@@ -35,11 +35,21 @@ pub(crate) struct Aside {
     /// Who is to be woken once the lock is free, since something came back to
     /// the budget.
     pub(super) called: Vec<Waiter>,
-    /// Somebody was called, or observers were told something, and nobody has
-    /// looked yet who is to be woken.
+    /// Who waits for the budget may not be who should.
+    pub(super) line_moved: bool,
+    /// Somebody was called, or observers were told something, or the line
+    /// moved, and nobody has looked yet who is to be woken.
     pub(super) news: bool,
     /// Why the data ended early, if there is more to it than its kind.
     pub(super) cause: Option<Box<Cause>>,
+}
+
+impl Aside {
+    /// Before the lock is free somebody sees who waits for the budget.
+    pub(super) const fn looks_at_line(&mut self) {
+        self.line_moved = true;
+        self.news = true;
+    }
 }
 
 /// What a tank is called that nobody named.

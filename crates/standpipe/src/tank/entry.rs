@@ -201,8 +201,11 @@ impl<T> Core<T> {
                 Ok(flow)
             }
             Action::EvictOldest | Action::EvictAll => {
+                // what a budget takes back of the room is not missing for the
+                // item that it was made for
+                let high = state.gate.marks().high();
                 self.evict(state, after);
-                if state.gate.level() >= state.gate.marks().high() {
+                if state.gate.level() >= high {
                     // all the weight is in the reader's hands: the bound holds,
                     // the arriving item is the one to go
                     state.drop_arriving(weight);
@@ -289,7 +292,7 @@ impl<T> Core<T> {
         let mut state = lock(&self.state);
         if let Some(cause) = state.closed() {
             seat = state.leave_seat(ticket.take());
-            drop(state);
+            unlock(state, wakes);
             drop(seat); // a waker's destructor is foreign code
             return Poll::Ready(Err(cause));
         }
@@ -448,16 +451,12 @@ impl<T> Core<T> {
         let mut wakes = Wakes::default();
         let mut state = lock(&self.state);
         let seat = state.leave_seat(Some(ticket));
-        let mut waker = None;
-        if state.grant().is_some() {
-            waker = state.waits_no_more();
-        }
         let passes_on = seat.as_ref().is_some_and(Seat::had_baton) || state.grant().is_some();
         if passes_on && !state.gate.is_shut() {
             state.wake_next_writer(&mut wakes);
         }
         unlock(state, wakes);
-        drop((seat, waker)); // a waker's destructor is foreign code
+        drop(seat); // a waker's destructor is foreign code
     }
 
     /// Charges `weight` ahead of an item, if the gate is open. Returns what was

@@ -16,7 +16,7 @@ use crate::gate::{Gate, Marks, Turn};
 use crate::tank::aside::Ended;
 use crate::tank::budget::Waiter;
 use crate::tank::events::EventKind;
-use crate::tank::queue::State;
+use crate::tank::queue::{State, Wakes};
 
 impl<T> State<T> {
     /// The tank's own marks. It goes by lower ones where a budget grants no
@@ -48,6 +48,8 @@ impl<T> State<T> {
         let opens = self.is_granted_more();
         if opens {
             self.drained_by_grant();
+        } else {
+            self.stays_shut();
         }
         opens
     }
@@ -55,6 +57,32 @@ impl<T> State<T> {
     fn drained_by_grant(&mut self) {
         self.meter.waits_for_budget(false);
         self.tell_flow(&EventKind::Drained);
+    }
+
+    /// The gate is shut and stays so, perhaps for want of the budget: then that
+    /// is counted, and if writers have sat down, one waits for the budget.
+    pub(super) fn stays_shut(&mut self) {
+        let Some(aside) = &mut self.aside else { return };
+        let Some(grant) = &mut aside.grant else { return };
+        if grant.begins_to_wait(&self.gate) {
+            self.meter.waits_for_budget(true);
+            if !aside.seats.is_empty() {
+                aside.looks_at_line();
+            }
+        } else if !grant.waits() {
+            self.meter.waits_for_budget(false);
+        }
+    }
+
+    /// Somebody has come, gone, or was let in: who waits for the budget now?
+    /// That is seen to before the lock is free.
+    pub(super) fn line_moves(&mut self) {
+        if let Some(aside) = &mut self.aside
+            && let Some(grant) = &aside.grant
+            && (grant.is_in_line() || !aside.seats.is_empty())
+        {
+            aside.looks_at_line();
+        }
     }
 
     /// A writer sits down at the shut gate. If a budget keeps it shut, whoever
@@ -67,21 +95,23 @@ impl<T> State<T> {
         waker: &Waker,
     ) -> (bool, [Option<Waker>; 2]) {
         let old = self.aside_mut().seats.sit(ticket, waker);
-        if !self.grant().is_some_and(Grant::is_short) {
+        if !self.grant().is_some_and(|grant| grant.keeps_shut(&self.gate)) {
             return (false, [old, None]);
         }
-        let (opens, waited) = self.wait_for_grant(waker);
+        let (opens, waited) = self.wait_for_grant();
         (opens, [old, waited])
     }
 
-    /// Has whoever sits longest called when a budget has more for this tank,
-    /// or `waker` if he was notified already.
+    /// Has whoever sits longest and was not notified called when a budget has
+    /// more for this tank.
     #[cold]
-    fn wait_for_grant(&mut self, waker: &Waker) -> (bool, Option<Waker>) {
-        self.pass_on(Ended::Nothing);
-        let Some(aside) = &self.aside else { return (false, None) };
+    fn wait_for_grant(&mut self) -> (bool, Option<Waker>) {
+        let Some(aside) = &mut self.aside else { return (false, None) };
+        aside.line_moved = false;
         let at = aside.relay.as_ref().map(|relay| relay.spot);
-        let waiter = Waiter { waker: aside.seats.first().unwrap_or(waker).clone(), at };
+        let Some(waker) = aside.seats.first().cloned() else { return (false, None) };
+        self.pass_on(Ended::Nothing);
+        let waiter = Waiter { waker, at };
         let asked =
             self.with_grant(|grant, gate, called| grant.opens_or_waits(gate, waiter, called));
         let Some((opens, unneeded)) = asked else { return (false, None) };
@@ -91,14 +121,26 @@ impl<T> State<T> {
         (opens, unneeded.map(|waiter| waiter.waker))
     }
 
-    /// A writer has left its seat. If a budget keeps the gate shut, another one
-    /// waits for that in its place, or nobody. Returns a waker that is not
-    /// needed.
+    /// Sees to it that somebody waits for the budget exactly if it keeps the
+    /// gate shut and a writer waits. Returns a waker that is not needed.
     #[cold]
-    pub(super) fn waits_no_more(&mut self) -> Option<Waker> {
-        let first = self.aside.as_ref().and_then(|aside| aside.seats.first()).cloned();
-        if let Some(waker) = first.filter(|_| self.grant().is_some_and(Grant::is_short)) {
-            return self.wait_for_grant(&waker).1;
+    pub(super) fn keep_in_line(&mut self, wakes: &mut Wakes) -> Option<Waker> {
+        let aside = self.aside.as_ref()?;
+        let grant = aside.grant.as_ref()?;
+        if !aside.line_moved {
+            return None;
+        }
+        let is_in_line = grant.is_in_line();
+        if self.is_flowing() && grant.keeps_shut(&self.gate) && aside.seats.first().is_some() {
+            let (opens, unneeded) = self.wait_for_grant();
+            if opens {
+                self.opened(wakes);
+            }
+            return unneeded;
+        }
+        self.aside_mut().line_moved = false;
+        if !is_in_line {
+            return None;
         }
         let gone = self.with_grant(|grant, _, called| grant.give_up(called))??;
         Some(gone.waker)
@@ -127,14 +169,22 @@ impl<T> State<T> {
     pub(super) fn fell_by_grant(&mut self, turn: Turn) -> Turn {
         let was_shut = turn == Turn::Opened || self.gate.is_shut();
         self.with_grant(|grant, gate, called| grant.fell(gate, called));
-        Turn::between(was_shut, self.gate.is_shut())
+        self.turned(was_shut)
     }
 
     pub(super) fn set_marks(&mut self, marks: Marks) -> Turn {
         let was_shut = self.gate.is_shut();
         match self.with_grant(|grant, gate, called| grant.set_own(gate, marks, called)) {
-            Some(()) => Turn::between(was_shut, self.gate.is_shut()),
+            Some(()) => self.turned(was_shut),
             None => self.gate.set_marks(marks),
         }
+    }
+
+    fn turned(&mut self, was_shut: bool) -> Turn {
+        let turn = Turn::between(was_shut, self.gate.is_shut());
+        if turn == Turn::Stayed && was_shut {
+            self.stays_shut(); // maybe for another reason than before
+        }
+        turn
     }
 }

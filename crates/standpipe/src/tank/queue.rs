@@ -10,7 +10,7 @@ use std::mem;
 use std::sync::Arc as StdArc;
 use std::task::{Context, Poll, Waker};
 
-use crate::budget::Grant;
+use crate::budget::{Called, Grant};
 use crate::error::{Cause, CauseKind};
 use crate::gate::{Flow, Gate, Marks, Turn};
 use crate::meter::TankMeter;
@@ -113,24 +113,29 @@ impl Wakes {
 
 /// Frees the lock, then wakes: those who observe as well.
 #[inline]
-pub(super) fn unlock<T>(mut state: MutexGuard<'_, State<T>>, mut wakes: Wakes) {
+pub(super) fn unlock<T>(state: MutexGuard<'_, State<T>>, wakes: Wakes) {
     if state.has_news() {
-        wake_by_news(&mut state, &mut wakes);
+        return unlock_with_news(state, wakes);
     }
     drop(state);
     wakes.wake();
 }
 
 #[cold]
-fn wake_by_news<T>(state: &mut State<T>, wakes: &mut Wakes) {
-    let Some(aside) = &mut state.aside else { return };
-    aside.news = false;
-    for waiter in aside.called.drain(..) {
-        wakes.push(waiter.waker);
+fn unlock_with_news<T>(mut state: MutexGuard<'_, State<T>>, mut wakes: Wakes) {
+    let unneeded = state.keep_in_line(&mut wakes);
+    let mut called = Vec::new();
+    if let Some(aside) = &mut state.aside {
+        aside.news = false;
+        called = mem::take(&mut aside.called);
+        for waker in aside.observers.iter_mut().flat_map(|observed| observed.by.wakers()) {
+            wakes.push(waker);
+        }
     }
-    for waker in aside.observers.iter_mut().flat_map(|observed| observed.by.wakers()) {
-        wakes.push(waker);
-    }
+    drop(state);
+    called.into_iter().for_each(Called::call);
+    wakes.wake();
+    drop(unneeded); // a waker's destructor is foreign code
 }
 
 impl<T> State<T> {
@@ -153,11 +158,13 @@ impl<T> State<T> {
 
     /// All writers said that this is all.
     pub(super) fn end_well(&mut self) {
+        self.line_moves();
         self.end = End::Ended;
     }
 
     /// The data ends early: `end` says by whom.
     pub(super) fn end_early(&mut self, end: End, cause: Cause) {
+        self.line_moves();
         self.end = end;
         self.ended_by = cause.kind();
         if !cause.is_bare() {
@@ -210,7 +217,9 @@ impl<T> State<T> {
 
     /// Takes the seat of this ticket away, if it has one.
     pub(super) fn leave_seat(&mut self, ticket: Option<u64>) -> Option<Seat> {
-        self.aside.as_mut()?.seats.leave(ticket?)
+        let seat = self.aside.as_mut()?.seats.leave(ticket?);
+        self.line_moves();
+        seat
     }
 
     /// Whether the seat of this ticket was called.
@@ -278,12 +287,7 @@ impl<T> State<T> {
     }
 
     fn has_shut(&mut self) {
-        if let Some(grant) = self.aside.as_mut().and_then(|aside| aside.grant.as_mut())
-            && grant.is_short()
-        {
-            grant.made_wait();
-            self.meter.waits_for_budget(true);
-        }
+        self.stays_shut();
         self.meter.paused();
         self.tell_flow(&EventKind::Shut);
     }
@@ -409,6 +413,7 @@ impl<T> State<T> {
 
     fn has_opened(&mut self, wakes: &mut Wakes) {
         self.meter.waits_for_budget(false);
+        self.line_moves();
         self.opened(wakes);
         self.tell_flow(&EventKind::Drained);
     }

@@ -70,9 +70,9 @@ impl Seats {
         seat.waker.replace(waker.clone())
     }
 
-    /// How the oldest is woken, if he has not been.
+    /// How the oldest is woken that has not been.
     pub(super) fn first(&self) -> Option<&Waker> {
-        self.seats.front()?.waker.as_ref()
+        self.seats.iter().find_map(|seat| seat.waker.as_ref())
     }
 
     /// Whether a seat was called.
