@@ -17,7 +17,7 @@ use standpipe::diagnose::{FindingKind, Holder, Stall, findings, stall_among};
 use standpipe::pipeline::Monitor;
 use standpipe::stage::{Emit, More, Sink, Source, Transform, count, iter, tee, zip};
 use standpipe::tank::{Gauge, Readable};
-use standpipe::{Batch, Pipeline, Report, Tank, Writable};
+use standpipe::{Batch, Budget, Flow, Pipeline, Report, Tank, Writable};
 
 /// Nanoseconds of tokio's clock, which stands still while anybody can run.
 fn paused_clock() -> impl Fn() -> u64 + Send + Sync + 'static {
@@ -303,6 +303,52 @@ async fn bug_8_a_diamond_filters_one_side_and_has_no_room_on_the_other() {
     let says = "`zip+count` waits for stages that wait for it: one of the tanks needs more room";
     let stall = check(seen, Holder::Cycle, "zip+count", says);
     assert_eq!(stall.waiting.len(), 3, "all three are in it: {stall:?}");
+}
+
+/// There is room for what one side needs, but not in the budget: another
+/// pipeline has it.
+#[tokio::test(start_paused = true)]
+async fn a_diamond_has_room_on_both_sides_and_its_budget_has_none() {
+    let budget = Budget::items(16);
+    let tank = |name: &str| Tank::items(16).budget(&budget).named(name.to_owned()).build();
+    let (hog, hogs_reader) = tank("elsewhere");
+    while hog.write(0).is_ok_and(|flow| flow == Flow::Ready) {}
+    let (left, left_out) = tank("left");
+    let (right, right_out) = tank("right");
+    let (few, few_out) = tank("few");
+    let split = numbers!().to("split", tee([left, right]));
+    let filter = Pipeline::from_with_clock("left", from_readable(left_out), paused_clock())
+        .filter("filter", |n: &u64| n.is_multiple_of(4))
+        .to("few", into_writable(few));
+    let pairs = Pipeline::from_with_clock("zip", zip(few_out, right_out), paused_clock())
+        .to("count", count());
+    let monitors = [split.monitor(), filter.monitor(), pairs.monitor()];
+    let others = async {
+        let stalled = seen(monitors.clone()).await;
+        drop(hogs_reader); // and now?
+        stalled
+    };
+    let (_, _, _, stalled) = tokio::join!(split.run(), filter.run(), pairs.run(), others);
+    let says = "`zip+count` waits for stages that wait for it: one of the tanks needs more room; \
+                the budget of tank `right` grants it no more";
+    let stall = check(stalled, Holder::Cycle, "zip+count", says);
+    assert_eq!(stall.short_tank.as_deref(), Some("right"));
+}
+
+/// The same within one pipeline: half a frame is in hand.
+#[tokio::test(start_paused = true)]
+async fn a_frame_is_larger_than_what_the_budget_grants_its_tank() {
+    let budget = Budget::items(8);
+    let (writable, readable) = Tank::items(32).budget(&budget).named("parts").build();
+    let ready = numbers!()
+        .tank(Tank::items(8))
+        .through("frames", into_writable(writable), Frames(readable))
+        .to("count", count());
+    let monitor = ready.monitor();
+    let (_, seen) = tokio::join!(ready.run(), seen([monitor]));
+    let says = "`→frames+count` has in hand all that its tank takes, and \
+                waits for more of it; the budget of tank `parts` grants it no more";
+    check(seen, Holder::NoRoom, "→frames+count", says);
 }
 
 #[tokio::test(start_paused = true)]

@@ -144,11 +144,13 @@ pub fn findings(older: Option<&Report>, newer: &Report) -> Vec<Finding> {
     }
     let low = |(index, tank)| low_mark_too_low(&stretch, &verdict, index, tank);
     let low: Vec<Finding> = newer.tanks.iter().enumerate().filter_map(low).collect();
-    // where the low-water mark is to blame, or the budget, the high one is not
+    // where the low-water mark is to blame, or the budget as often as not, the
+    // high one is not
     let blamed = |small: &Finding| {
-        let short = |tank| waits_for_budget(&stretch, tank);
+        let pauses = |tank| stretch.tank(tank, |tank| tank.pauses);
+        let short = |tank| waits_for_budget(&stretch, tank).saturating_mul(2) >= pauses(tank);
         low.iter().any(|low| low.place == small.place)
-            || matches!(small.place, Place::Tank(tank) if short(tank))
+            || matches!(small.place, Place::Tank(tank) if pauses(tank) > 0 && short(tank))
     };
     found.extend(tank_too_small(&stretch, &verdict).into_iter().filter(|small| !blamed(small)));
     found.extend(low);
@@ -168,7 +170,11 @@ fn stalled(older: &Report, newer: &Report) -> Option<Finding> {
         place: Place::Stage(stall.stage),
         numbers: vec![("since_ns", number(stall.since_ns))],
         text: stall.to_string(),
-        advice: "look at that stage: all others wait for it",
+        advice: if stall.short_tank.is_some() {
+            "a larger budget, or none for that tank"
+        } else {
+            "look at that stage: all others wait for it"
+        },
     })
 }
 
@@ -260,8 +266,8 @@ fn tank_too_large(stretch: &Stretch<'_>, index: usize, tank: &TankSnapshot) -> O
     })
 }
 
-fn waits_for_budget(stretch: &Stretch<'_>, tank: usize) -> bool {
-    stretch.tank(tank, |tank| tank.budget.map_or(0, |budget| budget.waits)) > 0
+fn waits_for_budget(stretch: &Stretch<'_>, tank: usize) -> u64 {
+    stretch.tank(tank, |tank| tank.budget.map_or(0, |budget| budget.waits))
 }
 
 /// Tanks shut below their marks because their budget had no more for them: that
@@ -277,7 +283,7 @@ fn budget_full(stretch: &Stretch<'_>) -> Vec<Finding> {
         let shares = move |tank: &usize| part(*tank).is_some_and(|budget| budget.id == id);
         (0..tanks.len()).filter(shares)
     };
-    let waits = |tank: &usize| waits_for_budget(stretch, *tank);
+    let waits = |tank: &usize| waits_for_budget(stretch, *tank) > 0;
     budgets
         .into_iter()
         .filter_map(|id| {

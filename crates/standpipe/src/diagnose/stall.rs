@@ -50,6 +50,9 @@ pub struct Stall {
     pub name: Arc<str>,
     /// The tank of somebody's own that it waits to write to.
     pub tank: Option<Arc<str>>,
+    /// The tank without room ([`NoRoom`](Holder::NoRoom), [`Cycle`](Holder::Cycle))
+    /// that would have some by its own marks: its budget grants it no more.
+    pub short_tank: Option<Arc<str>>,
     /// For how long it has been that way, as far as is known.
     pub since_ns: u64,
     /// The stages that wait for it, from the sink on.
@@ -194,10 +197,36 @@ impl<'a> Web<'a> {
                     let seen = self.stages.get(stage)?;
                     let (name, since_ns) = (seen.name.clone(), seen.in_state_ns);
                     let tank = self.full(stage).map(|tie| tie.tank.name.clone());
-                    return Some(Stall { holder, stage, name, tank, since_ns, waiting });
+                    let short_tank = self.short(holder, stage, &waiting);
+                    return Some(Stall {
+                        holder,
+                        stage,
+                        name,
+                        tank,
+                        short_tank,
+                        since_ns,
+                        waiting,
+                    });
                 }
             }
         }
+    }
+
+    /// The tank that a budget keeps from giving room to who ends there.
+    fn short(&self, holder: Holder, stage: usize, waiting: &[usize]) -> Option<Arc<str>> {
+        let is_short = |tie: &&Tie<'a>| {
+            let granted = tie.tank.budget.map_or(usize::MAX, |budget| budget.granted);
+            tie.tank.shut && granted < tie.tank.high && tie.tank.level < tie.tank.high
+        };
+        let tie = match holder {
+            Holder::NoRoom => self.before(stage).find(is_short),
+            Holder::Cycle => {
+                let circle = waiting.iter().skip_while(|other| **other != stage);
+                circle.flat_map(|stage| self.behind(*stage)).find(is_short)
+            }
+            _ => None,
+        };
+        tie.map(|tie| tie.tank.name.clone())
     }
 
     fn before(&self, stage: usize) -> impl Iterator<Item = &Tie<'a>> {
@@ -328,6 +357,10 @@ impl fmt::Display for Stall {
                 write!(f, "waits for whoever reads tank `{tank}`")
             }
             _ => f.write_str(self.holder.says()),
+        }?;
+        match &self.short_tank {
+            Some(tank) => write!(f, "; the budget of tank `{tank}` grants it no more"),
+            None => Ok(()),
         }
     }
 }

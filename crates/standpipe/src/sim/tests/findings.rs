@@ -225,6 +225,24 @@ fn a_symptom_is_judged_by_what_it_costs() {
     assert!(findings(None, &sim(20, 64).run().report()).is_empty());
     let short = |high| findings(None, &sim(high, 16).run().report());
     assert_eq!(short(64).first().map(|found| found.kind), Some(FindingKind::BudgetFull));
+    // a tank that waited for it once is too small all the same
+    let bursty = Service::Stalls { mean_ns: 1_000, every: 50 };
+    let stages = vec![Stage::new("bursty", bursty.clone()), Stage::new("too", bursty)];
+    let mut report = line(20_000, stages, 4).run().report();
+    let with = |report: &mut Report, waits| {
+        report.tanks[0].budget = Some(crate::snapshot::TankBudget {
+            id: 1,
+            limit: 4,
+            granted_to_all: 4,
+            granted: 4,
+            waits,
+            wait_ns: None,
+        });
+        findings(None, report).iter().map(|found| found.kind).collect::<Vec<_>>()
+    };
+    let pauses = report.tanks[0].pauses;
+    assert_eq!(with(&mut report, 1), [FindingKind::BudgetFull, FindingKind::TankTooSmall]);
+    assert_eq!(with(&mut report, pauses), [FindingKind::BudgetFull]);
     // nobody could gain by that: the tank that swings is not to blame
     let bursty = Service::Stalls { mean_ns: 1_000, every: 50 };
     let stages = vec![Stage::new("bursty", bursty.clone()), Stage::new("too", bursty)];
