@@ -36,7 +36,7 @@ use crate::gate::Marks;
 mod grant;
 mod wants;
 
-pub(crate) use grant::{Called, Common, Grant};
+pub(crate) use grant::{Called, Common, Grant, call_all};
 use wants::Wants;
 
 /// See the module.

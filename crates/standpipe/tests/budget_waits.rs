@@ -2,7 +2,10 @@
 
 mod hand;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Wake};
 
 use hand::{Hand, now};
 use proptest::prelude::*;
@@ -267,6 +270,40 @@ fn the_oldest_goes_for_the_newest_also_when_the_budget_takes_some_back() {
         }
         let left: Vec<u32> = std::iter::from_fn(|| readable.try_next()).collect();
         assert_eq!(left.last(), Some(&99), "{overflow:?}");
+    }
+}
+
+/// A waker of one pipeline panicked in the reader of another, and all that it
+/// would have called after that slept on.
+#[test]
+fn a_waker_that_panics_keeps_nobody_elses_wake() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker of somebody's own");
+        }
+    }
+    for dropped in [false, true] {
+        let budget = Budget::items(40);
+        let (hog, mut hogs_reader) = exact(&budget, 40);
+        let tanks: Vec<_> = (0..2).map(|_| items(&budget, 8)).collect();
+        assert_eq!(fill(&hog), 40);
+        assert!(tanks.iter().all(|(writable, _)| fill(writable) == 1));
+        let mut first = Box::pin(tanks[0].0.drained());
+        let waker = Arc::new(Panics).into();
+        assert!(first.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        let mut second = Hand::new(tanks[1].0.drained());
+        second.waits();
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            if dropped {
+                drop((hog, hogs_reader));
+            } else {
+                while hogs_reader.try_next().is_some() {}
+            }
+        }));
+        assert!(caught.is_err(), "it is not hidden");
+        assert_eq!(second.wakes(), 1, "{dropped}");
+        assert!(second.ready().is_ok());
     }
 }
 

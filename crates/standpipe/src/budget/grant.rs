@@ -5,7 +5,9 @@
 //! lock of its own that is taken second and held shortly. Never knows what is
 //! in the tank.
 
+use std::any::Any;
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::budget::{Pool, within};
 use crate::gate::{Flow, Gate, Marks, Turn};
@@ -16,6 +18,16 @@ use crate::sync::{Arc, AtomicU64, AtomicUsize, Mutex, Ordering, lock};
 pub(crate) trait Called {
     /// There may be something for him.
     fn call(self);
+}
+
+/// Calls them all, also if one of somebody else's panics: the others may be of
+/// other pipelines. Returns the first panic, to go on once all else is done.
+pub(crate) fn call_all<W: Called>(called: Vec<W>) -> Option<Box<dyn Any + Send>> {
+    let call = |waits: W| catch_unwind(AssertUnwindSafe(|| waits.call())).err();
+    let mut panics = called.into_iter().filter_map(call);
+    let first = panics.next();
+    panics.for_each(drop);
+    first.filter(|_| !std::thread::panicking())
 }
 
 /// A pool that tanks share. The atomics tell what it said last, so that a tank
@@ -269,6 +281,8 @@ impl<W: Called> Drop for Grant<W> {
         let mut called = Vec::new();
         let slot = self.slot;
         self.common.with(|pool| pool.leave(slot, &mut called));
-        called.into_iter().for_each(W::call);
+        if let Some(panic) = call_all(called) {
+            resume_unwind(panic);
+        }
     }
 }

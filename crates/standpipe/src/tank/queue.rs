@@ -7,10 +7,11 @@
 
 use std::collections::VecDeque;
 use std::mem;
+use std::panic::resume_unwind;
 use std::sync::Arc as StdArc;
 use std::task::{Context, Poll, Waker};
 
-use crate::budget::{Called, Grant};
+use crate::budget::{Grant, call_all};
 use crate::error::{Cause, CauseKind};
 use crate::gate::{Flow, Gate, Marks, Turn};
 use crate::meter::TankMeter;
@@ -133,9 +134,12 @@ fn unlock_with_news<T>(mut state: MutexGuard<'_, State<T>>, mut wakes: Wakes) {
         }
     }
     drop(state);
-    called.into_iter().for_each(Called::call);
+    let panic = call_all(called);
     wakes.wake();
     drop(unneeded); // a waker's destructor is foreign code
+    if let Some(panic) = panic {
+        resume_unwind(panic);
+    }
 }
 
 impl<T> State<T> {
