@@ -190,9 +190,10 @@ pub struct TankBudget {
     /// What this one may hold as it stands: it shuts there if that is below its
     /// high-water mark.
     pub granted: usize,
-    /// Times it shut below its high-water mark because there was no more.
+    /// Times it shut, or stayed shut, where its own marks would have had it open.
     pub waits: u64,
-    /// How long it was shut for that; known in a pipeline only.
+    /// How long it was shut for that, whether anybody wanted to write or not;
+    /// known in a pipeline only.
     pub wait_ns: Option<u64>,
 }
 

@@ -20,8 +20,10 @@ use crate::sync::Arc;
 ///
 /// Each tank keeps its own marks, and is granted what it fills of them: up to
 /// three quarters of the limit whatever it asks for, above that no more than a
-/// fair share, by max-min. From 95 % on, tanks that have more than their share
-/// give it back as they are read. An empty tank has nothing granted. A tank
+/// fair share, by max-min, to within a sixteenth. From 95 % on, tanks that have
+/// more than their share give it back as they are read; what comes back goes to
+/// the poorest that waits. An empty tank has nothing granted. A tank that begins
+/// to fill is granted at once what it filled the last time. A tank
 /// that gets no more shuts early, at a level below its mark, and its writers
 /// wait as ever; reports count that apart
 /// ([`TankBudget`](crate::snapshot::TankBudget)), and the finding
@@ -33,8 +35,11 @@ use crate::sync::Arc;
 ///
 /// # Memory
 /// All its tanks hold at most `limit + the heaviest item of each`: an open tank
-/// takes an item of any weight, so each can always hold one, and no pipeline
-/// stops for want of a budget. Beside that, as without one, is what a stage has
+/// takes an item of any weight, so each can always hold one, and no line of
+/// stages stops for want of a budget. A graph that needs more than one item in a
+/// tank before it goes on, as one whose branches meet again may, needs that much
+/// of the limit; if it is granted to others, [`stall`](crate::diagnose::stall())
+/// says so. Beside that, as without one, is what a stage has
 /// in hand. Of its own it takes about 300 bytes a tank.
 ///
 /// # Examples
