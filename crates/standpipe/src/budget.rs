@@ -42,6 +42,11 @@ use wants::Wants;
 /// See the module.
 pub(crate) struct Pool<W> {
     limit: usize,
+    /// Up to here whoever asks gets what he asks for: what is left is there for
+    /// whoever comes next.
+    calm_below: usize,
+    /// From here on more than a fair share is given back.
+    tight_from: usize,
     granted: usize,
     peak: usize,
     /// What those who were called, and have not asked since, were called for.
@@ -52,6 +57,9 @@ pub(crate) struct Pool<W> {
     line: BTreeSet<Place>,
     turns: u64,
     wants: Wants,
+    /// Slots of those that want something else than `wants` counts: nobody
+    /// needs the share while there is enough.
+    uncounted: Vec<usize>,
     /// The fair share, unless somebody has changed his mind since.
     share: Option<usize>,
     /// Counts whatever may let somebody have more than before.
@@ -71,15 +79,25 @@ struct Member<W> {
     grant: usize,
     /// What it would have: its grant, unless it is short.
     want: usize,
-    /// What it filled before it was last empty, halved each time it did not.
-    filled_before: usize,
-    /// Its level has reached its grant since it was empty.
-    filled: bool,
+    /// What it wanted when that was last counted.
+    counted: usize,
+    /// Where it is among the uncounted, if it is there.
+    uncounted_at: Option<usize>,
     waits: Option<W>,
     /// When it began to wait, if it does. Kept if it is called in vain.
     turn: Option<u64>,
     /// It was called for so much, and has not asked since.
     called_for: usize,
+}
+
+/// What a member is told that asks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answer {
+    pub(crate) grant: usize,
+    /// Whether it would have more.
+    pub(crate) short: bool,
+    /// What had changed when it was told.
+    pub(crate) changes: u64,
 }
 
 impl<W> Member<W> {
@@ -98,6 +116,8 @@ impl<W> Pool<W> {
     pub(crate) const fn new(limit: usize) -> Self {
         Self {
             limit,
+            calm_below: limit.saturating_sub(limit / 4),
+            tight_from: limit.saturating_sub(limit / 20),
             granted: 0,
             peak: 0,
             spoken_for: 0,
@@ -106,6 +126,7 @@ impl<W> Pool<W> {
             line: BTreeSet::new(),
             turns: 0,
             wants: Wants::new(),
+            uncounted: Vec::new(),
             share: None,
             changes: 0,
         }
@@ -136,8 +157,8 @@ impl<W> Pool<W> {
             high,
             grant: 0,
             want: 0,
-            filled_before: 0,
-            filled: false,
+            counted: 0,
+            uncounted_at: None,
             waits: None,
             turn: None,
             called_for: 0,
@@ -158,40 +179,48 @@ impl<W> Pool<W> {
         self.set_grant(slot, 0);
         called.extend(self.leave_line(slot)); // the last thing it hears
         self.heard(slot);
-        if self.members.get_mut(slot).and_then(Option::take).is_some() {
+        if let Some(member) = self.members.get_mut(slot).and_then(Option::take) {
+            self.wants.change(member.counted, 0);
+            self.share = None;
+            if let Some(at) = member.uncounted_at {
+                self.uncounted.swap_remove(at);
+                if let Some(moved) = self.uncounted.get(at).copied()
+                    && let Some(moved) = self.member_mut(moved)
+                {
+                    moved.uncounted_at = Some(at);
+                }
+            }
             self.vacant.push(slot);
         }
         self.changed();
         self.call(called);
     }
 
-    /// What a member may hold.
-    pub(crate) fn grant(&self, slot: usize) -> usize {
-        self.member(slot).map_or(0, |member| member.grant)
+    /// What a member may hold, and whether it would have more.
+    pub(crate) fn told(&self, slot: usize) -> (usize, bool) {
+        self.member(slot).map_or((0, false), |member| (member.grant, member.is_short()))
     }
 
-    /// Whether it would have more.
-    pub(crate) fn is_short(&self, slot: usize) -> bool {
-        self.member(slot).is_some_and(Member::is_short)
+    fn is_short(&self, slot: usize) -> bool {
+        self.told(slot).1
     }
 
-    /// A member whose level has reached its grant asks for more. If it stays
-    /// short, `waiter` waits until there may be some. Returns a waiter that is
-    /// not needed: this one, or the one before him. Those in `called` may have
-    /// what this one was called for and did not take.
+    /// A member would have so much, or its mark. If it stays short, `waiter`
+    /// waits until there may be some. Returns as well a waiter that is not
+    /// needed: this one, or the one before him. Those in `called` may have what
+    /// this one was called for and did not take.
     pub(crate) fn ask(
         &mut self,
         slot: usize,
-        level: usize,
+        want: usize,
         waiter: Option<W>,
         called: &mut Vec<W>,
-    ) -> Option<W> {
+    ) -> (Answer, Option<W>) {
         let was_called = self.heard(slot);
-        let Some(member) = self.member_mut(slot) else { return waiter };
-        member.filled = true;
-        let (had, wanted) = (member.grant, member.want);
-        let want = level.saturating_mul(2).max(member.filled_before).min(member.high);
-        self.set_want(slot, want.max(wanted));
+        let Some(member) = self.member_mut(slot) else { return (self.answer(slot), waiter) };
+        let had = member.grant;
+        let want = want.min(member.high).max(member.want);
+        self.set_want(slot, want);
         let more = self.may_have(slot, 0);
         self.set_grant(slot, had.saturating_add(more));
         let unneeded = if self.is_short(slot) {
@@ -204,7 +233,50 @@ impl<W> Pool<W> {
         if was_called {
             self.call(called);
         }
-        unneeded
+        (self.answer(slot), unneeded)
+    }
+
+    fn answer(&self, slot: usize) -> Answer {
+        let (grant, short) = self.told(slot);
+        Answer { grant, short, changes: self.changes }
+    }
+
+    /// Nobody is in line, and nobody comes who was called.
+    fn nobody_waits(&self) -> bool {
+        self.spoken_for == 0 && self.line.is_empty()
+    }
+
+    /// The plain case of [`ask`](Self::ask): there is enough for whoever comes,
+    /// and nobody waits. Returns what it has now.
+    #[inline]
+    pub(crate) fn takes_all(&mut self, slot: usize, want: usize) -> Option<Answer> {
+        if !self.nobody_waits() {
+            return None;
+        }
+        let calm = self.calm_below.saturating_sub(self.granted);
+        let member = self.members.get_mut(slot)?.as_mut()?;
+        let want = want.min(member.high).max(member.want);
+        let more = want.saturating_sub(member.grant);
+        if more > calm {
+            return None;
+        }
+        let grant = member.grant.saturating_add(more);
+        (member.want, member.grant, member.turn) = (want, grant, None);
+        self.granted = self.granted.saturating_add(more);
+        self.peak = self.peak.max(self.granted);
+        self.uncount(slot);
+        Some(Answer { grant, short: false, changes: self.changes })
+    }
+
+    /// The plain case of [`fell`](Self::fell): a tank runs empty, and nobody
+    /// waits.
+    #[inline]
+    fn empties(&mut self, slot: usize) {
+        let Some(member) = self.members.get_mut(slot).and_then(Option::as_mut) else { return };
+        (member.want, member.turn) = (0, None);
+        self.granted = self.granted.saturating_sub(mem::take(&mut member.grant));
+        self.uncount(slot);
+        self.changed();
     }
 
     /// What is given to a member that asks, or would be if what is spoken for
@@ -218,7 +290,7 @@ impl<W> Pool<W> {
             return 0;
         }
         let spoken_for = self.granted.saturating_add(self.spoken_for);
-        let calm = calm_below(self.limit).saturating_sub(spoken_for);
+        let calm = self.calm_below.saturating_sub(spoken_for);
         let fair = if missing <= calm { 0 } else { self.fair().saturating_sub(grant) };
         missing.min(free).min(calm.max(fair))
     }
@@ -264,16 +336,23 @@ impl<W> Pool<W> {
 
     /// The level of a member fell: it may have to give back. Those in `called`
     /// may have some.
+    #[inline]
     pub(crate) fn fell(&mut self, slot: usize, level: usize, called: &mut Vec<W>) {
+        if level == 0 && self.nobody_waits() {
+            self.empties(slot);
+        } else {
+            self.gives_back(slot, level, called);
+        }
+    }
+
+    #[inline(never)]
+    fn gives_back(&mut self, slot: usize, level: usize, called: &mut Vec<W>) {
         let share = if self.is_tight() { self.fair() } else { usize::MAX };
         let Some(member) = self.member_mut(slot) else { return };
         let (had, wanted, high) = (member.grant, member.want, member.high);
         let (grant, want) = if level == 0 {
-            member.filled_before = if member.filled { had } else { had >> 1 };
-            member.filled = false;
             (0, 0)
         } else if !Self::keeps(had, false, level) {
-            member.filled = false;
             let half = level.saturating_mul(2);
             (half, half)
         } else {
@@ -304,7 +383,7 @@ impl<W> Pool<W> {
 
     /// Whether more than a fair share has to be given back.
     const fn is_tight(&self) -> bool {
-        self.granted >= tight_from(self.limit)
+        self.granted >= self.tight_from
     }
 
     /// What a member may keep, if that has changed.
@@ -314,7 +393,35 @@ impl<W> Pool<W> {
 
     /// The fair share of those who want more than it.
     pub(crate) fn share(&mut self) -> usize {
-        *self.share.get_or_insert_with(|| self.wants.share(self.limit))
+        if let Some(share) = self.share {
+            return share;
+        }
+        let mut uncounted = mem::take(&mut self.uncounted);
+        for slot in uncounted.drain(..) {
+            let Some(member) = self.members.get_mut(slot).and_then(Option::as_mut) else {
+                continue;
+            };
+            member.uncounted_at = None;
+            let before = mem::replace(&mut member.counted, member.want);
+            if before != member.want {
+                self.wants.change(before, member.want);
+            }
+        }
+        self.uncounted = uncounted; // empty, and with its room
+        *self.share.insert(self.wants.share(self.limit))
+    }
+
+    /// What this member wants is to be counted before the share is needed.
+    #[inline]
+    fn uncount(&mut self, slot: usize) {
+        self.share = None;
+        let next = self.uncounted.len();
+        if let Some(member) = self.member_mut(slot)
+            && member.uncounted_at.is_none()
+        {
+            member.uncounted_at = Some(next);
+            self.uncounted.push(slot);
+        }
     }
 
     /// The same, where there is less than one for each: one, for who comes
@@ -383,11 +490,9 @@ impl<W> Pool<W> {
 
     #[inline]
     fn set_want(&mut self, slot: usize, want: usize) {
-        let Some(member) = self.members.get_mut(slot).and_then(Option::as_mut) else { return };
-        let before = mem::replace(&mut member.want, want);
-        if before != want {
-            self.wants.change(before, want);
-            self.share = None;
+        let Some(member) = self.member_mut(slot) else { return };
+        if mem::replace(&mut member.want, want) != want {
+            self.uncount(slot);
         }
     }
 
@@ -418,24 +523,17 @@ impl<W> Pool<W> {
     }
 }
 
-/// Up to here whoever asks gets what he asks for: what is left is there for
-/// whoever comes next.
-const fn calm_below(limit: usize) -> usize {
-    limit.saturating_sub(limit / 4)
-}
-
-/// From here on it is given back.
-const fn tight_from(limit: usize) -> usize {
-    limit.saturating_sub(limit / 20)
-}
-
 /// The marks a tank goes by that has marks of its own and such a grant: both
 /// smaller by as much, and one item is always its own.
+#[inline]
 pub(crate) fn within(own: Marks, grant: usize) -> Marks {
     if grant >= own.high() {
         return own;
     }
-    let high = grant.max(1);
+    if grant <= 1 {
+        return Marks::ONE;
+    }
+    let high = grant;
     let low = match own.low().checked_mul(high) {
         Some(low) => low.checked_div(own.high()).unwrap_or(0),
         // such marks are not measured to the unit

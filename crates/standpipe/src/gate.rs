@@ -123,6 +123,9 @@ impl Marks {
         Self::new(high, high >> 1)
     }
 
+    /// One, and nothing.
+    pub(crate) const ONE: Self = Self { high: 1, low: 0 };
+
     /// Marks as in Node, where a high-water mark of 0 is allowed: every write
     /// is answered [`Flow::Wait`].
     pub(crate) const fn node(high: usize, low: usize) -> Result<Self, MarksError> {

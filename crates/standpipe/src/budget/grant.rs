@@ -9,7 +9,7 @@ use std::any::Any;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use crate::budget::{Pool, within};
+use crate::budget::{Answer, Pool, within};
 use crate::gate::{Flow, Gate, Marks, Turn};
 use crate::snapshot::TankBudget;
 use crate::sync::{Arc, AtomicU64, AtomicUsize, Mutex, Ordering, lock};
@@ -53,15 +53,34 @@ impl<W> Common<W> {
         at(&lock(&self.pool))
     }
 
+    /// Asks. Where all that is asked for is there nothing else changes, and
+    /// nothing is to be told.
+    #[inline]
+    fn ask(&self, slot: usize, want: usize, called: &mut Vec<W>) -> Answer {
+        let mut pool = lock(&self.pool);
+        if let Some(answer) = pool.takes_all(slot, want) {
+            return answer;
+        }
+        let (answer, _) = pool.ask(slot, want, None, called);
+        self.tell(&pool);
+        answer
+    }
+
     /// Does something with the pool, and tells what came of it.
+    #[inline]
     fn with<R>(&self, what: impl FnOnce(&mut Pool<W>) -> R) -> R {
         let mut pool = lock(&self.pool);
         let result = what(&mut pool);
+        self.tell(&pool);
+        result
+    }
+
+    #[inline]
+    fn tell(&self, pool: &Pool<W>) {
         self.changes.store(pool.changes(), Ordering::Release);
         if let Some(most) = pool.most() {
             self.most.store(most, Ordering::Relaxed);
         }
-        result
     }
 }
 
@@ -73,6 +92,10 @@ pub(crate) struct Grant<W: Called> {
     own: Marks,
     weight: usize,
     short: bool,
+    /// What it filled before it was last empty, halved each time it did not.
+    filled_before: usize,
+    /// Its level has reached its grant since it was empty.
+    filled: bool,
     /// By its own marks it would be shut as well.
     full: bool,
     /// It is shut for want of the budget alone.
@@ -95,6 +118,8 @@ impl<W: Called> Grant<W> {
             own,
             weight: 0,
             short: false,
+            filled_before: 0,
+            filled: false,
             full: false,
             waits: false,
             in_line: false,
@@ -147,15 +172,19 @@ impl<W: Called> Grant<W> {
     /// Whether the gate of a tank that shut is open after all, since there is
     /// more to be had. Whom to call is added to `called`.
     pub(crate) fn opens(&mut self, gate: &mut Gate, called: &mut Vec<W>) -> bool {
-        if gate.level() >= self.own.high() {
+        let level = gate.level();
+        if level >= self.own.high() {
             (self.full, self.waits) = (true, false);
         }
-        let seen = self.common.changes.load(Ordering::Acquire);
-        if self.weight >= self.own.high() || self.refused_at == Some(seen) {
+        self.filled |= self.weight > 0; // or it would not be shut
+        if self.weight >= self.own.high() {
             return false;
         }
-        let (opened, _) = self.ask(gate, gate.level(), None, called);
-        opened
+        if self.is_refused() {
+            return false;
+        }
+        let answer = self.common.ask(self.slot, self.would_have(level), called);
+        self.goes_by(gate, answer)
     }
 
     /// So much is to be written into the open tank: asks for more at once, if
@@ -165,10 +194,15 @@ impl<W: Called> Grant<W> {
         if self.weight >= comes_to.min(self.own.high()) || gate.is_shut() {
             return;
         }
-        let seen = self.common.changes.load(Ordering::Acquire);
-        if self.refused_at != Some(seen) {
-            self.ask(gate, comes_to, None, called);
+        if !self.is_refused() {
+            let answer = self.common.ask(self.slot, self.would_have(comes_to), called);
+            self.goes_by(gate, answer);
         }
+    }
+
+    /// Whether it was refused, and nothing has changed since.
+    fn is_refused(&self) -> bool {
+        self.refused_at.is_some_and(|at| self.common.changes.load(Ordering::Acquire) == at)
     }
 
     /// The same, and if it does not open, `waiter` is called when it may.
@@ -182,36 +216,37 @@ impl<W: Called> Grant<W> {
         if self.full {
             return (false, Some(waiter));
         }
-        let (opened, unneeded) = self.ask(gate, gate.level(), Some(waiter), called);
+        let (slot, want) = (self.slot, self.would_have(gate.level()));
+        let (answer, unneeded) =
+            self.common.with(|pool| pool.ask(slot, want, Some(waiter), called));
+        let opens = self.goes_by(gate, answer);
         self.in_line = self.short;
-        (opened, unneeded)
+        (opens, unneeded)
     }
 
-    fn ask(
-        &mut self,
-        gate: &mut Gate,
-        comes_to: usize,
-        waiter: Option<W>,
-        called: &mut Vec<W>,
-    ) -> (bool, Option<W>) {
-        let (slot, level) = (self.slot, gate.level());
-        let (weight, short, changes, unneeded) = self.common.with(|pool| {
-            let unneeded = pool.ask(slot, comes_to, waiter, called);
-            (pool.grant(slot), pool.is_short(slot), pool.changes(), unneeded)
-        });
+    /// What it would have at this level.
+    fn would_have(&self, level: usize) -> usize {
+        level.saturating_mul(2).max(self.filled_before)
+    }
+
+    /// The gate of a tank that asked goes by what the answer is. Whether it is
+    /// open.
+    #[inline]
+    fn goes_by(&mut self, gate: &mut Gate, answer: Answer) -> bool {
+        let Answer { grant, short, changes } = answer;
         self.short = short;
         self.refused_at = short.then_some(changes);
-        let more = weight > mem::replace(&mut self.weight, weight);
+        let more = grant > mem::replace(&mut self.weight, grant);
         if self.full {
             let (Turn::Stayed | Turn::Opened | Turn::Shut) = gate.set_marks(self.marks());
         } else if more || !short {
             // by the new marks alone: between them it was shut for want of this
             let mut open = Gate::new(self.marks());
-            let (Flow::Ready | Flow::Wait) = open.admit(level);
+            let (Flow::Ready | Flow::Wait) = open.admit(gate.level());
             *gate = open;
         }
         self.waits &= gate.is_shut();
-        (!gate.is_shut(), unneeded)
+        !gate.is_shut()
     }
 
     /// The level fell: gives back what it has too much. If it is shut for want
@@ -219,12 +254,31 @@ impl<W: Called> Grant<W> {
     pub(crate) fn fell(&mut self, gate: &mut Gate, called: &mut Vec<W>) {
         let level = gate.level();
         self.full &= level > self.own.low();
+        if level == 0 {
+            return self.empties(gate, called);
+        }
         let most = self.common.most.load(Ordering::Relaxed);
         let keeps = Pool::<W>::keeps(self.weight, self.short, level);
+        self.filled &= keeps;
         if !keeps || self.weight > most.max(level) {
             self.settle(gate, |pool, slot| pool.fell(slot, level, called));
         }
         self.asks_if_shut(gate, called);
+    }
+
+    /// It is empty: it has nothing, and is open.
+    #[inline]
+    fn empties(&mut self, gate: &mut Gate, called: &mut Vec<W>) {
+        self.waits = false;
+        if Pool::<W>::keeps(self.weight, self.short, 0) {
+            return;
+        }
+        let slot = self.slot;
+        self.common.with(|pool| pool.fell(slot, 0, called));
+        self.filled_before = if self.filled { self.weight } else { self.weight >> 1 };
+        (self.weight, self.short, self.filled) = (0, false, false);
+        self.refused_at = None;
+        let (Turn::Stayed | Turn::Opened | Turn::Shut) = gate.set_marks(self.marks());
     }
 
     /// The tank has other marks of its own.
@@ -247,7 +301,7 @@ impl<W: Called> Grant<W> {
         let slot = self.slot;
         (self.weight, self.short) = self.common.with(|pool| {
             what(pool, slot);
-            (pool.grant(slot), pool.is_short(slot))
+            pool.told(slot)
         });
         self.refused_at = None;
         let (Turn::Stayed | Turn::Opened | Turn::Shut) = gate.set_marks(self.marks());

@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::gate::{Flow, Gate, Turn};
+use crate::sync::Arc;
 
 /// A waiter that can be told from others.
 type Number = u32;
@@ -10,14 +12,14 @@ type Number = u32;
 /// Asks without waiting, and says what is granted then.
 fn ask(pool: &mut Pool<Number>, slot: usize, level: usize) -> usize {
     let mut called = Vec::new();
-    assert_eq!(pool.ask(slot, level, None, &mut called), None);
+    assert_eq!(pool.ask(slot, 2 * level, None, &mut called).1, None);
     assert!(called.is_empty());
-    pool.grant(slot)
+    pool.told(slot).0
 }
 
 /// Asks, and waits if it is short. Says whose place it takes.
 fn wait(pool: &mut Pool<Number>, slot: usize, waiter: Number) -> Option<Number> {
-    pool.ask(slot, 1, Some(waiter), &mut Vec::new())
+    pool.ask(slot, 2, Some(waiter), &mut Vec::new()).1
 }
 
 fn fell(pool: &mut Pool<Number>, slot: usize, level: usize) -> Vec<Number> {
@@ -30,7 +32,7 @@ fn fell(pool: &mut Pool<Number>, slot: usize, level: usize) -> Vec<Number> {
 fn a_grant_doubles_with_what_is_filled_up_to_the_tanks_own_mark() {
     let mut pool = Pool::new(1_000);
     let slot = pool.join(50);
-    assert_eq!(pool.grant(slot), 0);
+    assert_eq!(pool.told(slot).0, 0);
     for (level, granted) in [(1, 2), (2, 4), (5, 10), (10, 20), (20, 40), (40, 50), (60, 50)] {
         assert_eq!(ask(&mut pool, slot, level), granted);
     }
@@ -40,20 +42,30 @@ fn a_grant_doubles_with_what_is_filled_up_to_the_tanks_own_mark() {
 
 #[test]
 fn an_empty_tank_has_nothing_and_gets_at_once_what_it_filled_before() {
-    let mut pool = Pool::new(1_000);
-    let slot = pool.join(64);
-    let full = [1, 2, 4, 8, 16, 32].map(|level| ask(&mut pool, slot, level));
-    assert_eq!(full[5], 64);
-    fell(&mut pool, slot, 0);
-    assert_eq!((pool.grant(slot), pool.granted()), (0, 0));
-    assert_eq!(ask(&mut pool, slot, 1), 64);
-    // what it does not fill again it asks for no more
-    for expected in [64, 32, 16, 8, 4, 2, 2] {
-        fell(&mut pool, slot, 0);
-        pool.members[slot].as_mut().unwrap().filled = false;
-        assert_eq!(ask(&mut pool, slot, 1), expected);
-        pool.members[slot].as_mut().unwrap().filled = false;
+    struct Nobody;
+    impl Called for Nobody {
+        fn call(self) {}
     }
+    let common = Arc::new(Common::<Nobody>::new(1_000));
+    let own = Marks::half(64).unwrap();
+    let mut grant = Grant::new(common.clone(), own);
+    let (mut gate, mut called) = (Gate::new(own), Vec::new());
+    grant.fits(&mut gate);
+    let mut granted_for = |items: usize| {
+        for _ in 0..items {
+            if gate.admit(1) == Flow::Wait {
+                grant.opens(&mut gate, &mut called);
+            }
+        }
+        let granted = common.look(|pool| pool.granted());
+        let (Turn::Stayed | Turn::Opened | Turn::Shut) = gate.release(items);
+        grant.fell(&mut gate, &mut called);
+        assert_eq!(common.look(|pool| pool.granted()), 0);
+        granted
+    };
+    assert_eq!([1, 3, 20, 64].map(&mut granted_for), [2, 4, 32, 64]);
+    // what it does not fill again it asks for no more
+    assert_eq!([64, 1, 1, 1, 1, 1, 1, 1].map(&mut granted_for), [64, 64, 32, 16, 8, 4, 2, 2]);
 }
 
 #[test]
@@ -64,9 +76,9 @@ fn what_a_tank_does_not_fill_any_more_goes_back() {
         ask(&mut pool, slot, level);
     }
     fell(&mut pool, slot, 16);
-    assert_eq!(pool.grant(slot), 64, "a quarter is no reason");
+    assert_eq!(pool.told(slot).0, 64, "a quarter is no reason");
     fell(&mut pool, slot, 15);
-    assert_eq!((pool.grant(slot), pool.granted()), (30, 30));
+    assert_eq!((pool.told(slot).0, pool.granted()), (30, 30));
 }
 
 #[test]
@@ -76,14 +88,14 @@ fn beyond_three_quarters_nobody_gets_more_than_his_share() {
     assert_eq!(ask(&mut pool, hog, 40), 80, "alone its share is all");
     assert_eq!(ask(&mut pool, hog, 80), 100);
     fell(&mut pool, hog, 80);
-    assert_eq!(pool.grant(hog), 100, "nobody else wants any");
+    assert_eq!(pool.told(hog).0, 100, "nobody else wants any");
     assert_eq!(ask(&mut pool, late, 1), 0, "there is none");
     assert!(pool.is_short(late));
     fell(&mut pool, hog, 99);
-    assert_eq!(pool.grant(hog), 99, "what it holds it keeps; the other wants 2");
+    assert_eq!(pool.told(hog).0, 99, "what it holds it keeps; the other wants 2");
     assert_eq!(ask(&mut pool, late, 1), 1);
     fell(&mut pool, hog, 90);
-    assert_eq!(pool.grant(hog), 98, "and all beside that");
+    assert_eq!(pool.told(hog).0, 98, "and all beside that");
     assert_eq!(ask(&mut pool, late, 1), 2);
     // it fills what it has, and wants more, each time
     for level in [2, 4, 8, 16, 32, 50] {
@@ -91,7 +103,7 @@ fn beyond_three_quarters_nobody_gets_more_than_his_share() {
         fell(&mut pool, hog, 40);
         ask(&mut pool, late, level);
     }
-    assert_eq!((pool.grant(hog), pool.grant(late)), (50, 50));
+    assert_eq!((pool.told(hog).0, pool.told(late).0), (50, 50));
     assert_eq!(pool.granted(), 100);
 }
 
@@ -139,21 +151,21 @@ fn hungry_tanks_come_to_the_same_whatever_one_had_before() {
         let mut levels = vec![1_usize; count];
         levels[0] = 1_000;
         ask(&mut pool, slots[0], 1_000);
-        assert_eq!(pool.grant(slots[0]), 1_000);
+        assert_eq!(pool.told(slots[0]).0, 1_000);
         for _ in 0..3_000 {
             for (slot, level) in slots.iter().zip(&mut levels) {
                 if *level > 1 {
                     *level -= 1; // it is read
                     fell(&mut pool, *slot, *level);
                 }
-                while *level < pool.grant(*slot).max(1) {
-                    *level = pool.grant(*slot); // and filled
+                while *level < pool.told(*slot).0.max(1) {
+                    *level = pool.told(*slot).0; // and filled
                     ask(&mut pool, *slot, *level);
                 }
                 ask(&mut pool, *slot, *level);
             }
         }
-        let grants: Vec<usize> = slots.iter().map(|slot| pool.grant(*slot)).collect();
+        let grants: Vec<usize> = slots.iter().map(|slot| pool.told(*slot).0).collect();
         let fair = 1_000 / count;
         assert!(grants.iter().all(|grant| grant.abs_diff(fair) <= 1), "{grants:?}");
         assert!(pool.granted() <= 1_000);
@@ -236,26 +248,26 @@ proptest! {
                 Move::Join(_) => {}
                 Move::Leave(slot) if slot < slots.len() => pool.leave(slots.remove(slot), &mut out),
                 Move::Ask(slot, level) => if let Some(slot) = at(slot) {
-                    let level = level.min(pool.grant(slot).max(1));
-                    let unneeded = pool.ask(slot, level, None, &mut out);
+                    let level = level.min(pool.told(slot).0.max(1));
+                    let (_, unneeded) = pool.ask(slot, 2 * level, None, &mut out);
                     out.extend(unneeded);
                 }
                 Move::Wait(slot, level) => if let Some(slot) = at(slot) {
                     next += 1;
                     waiting.insert(next);
-                    let level = level.min(pool.grant(slot).max(1));
-                    let unneeded = pool.ask(slot, level, Some(next), &mut out);
+                    let level = level.min(pool.told(slot).0.max(1));
+                    let (_, unneeded) = pool.ask(slot, 2 * level, Some(next), &mut out);
                     out.extend(unneeded);
                 }
                 Move::Fall(slot, level) => if let Some(slot) = at(slot) {
-                    pool.fell(slot, level.min(pool.grant(slot)), &mut out);
+                    pool.fell(slot, level.min(pool.told(slot).0), &mut out);
                 }
                 Move::GiveUp(slot) => if let Some(slot) = at(slot) {
                     let gone = pool.give_up(slot, &mut out);
                     out.extend(gone);
                 }
                 Move::SetHigh(slot, high) => if let Some(slot) = at(slot) {
-                    let level = pool.grant(slot).min(20);
+                    let level = pool.told(slot).0.min(20);
                     pool.set_high(slot, high, level, &mut out);
                 }
                 Move::Leave(_) => {}
@@ -263,7 +275,7 @@ proptest! {
             for waiter in out {
                 prop_assert!(waiting.remove(&waiter), "{waiter} comes back once");
             }
-            let grants: usize = slots.iter().map(|slot| pool.grant(*slot)).sum();
+            let grants: usize = slots.iter().map(|slot| pool.told(*slot).0).sum();
             prop_assert_eq!(grants, pool.granted());
             prop_assert!(grants <= limit, "{} of {}", grants, limit);
             let held: Vec<usize> = slots
@@ -282,7 +294,14 @@ proptest! {
             prop_assert_eq!(spoken_for, pool.spoken_for);
             let wants = members().map(|member| member.want).collect::<Vec<_>>();
             for place in &pool.line {
-                prop_assert_eq!(place.grant, pool.grant(place.slot), "the poorest first");
+                prop_assert_eq!(place.grant, pool.told(place.slot).0, "the poorest first");
+            }
+            for (at, slot) in pool.uncounted.iter().enumerate() {
+                let member = pool.members[*slot].as_ref().unwrap();
+                prop_assert_eq!(member.uncounted_at, Some(at), "each once, and who is there");
+            }
+            if wants.len() % 2 == 1 {
+                continue; // the share is not needed each time
             }
             let exact = share_by_definition(limit, &wants);
             let share = pool.share();
@@ -307,12 +326,12 @@ proptest! {
             match step {
                 Move::Ask(slot, level) | Move::Wait(slot, level) => {
                     let slot = slots[slot];
-                    let level = level.min(pool.grant(slot).max(1));
+                    let level = level.min(pool.told(slot).0.max(1));
                     let number = Number::try_from(slot).unwrap();
-                    pool.ask(slot, level, Some(number), &mut called);
+                    pool.ask(slot, 2 * level, Some(number), &mut called);
                 }
                 Move::Fall(slot, level) => {
-                    pool.fell(slots[slot], level.min(pool.grant(slots[slot])), &mut called);
+                    pool.fell(slots[slot], level.min(pool.told(slots[slot]).0), &mut called);
                 }
                 _ => {}
             }
@@ -320,7 +339,7 @@ proptest! {
                 let member = pool.members[slot as usize].as_ref().unwrap();
                 if member.is_short() {
                     let level = (member.want / 2).max(1);
-                    pool.ask(slot as usize, level, Some(slot), &mut called);
+                    pool.ask(slot as usize, 2 * level, Some(slot), &mut called);
                 }
             }
             for place in pool.line.clone() {

@@ -152,17 +152,27 @@ impl<T> State<T> {
         &mut self,
         what: impl FnOnce(&mut Grant<Waiter>, &mut Gate, &mut Vec<Waiter>) -> R,
     ) -> Option<R> {
-        let aside = self.aside.as_mut()?;
+        let aside = self.aside.as_deref_mut()?;
         let before = aside.called.len();
-        let result = what(aside.grant.as_mut()?, &mut self.gate, &mut aside.called);
-        aside.news |= !aside.called.is_empty();
+        let result = what(aside.grant.as_deref_mut()?, &mut self.gate, &mut aside.called);
+        if aside.called.len() > before {
+            self.calls_since(before);
+        }
+        Some(result)
+    }
+
+    /// Behind so many, somebody was called: he is woken, and goes on from the
+    /// path of who called him.
+    #[cold]
+    fn calls_since(&mut self, before: usize) {
+        let Some(aside) = &mut self.aside else { return };
+        aside.news = true;
         for called in before..aside.called.len() {
             let spot = self.aside.as_ref().and_then(|aside| aside.called.get(called)?.at);
             if let Some(spot) = spot {
                 self.pass_on(Ended::Grant(spot));
             }
         }
-        Some(result)
     }
 
     /// The level of a tank with a budget fell, and its gate may have turned.
