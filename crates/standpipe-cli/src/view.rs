@@ -249,6 +249,15 @@ impl<W: Write> View<W> {
         }
     }
 
+    /// Whether it would show where a run is that has run for so long: to find that out is not for nothing.
+    pub(crate) fn shows_progress(&self, elapsed: Duration) -> bool {
+        match self.terminal.shape {
+            Shape::Nothing => false,
+            Shape::Line | Shape::Tanks | Shape::Full => true,
+            Shape::Plain => elapsed >= self.next_plain,
+        }
+    }
+
     /// Shows where the run is. Called more often than anybody reads: a log gets a line each 10 s.
     pub(crate) fn progress(&mut self, progress: &Progress) {
         match self.terminal.shape {

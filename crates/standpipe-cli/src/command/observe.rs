@@ -135,8 +135,7 @@ impl Run<'_> {
             }
             if at >= show_at {
                 show_at = at + SHOW;
-                let progress = self.progress(at);
-                self.screen.progress(&progress);
+                self.screen.progress(self.ran(at), || self.progress(at));
             }
         }
     }

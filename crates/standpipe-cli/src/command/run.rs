@@ -183,8 +183,7 @@ impl Run<'_> {
             if let Some(chronicle) = &mut self.chronicle {
                 chronicle.look(&self.line, &self.past, at, ran);
             }
-            let progress = self.progress(at);
-            self.screen.progress(&progress);
+            self.screen.progress(ran, || self.progress(at));
             self.on_time(at);
             self.name_holder(at);
         }

@@ -8,7 +8,7 @@
 
 use std::fmt;
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::args::Display;
@@ -103,7 +103,7 @@ impl Screen {
 
     /// The terminal, if all of its screen is ours.
     pub(crate) fn whole(&self) -> Option<Glass> {
-        self.view.lock().unwrap_or_else(PoisonError::into_inner).whole()
+        self.view().whole()
     }
 
     /// The record, if one is wanted.
@@ -113,15 +113,20 @@ impl Screen {
 
     /// Shows something to people alone.
     pub(crate) fn show(&self, draw: impl FnOnce(&mut View<Voice>)) {
-        draw(&mut self.view.lock().unwrap_or_else(PoisonError::into_inner));
+        draw(&mut self.view());
     }
 
-    /// Shows where the run is, if that is seen now: what comes later shows more.
-    pub(crate) fn progress(&self, progress: &Progress) {
-        if self.voice.is_heard() {
-            self.show(|view| view.progress(progress));
-        } else {
+    fn view(&self) -> MutexGuard<'_, View<Voice>> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows where a run is that has run for so long, if that is seen now: what comes later shows more.
+    pub(crate) fn progress(&self, elapsed: Duration, progress: impl FnOnce() -> Progress) {
+        if !self.voice.is_heard() {
             self.voice.pass();
+        } else if self.view().shows_progress(elapsed) {
+            let progress = progress();
+            self.show(|view| view.progress(&progress));
         }
     }
 

@@ -334,7 +334,7 @@ impl Outlet {
         };
         let since = || nanos(now().saturating_duration_since(self.start));
         if matches!(outcome, Outcome::ReaderGone | Outcome::Unwritable(_)) {
-            let counted = self.gauge.read();
+            let counted = self.gauge.counted();
             let inside = counted.bytes_in.saturating_sub(counted.bytes_out + counted.dropped);
             self.gauge.set_unread(inside + self.to.level());
             // Before the reader lets go of the input: a writer that dies of it dies later.

@@ -1,14 +1,15 @@
 //! What has one tank seen?
 //!
 //! Plain counters in atomics, each with one writer, the pump of the tank; anybody reads them at any time. None
-//! ever goes back. Waits that are still open are counted too, because the pump adds to them as it waits.
+//! ever goes back. Waits that are still open are counted too: the pump adds to them as it waits, or, of one whose sides
+//! stay as they are, has noted when it began.
 //!
 //! # Knows / never knows
 //! Knows numbers. Never knows pipes, stages or verdicts: `exec/times` turns the gauges on both sides of a stage
 //! into its shares.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::exec::stop::Bell;
 
@@ -35,11 +36,29 @@ impl Path {
     }
 }
 
+/// Whose wait it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waits {
+    /// The stage after the tank: it is empty.
+    Reader,
+    /// The stage before it: it is full.
+    Writer,
+}
+
+/// A wait that lasts, since so many nanoseconds after the start of the run.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    who: Waits,
+    since_ns: u64,
+}
+
 /// The counters of one tank.
 #[derive(Debug, Default)]
 pub(crate) struct Gauge {
     /// Rung when the tank shuts or opens, if somebody wants to know at once.
     turns: Option<Arc<Bell>>,
+    /// Held also while a wait goes from here to the counters, so that nobody finds it in both or in neither.
+    open: Mutex<Option<Open>>,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     empty_ns: AtomicU64,
@@ -109,8 +128,43 @@ impl Gauge {
         Self { turns, ..Self::default() }
     }
 
-    /// Reads all counters. They are not of one instant: each is right by itself.
-    pub(crate) fn read(&self) -> Reading {
+    /// Reads all counters, so many nanoseconds after the start of the run. They are not of one instant: each is right
+    /// by itself.
+    pub(crate) fn read(&self, at_ns: u64) -> Reading {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reading = self.counted();
+        if let Some(Open { who, since_ns }) = *open {
+            let lasts_ns = at_ns.saturating_sub(since_ns);
+            let (counted, most) = match who {
+                Waits::Reader => (&mut reading.empty_ns, &mut reading.empty_most_ns),
+                Waits::Writer => (&mut reading.full_ns, &mut reading.full_most_ns),
+            };
+            *counted += lasts_ns;
+            *most += lasts_ns;
+        }
+        reading
+    }
+
+    /// Notes that a wait lasts: while nobody adds to it, time does.
+    pub(crate) fn open(&self, who: Waits, since_ns: u64) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        debug_assert!(open.is_none(), "a tank has one wait");
+        *open = Some(Open { who, since_ns });
+    }
+
+    /// Counts the wait that lasted until now, if one did.
+    pub(crate) fn close(&self, at_ns: u64) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Open { who, since_ns }) = open.take() else { return };
+        let lasted_ns = at_ns.saturating_sub(since_ns);
+        match who {
+            Waits::Reader => self.add_empty(lasted_ns),
+            Waits::Writer => self.add_full(lasted_ns),
+        }
+    }
+
+    /// What is counted, without a wait that lasts.
+    pub(crate) fn counted(&self) -> Reading {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let when = |counter: &AtomicU64| match counter.load(Ordering::Acquire) {
             0 => None,
@@ -145,6 +199,11 @@ impl Gauge {
     /// Bytes that have left the tank, the measure of progress.
     pub(crate) fn moved(&self) -> u64 {
         self.bytes_out.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that have entered it.
+    pub(crate) fn taken(&self) -> u64 {
+        self.bytes_in.load(Ordering::Relaxed)
     }
 
     pub(crate) fn add_in(&self, bytes: u64) {
@@ -282,4 +341,26 @@ fn add(counter: &AtomicU64, by: u64) {
 fn stamp(counter: &AtomicU64, ns: u64) {
     // Failing means that an earlier stamp stands, which is what is wanted.
     counter.compare_exchange(0, ns + 1, Ordering::AcqRel, Ordering::Acquire).ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_that_lasts_is_counted_as_long_as_it_does_and_once() {
+        let gauge = Gauge::default();
+        gauge.add_empty(5);
+        gauge.open(Waits::Reader, 100);
+        let at = |at_ns| {
+            let reading = gauge.read(at_ns);
+            (reading.empty_ns, reading.empty_most_ns, reading.full_ns)
+        };
+        assert_eq!((at(90), at(100), at(130)), ((5, 5, 0), (5, 5, 0), (35, 35, 0)));
+        gauge.close(140);
+        gauge.close(150);
+        assert_eq!(at(200), (45, 45, 0));
+        gauge.open(Waits::Writer, 200);
+        assert_eq!(at(203), (45, 45, 3));
+    }
 }

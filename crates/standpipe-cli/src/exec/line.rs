@@ -152,11 +152,9 @@ impl Line {
                 side.look(at);
             }
         }
+        self.look_at_tallies(at);
         let (mut to_end, mut to_die) = (Vec::new(), Vec::new());
         for (index, stage) in self.stages.iter_mut().enumerate() {
-            if let Some(tally) = stage.tally.as_mut().filter(|_| stage.ended.is_none()) {
-                tally.look(at);
-            }
             if stage.term_at.is_some_and(|when| when <= at) {
                 stage.term_at = None;
                 stage.kill_at.get_or_insert(at + MERCY);
@@ -217,7 +215,7 @@ impl Line {
         if !status.is_success() {
             for above in 0..stage {
                 let Some(tank) = self.behind(above).next() else { continue };
-                let reading = self.tanks[tank].gauge.read();
+                let reading = self.tanks[tank].gauge.counted();
                 let due = self.stages[above].ended.is_none()
                     && reading.ended_ns.is_some()
                     && reading.reader_gone_ns.is_none();
@@ -246,7 +244,7 @@ impl Line {
     fn collect(&mut self, tank: usize) {
         let pump = &self.tanks[tank];
         // One that has counted its last byte is about to end; it has rung for the last time, so it is waited for.
-        let is_ending = || pump.gauge.read().ended_ns.is_some();
+        let is_ending = || pump.gauge.counted().ended_ns.is_some();
         if pump.thread.as_ref().is_some_and(|thread| thread.is_finished() || is_ending()) {
             self.conclude(tank);
         }
@@ -294,7 +292,7 @@ impl Line {
             {
                 tank.gauge.set_unread(unread);
             }
-            end.unread_bytes = end.unread_bytes.or_else(|| tank.gauge.read().unread);
+            end.unread_bytes = end.unread_bytes.or_else(|| tank.gauge.counted().unread);
         }
     }
 
@@ -304,10 +302,10 @@ impl Line {
         }
         let at = now();
         (self.stages[stage].ended, self.stages[stage].status) = (Some(at), Some(status));
-        let gone = |tank: usize| Some((self.tanks[tank].gauge.read().reader_gone_ns?, tank + 1));
+        let gone = |tank: usize| Some((self.tanks[tank].gauge.counted().reader_gone_ns?, tank + 1));
         let gone = self.behind(stage).filter_map(gone).min().map(|(_, below)| below);
         let before = stage.checked_sub(1).and_then(|tank| self.tanks.get(tank));
-        let unread = before.and_then(|tank| tank.gauge.read().unread);
+        let unread = before.and_then(|tank| tank.gauge.counted().unread);
         let end = StageEnd { stage, status, downstream_gone_before: gone, unread_bytes: unread };
         self.ends.push(end);
         if !status.is_success() && gone.is_none() {
@@ -390,9 +388,15 @@ impl Line {
         &self.ends
     }
 
-    /// What each tank counts, upstream first.
+    /// What each tank counts now, upstream first.
     pub(crate) fn readings(&self) -> Vec<Reading> {
-        self.gauges().map(Gauge::read).collect()
+        self.readings_at(now())
+    }
+
+    /// The same as of a moment that is not long ago.
+    fn readings_at(&self, at: Instant) -> Vec<Reading> {
+        let at_ns = nanos(at.saturating_duration_since(self.start));
+        self.gauges().map(|gauge| gauge.read(at_ns)).collect()
     }
 
     /// The counters of each tank, upstream first.
@@ -465,7 +469,7 @@ impl Line {
         let held = |(index, stage): (usize, &Stage)| {
             let tank = &self.tanks[self.behind(index).next()?];
             let since = stage.ended.filter(|_| stage.child.is_some() && tank.done.is_none())?;
-            tank.gauge.read().ended_ns.is_none().then_some((index, tank.inode, since))
+            tank.gauge.counted().ended_ns.is_none().then_some((index, tank.inode, since))
         };
         self.stages.iter().enumerate().filter_map(held).collect()
     }

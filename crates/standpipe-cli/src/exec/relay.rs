@@ -176,7 +176,7 @@ impl Tank {
         };
         let outcome = match (outcome, flow.vigil.order()) {
             (Outcome::Ended, Order::Go) => {
-                let read = flow.vigil.gauge().read().bytes_in;
+                let read = flow.vigil.gauge().counted().bytes_in;
                 let missing = match due {
                     Some(due) => due.checked_sub(read).filter(|missing| *missing > 0),
                     None => from.port().and_then(Port::missing),
@@ -191,7 +191,7 @@ impl Tank {
             // What lies in the first pipe has entered the tank too.
             let behind = from.port().map_or(0, Port::level);
             let gauge = flow.vigil.gauge();
-            let counted = gauge.read();
+            let counted = gauge.counted();
             let inside = counted.bytes_in.saturating_sub(counted.bytes_out);
             gauge.add_in(behind);
             gauge.set_unread(behind + inside + flow.to.level());

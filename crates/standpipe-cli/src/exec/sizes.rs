@@ -22,7 +22,7 @@ pub(crate) fn halve<'a>(tanks: impl Iterator<Item = &'a Gauge>) {
 pub(crate) fn double<'a>(tanks: impl Iterator<Item = &'a Gauge> + Clone, memory_bytes: u64) {
     let twice = |tank: &Gauge| tank.wanted_high().saturating_mul(2);
     let sum = |bytes: &dyn Fn(&Gauge) -> u64| tanks.clone().map(bytes).fold(0, u64::saturating_add);
-    let in_pipes = |tank: &Gauge| match tank.read().path {
+    let in_pipes = |tank: &Gauge| match tank.counted().path {
         Path::Copy => 0,
         Path::Splice | Path::CopyRange => twice(tank).min(2 * PIPE_MOST),
     };

@@ -15,6 +15,10 @@ use crate::watch::{Pid, Spent, Thread, threads};
 
 /// It is looked at this often,
 const EVERY: Duration = Duration::from_millis(90);
+/// if nothing has happened, after this part of the time for which nothing has,
+const PART: u32 = 8;
+/// but no later than this.
+const REST: Duration = Duration::from_secs(4);
 /// and may have lost so many processes: the one that a shell was started for.
 const LOST: usize = 1;
 
@@ -25,6 +29,10 @@ pub(super) struct Tally {
     begun: Instant,
     threads: BTreeMap<(Pid, u64, Pid), Thread>,
     last: Instant,
+    /// Bytes that it had taken and given when it was looked at last.
+    passed: u64,
+    /// When something was last seen to happen.
+    stirred: Instant,
     /// Processes that have gone.
     lost: usize,
     /// It could not be followed.
@@ -33,7 +41,16 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) const fn new(root: Pid, at: Instant) -> Self {
-        Self { root, begun: at, threads: BTreeMap::new(), last: at, lost: 0, is_lost: false }
+        Self {
+            root,
+            begun: at,
+            threads: BTreeMap::new(),
+            last: at,
+            passed: 0,
+            stirred: at,
+            lost: 0,
+            is_lost: false,
+        }
     }
 
     /// When it was started.
@@ -41,16 +58,24 @@ impl Tally {
         self.begun
     }
 
-    /// Looks at a stage that lives.
-    pub(super) fn look(&mut self, at: Instant) {
-        if self.is_lost || at.saturating_duration_since(self.last) < EVERY {
-            return;
-        }
-        let seen = threads(self.root);
-        self.take(seen, at);
+    /// Whether it is time to look at a stage that so much has passed: a look is dear, and of one in which nothing
+    /// happens it tells nothing.
+    pub(super) fn is_due(&self, passed: u64, at: Instant) -> bool {
+        let patience = if passed == self.passed {
+            (at.saturating_duration_since(self.stirred) / PART).clamp(EVERY, REST)
+        } else {
+            EVERY
+        };
+        !self.is_lost && at.saturating_duration_since(self.last) >= patience
     }
 
-    fn take(&mut self, seen: Option<Vec<Thread>>, at: Instant) {
+    /// Looks at a stage that lives.
+    pub(super) fn look(&mut self, passed: u64, at: Instant) {
+        let seen = threads(self.root);
+        self.take(seen, passed, at);
+    }
+
+    fn take(&mut self, seen: Option<Vec<Thread>>, passed: u64, at: Instant) {
         let Some(seen) = seen else {
             self.is_lost = true;
             return;
@@ -61,11 +86,15 @@ impl Tally {
         gone.retain(|process| !lives(*process));
         self.lost = self.lost.max(gone.len());
         self.is_lost = self.lost > LOST;
+        let mut stirs = passed != self.passed;
         for thread in seen {
             let (pid, begun) = thread.process;
-            self.threads.insert((pid, begun, thread.number), thread);
+            stirs |= self.threads.insert((pid, begun, thread.number), thread) != Some(thread);
         }
-        self.last = at;
+        if stirs {
+            self.stirred = at;
+        }
+        (self.last, self.passed) = (at, passed);
     }
 
     /// What is not its own work until `until`, no less than that; at its end it had spent so much.
@@ -105,8 +134,8 @@ mod tests {
         let after = |ns| begun + Duration::from_nanos(ns);
         let mut tally = Tally::new(1, begun);
         assert_eq!(tally.aside_ns(None, begun), None, "nothing is known yet");
-        tally.take(Some(vec![thread(1, 1, 10), thread(1, 2, 20)]), after(100));
-        tally.take(Some(vec![thread(1, 1, 15)]), after(200));
+        tally.take(Some(vec![thread(1, 1, 10), thread(1, 2, 20)]), 0, after(100));
+        tally.take(Some(vec![thread(1, 1, 15)]), 0, after(200));
         assert_eq!(tally.aside_ns(None, after(200)), Some(15 + 20 + 2 + 2));
         let end = Spent { system_ns: 7, delayed_ns: 16, ..Spent::default() };
         assert_eq!(tally.aside_ns(Some(end), after(250)), Some(15 + 20 + 7 + 50));
@@ -115,14 +144,37 @@ mod tests {
     }
 
     #[test]
+    fn a_stage_in_which_nothing_happens_is_looked_at_less_and_less_and_at_once_when_bytes_pass() {
+        let begun = crate::exec::now();
+        let mut tally = Tally::new(1, begun);
+        let looks = |tally: &mut Tally, from: u64, to: u64| {
+            let mut looks = 0;
+            for at in (from..to).map(|tenths| begun + Duration::from_millis(tenths * 100)) {
+                if tally.is_due(7, at) {
+                    tally.take(Some(vec![thread(1, 1, 3)]), 7, at);
+                    looks += 1;
+                }
+            }
+            looks
+        };
+        let (first, then) = (looks(&mut tally, 1, 11), looks(&mut tally, 11, 600));
+        assert!(first >= 9 && then < 50, "{first} looks, {then} looks");
+        let last = tally.last;
+        assert!(!tally.is_due(7, last + Duration::from_secs(3)));
+        assert!(tally.is_due(8, last + EVERY) && tally.is_due(7, last + REST));
+    }
+
+    #[test]
     fn of_a_stage_that_starts_one_after_the_other_nothing_is_known() {
         let begun = crate::exec::now();
         let mut tally = Tally::new(1, begun);
-        tally.take(Some(vec![thread(1, 1, 0), thread(2, 2, 1)]), begun);
-        tally.take(Some(vec![thread(1, 1, 0)]), begun);
-        assert_eq!(tally.aside_ns(None, begun).map(|_| ()), Some(()), "its worker has ended");
-        tally.take(Some(vec![thread(1, 1, 0), thread(3, 3, 1)]), begun);
-        tally.take(Some(vec![thread(1, 1, 0)]), begun);
-        assert_eq!(tally.aside_ns(None, begun), None);
+        let mut take = |seen| {
+            tally.take(Some(seen), 0, begun);
+            tally.aside_ns(None, begun).map(|_| ())
+        };
+        take(vec![thread(1, 1, 0), thread(2, 2, 1)]);
+        assert_eq!(take(vec![thread(1, 1, 0)]), Some(()), "its worker has ended");
+        take(vec![thread(1, 1, 0), thread(3, 3, 1)]);
+        assert_eq!(take(vec![thread(1, 1, 0)]), None);
     }
 }

@@ -212,7 +212,7 @@ mod tests {
         valve.turn();
         sink.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket can");
         let mut got = 0;
-        while got < gauge.read().bytes_in {
+        while got < gauge.counted().bytes_in {
             let read = sink.read(&mut [0; 50_000]).expect("it comes though nothing more is let in");
             got += read as u64;
         }

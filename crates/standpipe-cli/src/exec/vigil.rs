@@ -6,6 +6,10 @@
 //! Long waits are seen more often than short ones in just the right proportion, and the price does not depend on
 //! how many waits there are. An open wait is counted as it lasts, for a tick ends the poll.
 //!
+//! A tick that finds the sides as only this pump can change them (nothing to read, and nothing left in the output; no
+//! room, and the input full) is the last for a while: the wait is noted as open, the gauge lets it grow with the clock,
+//! and the thread sleeps. So hundreds of tanks in which nothing flows cost nothing.
+//!
 //! Beside that goes a bound: what the other side looks like at the end of a wait says whether it can have waited at
 //! all, since meanwhile nobody but the stage there has touched its pipe. The sum is never less than it waited.
 //!
@@ -19,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 
-use crate::exec::gauge::Gauge;
+use crate::exec::gauge::{Gauge, Waits};
 use crate::exec::port::{Kind, Port};
 use crate::exec::stop::{Order, Stop, ready, wait};
 use crate::exec::{nanos, now};
@@ -31,6 +35,8 @@ const EARLY_TICK: Duration = Duration::from_millis(2);
 const TICK: Duration = Duration::from_millis(10);
 /// unless nothing has moved for many of them.
 const IDLE_TICK: Duration = Duration::from_millis(100);
+/// An open wait is looked at this often: a pipe of others may be written or read by somebody else.
+const REST: Duration = Duration::from_secs(5);
 
 /// What we spend ourselves is looked up this often.
 const ACCOUNT: Duration = Duration::from_millis(250);
@@ -69,6 +75,8 @@ pub(crate) struct Vigil {
     start: Instant,
     next_tick: Instant,
     quiet_ticks: u32,
+    /// Whose wait the last tick has found to last.
+    lasts: Option<Waits>,
     next_account: Instant,
     accounted_ns: u64,
     inside: u64,
@@ -85,6 +93,7 @@ impl Vigil {
             start,
             next_tick: start + EARLY_TICK,
             quiet_ticks: 0,
+            lasts: None,
             next_account: start + ACCOUNT,
             accounted_ns: 0,
             inside: 0,
@@ -130,6 +139,8 @@ impl Vigil {
             return Ok(Wake::Ready); // what is in the tank has to get out, and nothing more in
         }
         let mut since = now();
+        // what the last wait was found to be says nothing of this one
+        self.lasts = None;
         self.aim(since);
         self.gauge.set_level(self.level(from, to));
         loop {
@@ -149,17 +160,31 @@ impl Vigil {
                     _ => PollFd::from_borrowed_fd(to.as_fd(), PollFlags::empty()),
                 },
             ];
-            wait(&mut on, Some(self.next_tick.saturating_duration_since(since)))?;
-            let [told, side, other] = on.map(|polled| polled.revents());
+            let lasts = self.lasts.take();
+            let patience = match lasts {
+                Some(who) => {
+                    self.gauge.open(who, nanos(since.saturating_duration_since(self.start)));
+                    REST
+                }
+                None => self.next_tick.saturating_duration_since(since),
+            };
+            let polled = wait(&mut on, Some(patience));
             let at = now();
             let waited = at.saturating_duration_since(since);
             since = at;
             match what {
+                _ if lasts.is_some() => {
+                    self.gauge.close(nanos(at.saturating_duration_since(self.start)));
+                }
                 For::Input => self.waited_input += waited,
                 For::Room => self.waited_room += waited,
                 For::Either | For::Rest => {} // no stage waits for this tank
             }
-            self.bound(what, waited, from, to);
+            polled?;
+            let [told, side, other] = on.map(|polled| polled.revents());
+            if lasts.is_none() {
+                self.bound(what, waited, from, to);
+            }
             if at >= self.next_tick {
                 self.tick(what, from, to, at);
             }
@@ -283,6 +308,7 @@ impl Vigil {
         match what {
             For::Input => {
                 let empty = to.level() == 0;
+                self.lasts = empty.then_some(Waits::Reader);
                 let waited = nanos(self.waited_input);
                 self.gauge.count_empty(if empty { waited } else { 0 });
                 self.waited_input = Duration::ZERO;
@@ -290,15 +316,20 @@ impl Vigil {
             }
             For::Room => {
                 let full = from.is_none_or(Port::is_full);
+                self.lasts = full.then_some(Waits::Writer);
                 let waited = nanos(self.waited_room);
                 self.gauge.count_full(if full { waited } else { 0 });
                 self.waited_room = Duration::ZERO;
                 self.gauge.set_shut(full);
             }
-            For::Either | For::Rest => self.gauge.set_shut(false),
+            For::Either | For::Rest => {
+                self.lasts = None;
+                self.gauge.set_shut(false);
+            }
         }
         self.gauge.set_level(self.level(from, to));
-        if at >= self.next_account {
+        let is_unknown = self.accounted_ns == 0 && self.lasts.is_some();
+        if at >= self.next_account || is_unknown {
             self.next_account = at + ACCOUNT;
             self.account();
         }

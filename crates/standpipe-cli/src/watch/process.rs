@@ -253,6 +253,16 @@ pub(super) fn all() -> impl Iterator<Item = Pid> {
     pids.filter(|pid| *pid != std::process::id())
 }
 
+/// What a process has started and not waited for; `None` where the kernel does not tell.
+pub(super) fn children(pid: Pid) -> Option<Vec<Pid>> {
+    let mut found = Vec::new();
+    for task in fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten() {
+        let line = fs::read_to_string(task.path().join("children")).ok()?;
+        found.extend(line.split_ascii_whitespace().flat_map(str::parse::<Pid>));
+    }
+    Some(found)
+}
+
 /// Which way a pipe is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::process::{self, Doing, Pid, Stat, Way};
-use super::table::Table;
+use super::table::youngest_below;
 
 /// A shell that waits is asked this often for whom.
 const CENSUS: Duration = Duration::from_millis(250);
@@ -69,8 +69,8 @@ impl Side {
         let is_due = self.census.is_none_or(|last| now.saturating_duration_since(last) >= CENSUS);
         if doing == Doing::Waits && is_due {
             self.census = Some(now);
-            let youngest = Table::read().youngest_below(self.pid);
-            self.worker = youngest.and_then(|pid| Some((pid, Stat::of(pid)?.begun_ticks)));
+            self.worker =
+                youngest_below(self.pid).and_then(|pid| Some((pid, Stat::of(pid)?.begun_ticks)));
         }
         self.worker.and_then(at_work).unwrap_or((self.pid, doing))
     }

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use super::process::{self, Pid, Stat};
 
+/// Shells that wait for shells are followed so far.
+const DEEPEST: usize = 64;
+
 /// All processes but this one, as they were found.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
@@ -56,12 +59,23 @@ impl Table {
 
     /// The last of those that descend from one in an unbroken line: who works for a shell that waits.
     pub(crate) fn youngest_below(&self, pid: Pid) -> Option<Pid> {
-        let child = |of: Pid| self.children(of).map(|(pid, _)| pid).max();
-        (0..self.stats.len())
-            .try_fold(pid, |at, _| child(at).ok_or(at))
-            .err()
-            .filter(|found| *found != pid)
+        youngest(pid, |of| self.children(of).map(|(pid, _)| pid).max(), self.stats.len())
     }
+}
+
+/// The same of one that lives, where the kernel tells who has started whom: to read the whole table is dear where
+/// thousands run.
+pub(crate) fn youngest_below(pid: Pid) -> Option<Pid> {
+    match process::children(pid) {
+        Some(_) => youngest(pid, |of| process::children(of)?.into_iter().max(), DEEPEST),
+        None => Table::read().youngest_below(pid),
+    }
+}
+
+/// Follows the last child of each, no further than so many.
+fn youngest(pid: Pid, child: impl Fn(Pid) -> Option<Pid>, most: usize) -> Option<Pid> {
+    let last = (0..most).try_fold(pid, |at, _| child(at).ok_or(at)).err();
+    last.filter(|found| *found != pid)
 }
 
 #[cfg(test)]
@@ -98,5 +112,23 @@ mod tests {
         let table = Table::of(&[(2, 3, 1), (3, 2, 1)]);
         assert!(table.below(&[2]).len() <= 4);
         assert!(table.youngest_below(2).is_none_or(|pid| pid < 4));
+    }
+
+    #[test]
+    fn the_kernel_and_the_table_agree_on_who_works_for_a_shell() {
+        let mut child = std::process::Command::new("bash")
+            .args(["-c", "bash -c 'echo; read -r x; :'; :"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut said = child.stdout.take().expect("it is piped");
+        std::io::Read::read_exact(&mut said, &mut [0]).expect("it says one word");
+        let (told, found) = (youngest_below(child.id()), Table::read().youngest_below(child.id()));
+        assert!(told.is_some() && process::children(child.id()).is_some());
+        assert_eq!(told, found);
+        assert_eq!(youngest_below(told.expect("as asserted")), None);
+        drop(child.stdin.take());
+        child.wait().expect("it ends");
     }
 }

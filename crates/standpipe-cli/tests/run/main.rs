@@ -17,6 +17,7 @@ mod events;
 mod fanout;
 mod file;
 mod forms;
+mod idle;
 mod jobs;
 mod limits;
 mod memory;

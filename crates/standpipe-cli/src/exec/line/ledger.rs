@@ -19,7 +19,7 @@ use crate::watch::Spent;
 impl Line {
     /// Where each stage's time went until `at`.
     pub(crate) fn times(&self, at: Instant) -> Vec<Times> {
-        let readings = self.readings();
+        let readings = self.readings_at(at);
         let times = |(index, stage): (usize, &Stage)| {
             let until = stage.ended.unwrap_or(at);
             let before = index.checked_sub(1).and_then(|tank| readings.get(tank));
@@ -42,7 +42,7 @@ impl Line {
 
     /// The least that each stage worked until `at`; `None` where that cannot be known.
     pub(crate) fn work(&self, at: Instant) -> Vec<Option<u64>> {
-        let readings = self.readings();
+        let readings = self.readings_at(at);
         // Late to see an end, we would take the time until then for work.
         let late_ns = Spent::of_thread(None).map_or(0, |ours| ours.delayed_ns);
         let held = readings.iter().any(|tank| tank.held_ns > 0);
@@ -68,6 +68,21 @@ impl Line {
             Some(least_work(ran_ns, before, after, aside_ns)).filter(|_| !held)
         };
         self.stages.iter().enumerate().map(work).collect()
+    }
+
+    /// Looks what the commands have spent that live, as far as it is time to.
+    pub(super) fn look_at_tallies(&mut self, at: Instant) {
+        for index in 0..self.stages.len() {
+            let before = index.checked_sub(1).and_then(|tank| self.tanks.get(tank));
+            let taken = before.map_or(0, |tank| tank.gauge.moved());
+            let given = self.behind(index).map(|tank| self.tanks[tank].gauge.taken());
+            let passed = given.fold(taken, u64::wrapping_add);
+            let stage = &mut self.stages[index];
+            let living = stage.tally.as_mut().filter(|_| stage.ended.is_none());
+            if let Some(tally) = living.filter(|tally| tally.is_due(passed, at)) {
+                tally.look(passed, at);
+            }
+        }
     }
 
     /// CPU that the commands have used.
