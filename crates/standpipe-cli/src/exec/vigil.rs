@@ -138,6 +138,7 @@ impl Vigil {
         if order == Order::Drain && what == For::Either {
             return Ok(Wake::Ready); // what is in the tank has to get out, and nothing more in
         }
+        let stop = self.stop.clone();
         let mut since = now();
         // what the last wait was found to be says nothing of this one
         self.lasts = None;
@@ -151,7 +152,7 @@ impl Vigil {
                 _ => (to, PollFlags::OUT),
             };
             let mut on = [
-                PollFd::from_borrowed_fd(self.stop.as_fd(), PollFlags::IN),
+                PollFd::from_borrowed_fd(stop.as_fd(), PollFlags::IN),
                 PollFd::from_borrowed_fd(side.as_fd(), events),
                 match (what, from) {
                     (For::Either, Some(from)) => {
@@ -160,31 +161,9 @@ impl Vigil {
                     _ => PollFd::from_borrowed_fd(to.as_fd(), PollFlags::empty()),
                 },
             ];
-            let lasts = self.lasts.take();
-            let patience = match lasts {
-                Some(who) => {
-                    self.gauge.open(who, nanos(since.saturating_duration_since(self.start)));
-                    REST
-                }
-                None => self.next_tick.saturating_duration_since(since),
-            };
-            let polled = wait(&mut on, Some(patience));
-            let at = now();
-            let waited = at.saturating_duration_since(since);
+            let at = self.watch(what, (from, to), &mut on, since)?;
             since = at;
-            match what {
-                _ if lasts.is_some() => {
-                    self.gauge.close(nanos(at.saturating_duration_since(self.start)));
-                }
-                For::Input => self.waited_input += waited,
-                For::Room => self.waited_room += waited,
-                For::Either | For::Rest => {} // no stage waits for this tank
-            }
-            polled?;
             let [told, side, other] = on.map(|polled| polled.revents());
-            if lasts.is_none() {
-                self.bound(what, waited, from, to);
-            }
             if at >= self.next_tick {
                 self.tick(what, from, to, at);
             }
@@ -211,6 +190,34 @@ impl Vigil {
                 return Ok(Wake::Ready);
             }
         }
+    }
+
+    /// Waits until something comes or it is time to look around, counts that, and says when it was over.
+    fn watch(
+        &mut self,
+        what: For,
+        (from, to): (Option<&Port>, &Port),
+        on: &mut [PollFd<'_>],
+        since: Instant,
+    ) -> io::Result<Instant> {
+        let ns = |at: Instant| nanos(at.saturating_duration_since(self.start));
+        if let Some(who) = self.lasts.take() {
+            self.gauge.open(who, ns(since));
+            let polled = wait(on, Some(REST));
+            let at = now();
+            self.gauge.close(ns(at));
+            return polled.map(|_| at);
+        }
+        wait(on, Some(self.next_tick.saturating_duration_since(since)))?;
+        let at = now();
+        let waited = at.saturating_duration_since(since);
+        match what {
+            For::Input => self.waited_input += waited,
+            For::Room => self.waited_room += waited,
+            For::Either | For::Rest => {} // no stage waits for this tank
+        }
+        self.bound(what, waited, from, to);
+        Ok(at)
     }
 
     /// Notes a wait in which the other side may have waited, too.
