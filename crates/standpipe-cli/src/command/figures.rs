@@ -307,8 +307,8 @@ fn slowest(plan: &Plan, times: &[Times], held: Held) -> Option<Ruling> {
     let advice = advice(plan, stage);
     let slowest = Slowest {
         who,
-        busy: Some(share(at.busy_ns, at)),
-        confidence: Some(if found.likely { 0.8 } else { 0.5 }),
+        busy: Some(found.busy),
+        confidence: Some(found.confidence()),
         why: (!why.is_empty()).then(|| why.join(", ")),
         advice,
     };

@@ -286,7 +286,7 @@ fn slowest(stages: &[Member]) -> Option<Slowest> {
     Some(Slowest {
         who: Who::Stage(label(at, &stages[at])),
         busy: Some(share(times[at].busy_ns, &times[at])),
-        confidence: Some(if found.likely { 0.8 } else { 0.5 }),
+        confidence: Some(found.confidence()),
         why: (!why.is_empty()).then(|| why.join(", ")),
         advice: None,
     })

@@ -55,19 +55,37 @@ pub(crate) fn share(part_ns: u64, times: &Times) -> f64 {
     part_ns as f64 / all as f64
 }
 
+/// A stage that is busy less than this share of the time is not certain to be the slow one.
+pub(crate) const BUSY: f64 = 0.5;
+
 /// The stage that holds up the line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Slowest {
     /// Its index, upstream first.
     pub(crate) stage: usize,
-    /// It is also the busiest, and the arrow rule says the same.
+    /// The share of its time in which it is busy.
+    pub(crate) busy: f64,
+    /// It is also the busiest, the arrow rule says the same, and it is busy at least half of the time.
     pub(crate) likely: bool,
 }
 
-/// Names the slowest stage of a line, `None` if nobody waited for anybody.
+impl Slowest {
+    /// How sure that is, 0 to 1.
+    pub(crate) const fn confidence(self) -> f64 {
+        if self.likely { 0.8 } else { UNSURE }
+    }
+}
+
+/// How sure a verdict is that something speaks against.
+pub(crate) const UNSURE: f64 = 0.5;
+
+/// Names the slowest stage of a line, `None` if nobody waited for anybody. Whoever shows a verdict asks here, so that
+/// all are as sure of it.
 pub(crate) fn slowest(line: &[Times]) -> Option<Slowest> {
     let (stage, confidence) = diagnose::limit(line)?;
-    Some(Slowest { stage, likely: confidence > Confidence::Unsure })
+    let busy = share(line[stage].busy_ns, &line[stage]);
+    let likely = confidence > Confidence::Unsure && busy >= BUSY;
+    Some(Slowest { stage, busy, likely })
 }
 
 #[cfg(test)]
@@ -89,7 +107,21 @@ mod tests {
     fn agreement_with_the_busiest_makes_it_likely() {
         let times = |busy_ns, paused_ns, starved_ns| Times { busy_ns, paused_ns, starved_ns };
         let line = [times(2, 98, 0), times(100, 0, 0), times(1, 0, 99)];
-        assert_eq!(slowest(&line), Some(Slowest { stage: 1, likely: true }));
+        assert_eq!(slowest(&line), Some(Slowest { stage: 1, busy: 1.0, likely: true }));
         assert_eq!(slowest(&[times(100, 0, 0), times(100, 0, 0)]), None, "nobody waited");
+    }
+
+    /// The doctor called this one unsure and the summary of the same run did not.
+    #[test]
+    fn who_is_busy_less_than_half_of_the_time_is_not_certain_to_be_the_slow_one() {
+        let times = |busy_ns, paused_ns, starved_ns| Times { busy_ns, paused_ns, starved_ns };
+        let check = |busy_ns, likely| {
+            let line = [times(2, 98, 0), times(busy_ns, 0, 100 - busy_ns), times(1, 0, 99)];
+            let found = slowest(&line).expect("somebody waited");
+            assert_eq!((found.stage, found.likely), (1, likely), "busy {busy_ns}%");
+            assert_eq!(found.confidence() > 0.6, likely, "busy {busy_ns}%");
+        };
+        check(49, false);
+        check(50, true);
     }
 }

@@ -10,7 +10,7 @@ use standpipe::diagnose::Times;
 use super::{Known, is_silent};
 use crate::command::figures::{Held, advice_for};
 use crate::command::peer::held_up;
-use crate::exec::times::{self, share};
+use crate::exec::times::{self, BUSY, UNSURE, share};
 use crate::size::{percent, size, time};
 use crate::view::{Diagnosis, Finding, Slowest, Who, brief};
 use crate::watch::{Doing, LinkSeen, Seen};
@@ -23,8 +23,6 @@ const LEAST: Duration = Duration::from_millis(100);
 const SILENT: f64 = 0.5;
 /// CPU below this share of one core is none.
 const IDLE: f64 = 0.01;
-/// A stage that is busy less than this share of the time is not certain to be the slow one.
-const BUSY: f64 = 0.5;
 /// Who waits for longer than this share to write into a pipe that is emptier than that share, waits for something
 /// else.
 const PAUSED: f64 = 0.5;
@@ -90,7 +88,7 @@ fn verdict(seen: &Seen, held: Option<(Held, &str)>, diagnosis: &mut Diagnosis) {
             Some(format!("{} brings nothing: the pipeline waits for it", label(seen, 0)));
         return;
     }
-    let busy = share(link.times.busy_ns, &link.times);
+    let busy = found.busy;
     let contradiction = contradiction(seen, found.stage);
     if let Some(says) = contradiction.as_ref().filter(|_| busy < BUSY) {
         diagnosis.cannot_tell = Some(says.clone());
@@ -100,11 +98,11 @@ fn verdict(seen: &Seen, held: Option<(Held, &str)>, diagnosis: &mut Diagnosis) {
         .filter(|at| seen.links[*at].by_level > SILENT)
         .map(|at| label(seen, at))
         .collect();
-    let is_unsure = !silent.is_empty() || !found.likely || busy < BUSY || contradiction.is_some();
+    let is_unsure = !silent.is_empty() || contradiction.is_some();
     diagnosis.slowest = Some(Slowest {
         who: Who::Stage(named(seen, found.stage)),
         busy: Some(busy),
-        confidence: Some(if is_unsure { 0.5 } else { 0.8 }),
+        confidence: Some(if is_unsure { UNSURE } else { found.confidence() }),
         why: Some(why(seen, found.stage)),
         advice: advice_for(&link.label).or_else(|| own_wait(seen, found.stage)),
     });
