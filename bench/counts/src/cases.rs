@@ -8,6 +8,7 @@
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Waker};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -54,6 +55,7 @@ pub(crate) const CASES: &[Counted] = &[
     alone("one by one, within a budget", |n| {
         one_by_one(n, Within, &Tank::items(MARK).budget(&Budget::items(2 * MARK)))
     }),
+    alone("one by one, beside 1000 that wait for the budget", beside_many),
     alone("three maps, fused", |n| driven(fused(n), changed_below(n))),
     alone(NOBODY_WAITS[0], |n| half_full(n, 7_u64, &Tank::items(MARK))),
     alone(NOBODY_WAITS[1], |n| half_full(n, Bytes::from(vec![7; 64 << 10]), &Tank::items(MARK))),
@@ -311,6 +313,31 @@ fn one_by_one<T: Copy>(n: u64, item: T, tank: &Tank) {
     runtime().block_on(async {
         for _ in 0..n {
             assert_eq!(writable.write(black_box(item)).ok(), Some(Flow::Ready), "there is room");
+            black_box(readable.next().await.expect("it has not ended").expect("nor failed"));
+        }
+    });
+}
+
+/// The same beside many that wait: what they want changes the share, and what comes back is theirs, at the cost of few.
+fn beside_many(n: u64) {
+    #[derive(Clone, Copy)]
+    struct Many;
+    let budget = Budget::items(16);
+    let tanks: Vec<(Writable<Many>, Readable<Many>)> =
+        (0..1000).map(|_| Tank::items(MARK).budget(&budget).build()).collect();
+    let mut waiting: Vec<_> = tanks
+        .iter()
+        .map(|(writable, _)| {
+            while writable.write(Many).is_ok_and(|flow| flow == Flow::Ready) {}
+            Box::pin(writable.drained())
+        })
+        .collect();
+    let cx = &mut Context::from_waker(Waker::noop());
+    assert!(waiting.iter_mut().all(|waits| waits.as_mut().poll(cx).is_pending()));
+    let (writable, mut readable) = Tank::items(MARK).budget(&budget).build();
+    runtime().block_on(async {
+        for _ in 0..n {
+            assert!(writable.write(black_box(Many)).is_ok(), "one is its own");
             black_box(readable.next().await.expect("it has not ended").expect("nor failed"));
         }
     });

@@ -435,6 +435,23 @@ fn a_writer_that_gives_up_on_a_budget_leaves_it_to_the_next_tank() {
 }
 
 #[test]
+fn of_two_writers_of_one_tank_both_are_let_in_by_what_comes_back() {
+    loom::model(|| {
+        let budget = Budget::items(4);
+        let (hog, mut hogs_reader) = Tank::items(4).budget(&budget).build();
+        while hog.write(0).is_ok_and(|flow| flow == Flow::Ready) {}
+        let (writable, readable) = Tank::items(4).budget(&budget).build();
+        assert_eq!(writable.write(1).ok(), Some(Flow::Wait));
+        let writers: Vec<_> = [writable.clone(), writable]
+            .map(|to| thread::spawn(move || block_on(to.send(2)).is_ok()))
+            .into();
+        while hogs_reader.try_next().is_some() {}
+        assert!(writers.into_iter().all(|writer| writer.join().unwrap()));
+        assert_eq!(readable.level(), 3, "and nobody has read");
+    });
+}
+
+#[test]
 fn two_tanks_that_fill_at_once_stay_within_their_budget() {
     loom::model(|| {
         let budget = Budget::items(3);
