@@ -5,7 +5,7 @@
 //! the piece was handled. Writers take parts of 32 pieces from what all have left, so that who is faster moves more.
 //!
 //! *ample*: twice what all queues hold. *A tenth*: of what they hold. *10 of 1,000*: each pair moves a burst of 64 KiB, then all but ten
-//! idle until the end; the limit is what ten queues hold. In the last two readers let others run after each piece: so all queues fill.
+//! idle until the end; the limit is what ten queues hold. Where it is not ample, readers let others run after each piece: so all queues fill.
 //!
 //! # Knows / never knows
 //! Knows scenes, their writers and what came of them. Never knows how a queue hands on a piece: `limited` does.
@@ -90,7 +90,7 @@ struct Scene {
 }
 
 impl Scene {
-    fn all() -> [Self; 4] {
+    fn all() -> [Self; 5] {
         let scene = |name, place, pairs: usize, limit_bytes, pieces| {
             let setting = Setting::new(place, QUEUE_BYTES / PIECE_BYTES);
             let is_ct = setting.is_ct();
@@ -100,6 +100,7 @@ impl Scene {
             scene("ct, 1 pair, ample", Place::Ct, 1, 2 * QUEUE_BYTES, 1_500_000),
             scene("mt2, 100 pairs, ample", Place::Mt2, 100, 200 * QUEUE_BYTES, 1_000_000),
             scene("mt2, 100 pairs, a tenth", Place::Mt2, 100, 10 * QUEUE_BYTES, 500_000),
+            scene("mt2, 1,000 pairs, a tenth", Place::Mt2, 1_000, 100 * QUEUE_BYTES, 500_000),
             Self {
                 busy: 10,
                 ..scene("mt2, 10 of 1,000 pairs", Place::Mt2, 1_000, 10 * QUEUE_BYTES, 500_000)

@@ -12,8 +12,9 @@
 //!   what he asks for     his fair share   share gives it back
 //! ```
 //!
-//! What is asked for is twice the level, or what the tank filled the last time,
-//! half as much each time that it does not; an empty tank has nothing, and one
+//! What is asked for is twice the level, or what the tank filled the last time:
+//! half as much each time that it does not, and twice as much each time that it
+//! runs empty while it is refused more. An empty tank has nothing, and one
 //! that fell below a quarter of its grant gives back all but twice its level.
 //! The fair share is max-min: nobody gets more by wanting more than somebody
 //! has who wants it as well. What comes back goes to the poorest of those who

@@ -244,6 +244,27 @@ fn a_tank_that_has_more_than_its_share_is_held_back_until_it_has_not() {
 }
 
 #[test]
+fn tanks_that_run_empty_because_they_get_too_little_come_to_their_share() {
+    // one had all there is, and is read and filled slowly; the others are read
+    // as fast as they are filled, so none of them ever shows how much it would hold
+    let budget = Budget::items(100);
+    let (hog, mut hogs_reader) = items(&budget, 100);
+    assert_eq!(fill(&hog), 100);
+    let mut others: Vec<_> = (0..9).map(|_| items(&budget, 100)).collect();
+    let mut moved = 0;
+    for _ in 0..200 {
+        moved = others.iter().map(|(writable, _)| fill(writable)).sum();
+        assert!(hogs_reader.try_next().is_some());
+        fill(&hog);
+        for (_, readable) in &mut others {
+            drain(readable);
+        }
+    }
+    let hogs = part(&hogs_reader).granted;
+    assert!(hogs <= 12 && moved >= 90, "the one has {hogs}, the others move {moved}");
+}
+
+#[test]
 fn events_tell_a_wait_for_the_budget_as_what_it_is_a_shut_tank() {
     let budget = Budget::items(4);
     let (hog, mut hogs_reader) = items(&budget, 4);

@@ -92,7 +92,7 @@ pub(crate) struct Grant<W: Called> {
     own: Marks,
     weight: usize,
     short: bool,
-    /// What it filled before it was last empty, halved each time it did not.
+    /// What it filled before it was last empty, or would have.
     filled_before: usize,
     /// Its level has reached its grant since it was empty.
     filled: bool,
@@ -275,7 +275,12 @@ impl<W: Called> Grant<W> {
         }
         let slot = self.slot;
         self.common.with(|pool| pool.fell(slot, 0, called));
-        self.filled_before = if self.filled { self.weight } else { self.weight >> 1 };
+        self.filled_before = match (self.short, self.filled) {
+            // it was refused more, and would have filled that
+            (true, _) => self.weight.max(self.filled_before).max(1).saturating_mul(2),
+            (false, true) => self.weight,
+            (false, false) => self.weight >> 1,
+        };
         (self.weight, self.short, self.filled) = (0, false, false);
         self.refused_at = None;
         let (Turn::Stayed | Turn::Opened | Turn::Shut) = gate.set_marks(self.marks());
