@@ -308,7 +308,12 @@ impl Reader {
             Some(Task::Check) if given => Ok(Request::Check(typed)),
             Some(Task::Check) => Err(UsageError::new(
                 "`check` needs a pipeline",
-                "write `standpipe check PIPELINE.toml`",
+                match typed.events {
+                    Some(EventsTo::File(_)) => {
+                        "`--json=FILE` is where events go; write `standpipe check PIPELINE.toml`"
+                    }
+                    _ => "write `standpipe check PIPELINE.toml`",
+                },
             )),
             Some(_) => Ok(Request::Run(typed)),
             None if given || !environment.stdin_is_terminal => Ok(Request::Run(typed)),

@@ -141,6 +141,7 @@ impl Finish {
 pub(crate) fn check_sink(end: &EndPlan, publish: Publish, full: Full) -> Result<(), EndError> {
     let is_kept = match end {
         EndPlan::File(path) => {
+            fd::check_stream(path, fd::Side::Write)?;
             file::check(path, publish)?;
             file::is_kept(path)
         }

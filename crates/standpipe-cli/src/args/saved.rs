@@ -166,8 +166,9 @@ fn unreadable(path: &OsStr, error: &io::Error) -> UsageError {
     UsageError {
         what: format!("cannot read {}: {reason}", name(path)),
         details: Vec::new(),
-        hint: (error.kind() == io::ErrorKind::NotFound)
-            .then(|| "`-f` takes a pipeline file; the path is relative to here".to_owned()),
+        hint: (error.kind() == io::ErrorKind::NotFound).then(|| {
+            "a pipeline file is read here; its path is relative to the working directory".to_owned()
+        }),
     }
 }
 

@@ -221,7 +221,12 @@ fn commands_are_read() {
         Ok(Request::Check(typed)) => *typed,
         other => panic!("{line:?}: {other:?}"),
     };
-    for line in [&["check", "p"][..], &["check", "-f", "p"], &["check", "-q", "p", "-m1M"]] {
+    for line in [
+        &["check", "p"][..],
+        &["check", "-f", "p"],
+        &["check", "-q", "p", "-m1M"],
+        &["check", "--json", "p"],
+    ] {
         assert_eq!(checked(line).form, Form::File("p".into()), "{line:?}");
     }
     assert_eq!(checked(&["check", "--", "check"]).form, argv(&[&["check"]]));
@@ -248,6 +253,7 @@ fn commands_are_read() {
     refused(&["completions", "zhs"], "no completions for `zhs`", "did you mean `zsh`?");
     refused(&["completions", "tcl"], "no completions for `tcl`", "`bash`, `zsh`, `fish`");
     refused(&["check"], "`check` needs a pipeline", "`standpipe check PIPELINE.toml`");
+    refused(&["check", "--json=p"], "`check` needs a pipeline", "`--json=FILE` is where events go");
     refused(&["check", "a", "b"], "stages are given twice, by `-f` and by `-f`", "leave out");
     refused(&["chekc"], "unknown command `chekc`", "did you mean `check`?");
     refused(&["-f", "a", "b"], "unexpected word `b` after `-f`", "one pipeline file");

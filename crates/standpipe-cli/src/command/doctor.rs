@@ -8,7 +8,7 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use crate::args::{Display, Doctor, Target, shown};
-use crate::command::figures::Held;
+use crate::command::figures::{Held, Limit};
 use crate::end;
 use crate::exec::now;
 use crate::exit::Exit;
@@ -58,7 +58,7 @@ struct Known {
     findings: Vec<Finding>,
     ceiling: Option<Ceiling>,
     /// How long its source was held back on purpose, and by what.
-    held: Option<(Held, &'static str)>,
+    held: Option<(Held, Limit)>,
 }
 
 impl Known {

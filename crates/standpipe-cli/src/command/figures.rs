@@ -60,6 +60,33 @@ pub(crate) struct Held {
     pub(crate) full_ns: u64,
 }
 
+/// What holds a source back that could bring more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// The one that was asked for.
+    Rate,
+    /// Somebody at the keys.
+    Key,
+}
+
+impl Limit {
+    /// As it is named.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Rate => "the limit of `--rate`",
+            Self::Key => "a limit or pause by key",
+        }
+    }
+
+    /// What helps against it.
+    pub(crate) const fn advice(self) -> Option<&'static str> {
+        match self {
+            Self::Rate => Some("a higher `--rate`, or none"),
+            Self::Key => None,
+        }
+    }
+}
+
 impl Held {
     /// Whether that holds up the line, and not the stage at this place that was busy for so long.
     pub(crate) fn is_limit(self, place: usize, busy_ns: u64) -> bool {
@@ -67,10 +94,10 @@ impl Held {
     }
 
     /// Who holds it back: the limit that was asked for, or somebody at the keys.
-    pub(crate) const fn by<T>(rate: Option<&T>) -> &'static str {
+    pub(crate) const fn by<T>(rate: Option<&T>) -> Limit {
         match rate {
-            Some(_) => "the limit of `--rate`",
-            None => "a limit or pause by key",
+            Some(_) => Limit::Rate,
+            None => Limit::Key,
         }
     }
 
@@ -262,9 +289,11 @@ fn slowest(plan: &Plan, times: &[Times], held: Held) -> Option<Ruling> {
     let (place, stage) = (found.stage, route[found.stage]);
     let at = &times[stage];
     if held.is_limit(place, at.busy_ns) {
+        let limit = Held::by(plan.rate.as_ref());
         return Some(none(Slowest {
-            who: if plan.rate.is_some() { Who::Rate } else { Who::Key },
+            who: if limit == Limit::Rate { Who::Rate } else { Who::Key },
             why: Some(format!("it holds {} back", brief(plan, 0))),
+            advice: limit.advice().map(str::to_owned),
             ..nobody()
         }));
     }

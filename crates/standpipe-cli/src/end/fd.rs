@@ -8,11 +8,12 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 
-use crate::end::EndError;
+use crate::end::{EndError, shown};
 use crate::exec::port::Port;
 use crate::exec::stdio::{Stream, was_closed};
 
@@ -49,6 +50,33 @@ pub(crate) fn output() -> Result<Port, EndError> {
     copy.and_then(|fd| checked(fd, Side::Write))
         .and_then(Port::inherited)
         .map_err(|error| EndError::of("cannot write stdout", &error))
+}
+
+/// Refuses a file that is another name of a stream that was closed when we were started: what is opened by it now is
+/// the `/dev/null` that was put in its place.
+///
+/// # Errors
+/// It is.
+pub(crate) fn check_stream(path: &Path, side: Side) -> Result<(), EndError> {
+    let direct = |path: &Path| {
+        let place = path.parent()?.canonicalize().ok()?;
+        let ours = Path::new("/proc/self/fd").canonicalize().ok()?;
+        let number = path.file_name()?.to_str()?.parse::<u8>().ok()?;
+        (place == ours).then_some(number)
+    };
+    // `/dev/stdin` is a link to the number
+    let linked = || direct(&path.read_link().ok()?);
+    let stream = match direct(path).or_else(linked) {
+        Some(0) => Stream::In,
+        Some(1) => Stream::Out,
+        Some(2) => Stream::Err,
+        _ => return Ok(()),
+    };
+    if was_closed(stream) {
+        let verb = if side == Side::Read { "read" } else { "write" };
+        return Err(EndError::new(format!("cannot {verb} {}: it is closed", shown(path))));
+    }
+    Ok(())
 }
 
 /// The descriptor `fd:NUMBER`.

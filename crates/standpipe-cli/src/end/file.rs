@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, linkat, renameat_with, unlinkat};
 use rustix::io::Errno;
 
+use crate::end::fd::{Side, check_stream};
 use crate::end::{EndError, Finish, Sink, Source, own, shown};
 use crate::exec::copy::Feed;
 use crate::exec::port::Port;
@@ -33,6 +34,7 @@ const NAME_MOST: usize = 255;
 /// Opens a file to read.
 pub(crate) fn open(path: &Path) -> Result<Source, EndError> {
     let fail = |error: io::Error| EndError::of(format!("cannot read {}", shown(path)), &error);
+    check_stream(path, Side::Read)?;
     let file = File::open(path).map_err(fail)?;
     let meta = file.metadata().map_err(fail)?;
     if meta.is_dir() {
@@ -51,6 +53,7 @@ pub(crate) fn open_part(
     length_bytes: Option<u64>,
 ) -> Result<Source, EndError> {
     let fail = |error: io::Error| EndError::of(format!("cannot read {}", shown(path)), &error);
+    check_stream(path, Side::Read)?;
     if is_fifo(path) {
         return Err(EndError::new(format!("cannot read a part of {}: it is a FIFO", shown(path))));
     }

@@ -97,8 +97,11 @@ impl Peer {
     fn failed(&self, verb: &str, error: Error) -> EndError {
         let why = said(error);
         let failed = EndError::new(format!("cannot {verb} {}: {why}", self.name));
-        match why.contains("certificate") {
-            true => failed.hint("a PEM file with the roots to trust can be named in SSL_CERT_FILE"),
+        if why.contains("certificate") {
+            return failed.hint("a PEM file with the roots to trust can be named in SSL_CERT_FILE");
+        }
+        match why.contains("connection refused") {
+            true => failed.hint("nobody listens there; see if the server runs, and on that port"),
             false => failed,
         }
     }

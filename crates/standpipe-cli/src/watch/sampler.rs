@@ -85,6 +85,8 @@ pub(crate) struct LinkSeen {
     pub(crate) level: Option<f64>,
     /// The TCP connection of it that was busiest.
     pub(crate) wire: Option<Wire>,
+    /// It is a run of standpipe, all of whose processes are one stage here.
+    pub(crate) is_ours: bool,
 }
 
 impl Sampler {
@@ -254,6 +256,7 @@ impl LinkSampler {
             moved_bytes: moved,
             level: (self.levels > 0).then(|| self.level_sum / f64::from(self.levels)),
             wire: None,
+            is_ours: self.link.is_ours,
         }
     }
 }

@@ -335,6 +335,7 @@ fn a_filter_is_one_stage_between_those_that_it_joins() {
     // it may have to be started yet
     let (said, code) = if joined(&said) { (said, code) } else { foreign.seen("1s") };
     assert!(said.starts_with("SLOWEST: 2 ") && joined(&said), "{said}");
+    assert!(said.contains("  try: a higher `--rate`, or none"), "{said}");
     let (_, moved) = said.split_once("of a core, about ").expect("what went through");
     assert!(moved.contains("MiB went through") || moved.contains("KiB went through"), "{said}");
     assert_eq!(code, 0, "{said}");
@@ -368,7 +369,9 @@ fn a_record_of_a_run_with_a_limit_of_rate_says_so_as_its_summary_does() {
     assert_eq!(done.code(), 0, "{}", done.err);
     let said = run(standpipe(&["doctor", &file]));
     let first = "SLOWEST: the limit of `--rate`";
-    assert!(done.err.contains(first), "{}", done.err);
+    let advice = "  try: a higher `--rate`, or none";
+    assert!(done.err.contains(first) && done.err.contains(advice), "{}", done.err);
+    assert!(said.text().contains(advice), "{}", said.text());
     assert!(said.text().starts_with(first), "{}{}", said.text(), said.err);
     assert!(said.text().contains("  why: it holds 1 head -c 1500000 /dev/zero back"));
     assert_eq!(said.code(), 0);

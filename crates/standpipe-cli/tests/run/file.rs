@@ -186,7 +186,10 @@ fn a_tank_before_the_first_stage_is_refused_unless_there_is_one() {
 fn files_that_are_none_are_refused() {
     let scratch = Scratch::new();
     let refused = |file: &str, said: &[&str]| run(standpipe(&["-f", file])).failed(125, said);
-    refused(&scratch.arg("none"), &["cannot read `", "no such file", "`-f` takes a pipeline file"]);
+    refused(
+        &scratch.arg("none"),
+        &["cannot read `", "no such file", "a pipeline file is read here"],
+    );
     refused(&scratch.arg(""), &["is a directory"]);
     refused("/dev/zero", &["`/dev/zero` has more than 1 MiB"]);
     refused(&scratch.file("big", &vec![b'#'; 10 << 20]), &["more than 1 MiB"]);

@@ -470,3 +470,17 @@ fn https_trusts_whom_the_machine_trusts() {
     command.env("SSL_CERT_FILE", scratch.file("none.pem", b"")).env_remove("SSL_CERT_DIR");
     run(command).failed(125, &["no root certificates", "ca-certificates"]);
 }
+
+/// TCP ends had a hint there, HTTP ends had none.
+#[test]
+fn where_nobody_listens_it_is_said_what_to_see_to() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = listener.local_addr().expect("it is bound").port();
+    drop(listener);
+    let uri = format!("http://127.0.0.1:{port}/x");
+    let hint = "hint: nobody listens there; see if the server runs, and on that port";
+    for (way, verb) in [("--from", "read"), ("--to", "write")] {
+        let failed = format!("error: cannot {verb} `{uri}`: connection refused");
+        run(standpipe(&[way, &uri, "--", "cat"])).failed(125, &[&failed, hint]);
+    }
+}

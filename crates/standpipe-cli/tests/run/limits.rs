@@ -90,6 +90,17 @@ fn a_command_that_inherits_a_closed_stream_fails_as_it_does_in_a_shell() {
         done.failed(code, &["ad file descriptor"]);
         assert_eq!(scratch.names(), [""; 0], "{script}");
     }
+    // another name of it was taken for the `/dev/null` in its place: an empty input, a copy to nowhere
+    for (way, name, closed) in [
+        ("i", "/dev/stdin", "<&-"),
+        ("i", "/dev/fd/0", "<&-"),
+        ("i", "/proc/self/fd/0", "<&-"),
+        ("o", "/dev/stdout", ">&-"),
+        ("o", "/dev/fd/1", ">&-"),
+    ] {
+        let done = run(shell(&format!("\"$S\" -{way} {name} -- cat {closed}")));
+        done.failed(125, &[&format!(" `{name}`: it is closed")]);
+    }
     // who does not use it does not miss it
     assert_eq!(run(shell("\"$S\" -- seq 3 :: wc -l <&-")).text().trim(), "3");
     assert_eq!(run(shell(&format!("\"$S\" -- seq 3 :: dd of={out} >&-"))).code(), 0);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use standpipe::diagnose::Times;
 
 use super::{Known, is_silent};
-use crate::command::figures::{Held, advice_for};
+use crate::command::figures::{Held, Limit, advice_for};
 use crate::command::peer::held_up;
 use crate::exec::times::{self, BUSY, UNSURE, share};
 use crate::size::{percent, size, time};
@@ -67,7 +67,7 @@ pub(super) fn judge(known: Known, allowed: &[String]) -> Diagnosis {
     diagnosis
 }
 
-fn verdict(seen: &Seen, held: Option<(Held, &str)>, diagnosis: &mut Diagnosis) {
+fn verdict(seen: &Seen, held: Option<(Held, Limit)>, diagnosis: &mut Diagnosis) {
     let line: Vec<Times> = seen.links.iter().map(|link| link.times).collect();
     let Some(found) = times::slowest(&line) else {
         diagnosis.slowest = Some(nobody());
@@ -76,8 +76,9 @@ fn verdict(seen: &Seen, held: Option<(Held, &str)>, diagnosis: &mut Diagnosis) {
     let link = &seen.links[found.stage];
     if let Some((_, by)) = held.filter(|(held, _)| held.is_limit(found.stage, link.times.busy_ns)) {
         diagnosis.slowest = Some(Slowest {
-            who: Who::Stage(by.to_owned()),
+            who: Who::Stage(by.name().to_owned()),
             why: Some(format!("it holds {} back", label(seen, 0))),
+            advice: by.advice().map(str::to_owned),
             ..nobody()
         });
         return;
@@ -166,10 +167,20 @@ fn why(seen: &Seen, stage: usize) -> String {
 }
 
 fn own_wait(seen: &Seen, stage: usize) -> Option<String> {
-    let cores = cores(&seen.links[stage], seen)?;
+    let link = &seen.links[stage];
+    if link.is_ours && is_limited(&link.label) {
+        return Limit::Rate.advice().map(str::to_owned);
+    }
+    let cores = cores(link, seen)?;
     (cores < 0.2).then(|| {
         "it waits for something of its own: a disk, a network, a timer, another process".to_owned()
     })
+}
+
+/// Whether a run of ours that was called so was asked for a limit; what follows these words is of others.
+fn is_limited(label: &str) -> bool {
+    let mut own = label.split_whitespace().take_while(|word| !["--", "-c"].contains(word));
+    own.any(|word| word.starts_with("--rate") || word.starts_with("-r"))
 }
 
 /// Nothing moved and nobody worked, though somebody waits for somebody: whom the waits lead to.
@@ -313,6 +324,7 @@ mod tests {
             moved_bytes: Some((1 << 20, 1 << 20)),
             level: Some(0.98),
             wire: None,
+            is_ours: false,
         }
     }
 
@@ -400,14 +412,14 @@ mod tests {
     fn a_source_that_is_held_back_on_purpose_makes_no_stage_slow_and_no_stall() {
         let line = vec![link("tar", (10, 90, 0)), link("gzip", (16, 0, 84))];
         let judged = |line: &[LinkSeen], held_ns, full_ns| {
-            let held = Some((Held { held_ns, full_ns }, "the limit"));
+            let held = Some((Held { held_ns, full_ns }, Limit::Rate));
             super::judge(Known { held, ..Known::watched(seen(line.to_vec())) }, &[])
         };
-        let who = Who::Stage("the limit".to_owned());
+        let who = Who::Stage(Limit::Rate.name().to_owned());
         assert_eq!(named(&judged(&line, 90, 0)), Some(&who));
         let said = judged(&line, 90, 0).json();
         assert!(said.contains(r#""stage":null"#), "it is none: {said}");
-        assert!(said.contains("the limit: it holds 1 tar back"), "{said}");
+        assert!(said.contains("the limit of `--rate`: it holds 1 tar back"), "{said}");
         assert_ne!(named(&judged(&line, 40, 50)), Some(&who), "the tank was full");
         assert_ne!(named(&judged(&line, 15, 0)), Some(&who), "it was busy for longer");
         let paused = [
@@ -417,6 +429,28 @@ mod tests {
         assert_eq!(judged(&paused, 0, 0).findings[0].name, "stalled");
         let held = judged(&paused, 100, 0);
         assert_eq!((held.findings.len(), named(&held)), (0, Some(&who)), "{held:?}");
+    }
+
+    /// It was taken for a program that waits for a disk or a network.
+    #[test]
+    fn a_filter_that_is_held_back_by_its_own_limit_is_advised_what_its_summary_says() {
+        let advice = |label: &str, is_ours| {
+            let filter = LinkSeen { is_ours, cpu_seconds: Some(0.01), ..link(label, (100, 0, 0)) };
+            let line = vec![link("tar", (2, 98, 0)), filter, link("cat", (1, 0, 99))];
+            let found = judge(&seen(line), Vec::new(), &[]).slowest.expect("there is one");
+            found.advice.expect("there is some")
+        };
+        let own = Limit::Rate.advice().expect("there is some");
+        assert_eq!(advice("standpipe -q --rate 2MB/s", true), own);
+        assert_eq!(advice("/usr/bin/standpipe -r2M", true), own);
+        for (label, is_ours) in [
+            ("standpipe -q", true),
+            ("standpipe -- sleep --rate 3", true),
+            ("standpipe -c cat | pv --rate", true),
+            ("pv --rate 2M", false),
+        ] {
+            assert!(advice(label, is_ours).starts_with("it waits for something"), "{label}");
+        }
     }
 
     #[test]

@@ -357,6 +357,7 @@ impl Record {
                 )),
                 level: None,
                 wire: None,
+                is_ours: false,
             }
         });
         let watched = Duration::from_millis(self.watched_ms);
