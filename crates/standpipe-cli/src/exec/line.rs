@@ -23,27 +23,26 @@ use rustix::process::Signal;
 
 use crate::exec::child::Child;
 use crate::exec::gauge::{Gauge, Reading};
-use crate::exec::kin::{self, Kin, Member};
+use crate::exec::kin::{self, Member};
 use crate::exec::port::Port;
 use crate::exec::relay::{Outcome, Pumped};
 use crate::exec::rest::Rest;
-use crate::exec::stop::{Bell, Order, Stop, wait};
+use crate::exec::stop::{Bell, Stop, wait};
 use crate::exec::tally::Tally;
 use crate::exec::worker::Worker;
 use crate::exec::{nanos, now};
 use crate::exit::{StageEnd, Status};
 use crate::watch::Side;
 
+use halt::MERCY;
+
 pub(crate) use start::{Part, Setup, StartError, Wish};
 
 mod ledger;
+mod halt;
 mod start;
 mod seams;
 
-/// A stage above a failure that does not write, and so does not notice, is told after this long.
-const NOTICE: Duration = Duration::from_millis(500);
-/// A stage that was told to end and did not is killed after this long.
-const MERCY: Duration = Duration::from_secs(2);
 /// A pipe that ended and a process that has not: this long is waited for the process, to get their order right.
 const ORDER: Duration = Duration::from_millis(50);
 
@@ -180,27 +179,6 @@ impl Line {
         self.living().filter_map(|(_, child)| i32::try_from(child.pid()).ok()).collect()
     }
 
-    /// After an abort nothing of ours is to go on, not even what has lost its parent: says whether something does.
-    fn look_after_strays(&mut self, known: &[i32], at: Instant) -> bool {
-        let Some(kill_at) = self.strays_kill_at else { return false };
-        let told: Vec<i32> = self.strays.iter().map(Member::pid).collect();
-        let family = self.stages.iter().flat_map(|stage| &stage.family);
-        let told: Vec<i32> = told.into_iter().chain(family.map(Member::pid)).collect();
-        for stray in kin::adopted(known) {
-            if !told.contains(&stray.pid()) {
-                stray.signal(Signal::TERM);
-                self.strays.push(stray);
-            }
-        }
-        self.strays.retain(Member::lives);
-        if kill_at <= at {
-            for stray in self.strays.drain(..) {
-                stray.signal(Signal::KILL);
-            }
-        }
-        !self.strays.is_empty()
-    }
-
     /// Reaps a command. The order of ends decides who is to blame, so a failure is noted only after the ends of
     /// those above it whose output has ended: they came first, whichever the kernel told of first.
     fn reap(&mut self, stage: usize) {
@@ -313,76 +291,6 @@ impl Line {
         }
     }
 
-    /// A failure leaves all above it without purpose.
-    fn stop_above(&mut self, stage: usize, at: Instant) {
-        let since = nanos(at.saturating_duration_since(self.start));
-        let mut below = stage;
-        while let Some(tank) = below.checked_sub(1).and_then(|tank| self.tanks.get(tank)) {
-            tank.gauge.set_reader_gone(since);
-            tank.stop.raise(Order::Abort);
-            below = tank.from;
-            let stage = &mut self.stages[below];
-            if stage.ended.is_none() {
-                stage.term_at.get_or_insert(at + NOTICE);
-            }
-        }
-    }
-
-    /// Stops the source and lets the rest run dry.
-    pub(crate) fn drain(&mut self) {
-        match &self.stages[0].child {
-            Some(_) => self.tell(&[0], Signal::TERM),
-            // Several behind it have one stop.
-            None => self.tanks[0].stop.raise(Order::Drain),
-        }
-    }
-
-    /// Tells all to end now; what does not is killed two seconds later.
-    pub(crate) fn abort(&mut self) {
-        let at = now();
-        for tank in &self.tanks {
-            tank.stop.raise(Order::Abort);
-        }
-        for stage in &mut self.stages {
-            stage.term_at = Some(at);
-            if let Some(worker) = &stage.worker {
-                worker.abort();
-            }
-        }
-        self.strays_kill_at.get_or_insert(at + MERCY);
-        self.look();
-    }
-
-    /// Sends a signal to these stages and to all that descends from them; a built-in takes any as the order to end.
-    fn tell(&mut self, stages: &[usize], signal: Signal) {
-        for stage in stages {
-            if let Some(worker) = &self.stages[*stage].worker {
-                worker.abort();
-            }
-        }
-        // All are looked up before the first is told: who ends is nobody's parent any more.
-        let is_any = stages.iter().any(|stage| self.stages[*stage].living().is_some());
-        let kin = is_any.then(Kin::look);
-        let below = |stage: &usize| {
-            let pid =
-                self.stages[*stage].living().and_then(|child| i32::try_from(child.pid()).ok());
-            kin.as_ref().zip(pid).map_or_else(Vec::new, |(kin, pid)| kin.below(pid))
-        };
-        let found: Vec<Vec<Member>> = stages.iter().map(below).collect();
-        for (stage, found) in stages.iter().zip(found) {
-            self.stages[*stage].signal(found, signal);
-        }
-    }
-
-    /// Kills all commands at once, and what they made.
-    pub(crate) fn kill(&mut self) {
-        let all: Vec<usize> = (0..self.stages.len()).collect();
-        self.tell(&all, Signal::KILL);
-        if self.strays_kill_at.is_some() {
-            self.strays_kill_at = Some(now());
-        }
-    }
-
     /// The ends so far, in the order they were seen.
     pub(crate) fn ends(&self) -> &[StageEnd] {
         &self.ends
@@ -483,38 +391,5 @@ fn pidfd(child: &Child) -> PollFd<'_> {
 impl Stage {
     fn is_end(&self) -> bool {
         self.child.is_none() && self.worker.is_none()
-    }
-
-    /// The command, if it is one that has not ended.
-    fn living(&self) -> Option<&Child> {
-        self.child.as_ref().filter(|child| child.status().is_none())
-    }
-
-    /// Sends a signal to the command and to all that descends from it, of which some were found just now.
-    fn signal(&mut self, found: Vec<Member>, signal: Signal) {
-        let Some(child) = &self.child else { return };
-        let known = |one: &Member| self.family.iter().any(|known| known.pid() == one.pid());
-        let found: Vec<Member> = found.into_iter().filter(|one| !known(one)).collect();
-        self.family.extend(found);
-        child.signal(signal);
-        self.family.retain(Member::lives);
-        for member in &self.family {
-            member.signal(signal);
-        }
-        if signal == Signal::KILL {
-            self.family.clear();
-        }
-    }
-
-    /// Something that descends from it was told to end, has not, and will be killed.
-    fn leaves_family(&self) -> bool {
-        self.kill_at.is_some() && self.family.iter().any(Member::lives)
-    }
-}
-
-/// Nothing that was started outlives its line. One that is over has nobody left to kill.
-impl Drop for Line {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
