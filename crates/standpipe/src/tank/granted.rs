@@ -43,8 +43,13 @@ impl<T> State<T> {
     }
 
     /// The same for a gate that somebody has seen shut.
-    #[cold]
+    #[inline]
     pub(super) fn opens_by_grant(&mut self) -> bool {
+        self.grant().is_some() && self.opens_by_the_grant()
+    }
+
+    #[cold]
+    fn opens_by_the_grant(&mut self) -> bool {
         let opens = self.is_granted_more();
         if opens {
             self.drained_by_grant();

@@ -285,13 +285,15 @@ impl<T> State<T> {
     /// Out of the way of each item: it happens once per half tank.
     #[cold]
     fn shut(&mut self) {
-        if !self.is_granted_more() {
+        if self.grant().is_none() || !self.is_granted_more() {
             self.has_shut();
         }
     }
 
     fn has_shut(&mut self) {
-        self.stays_shut();
+        if self.grant().is_some() {
+            self.stays_shut();
+        }
         self.meter.paused();
         self.tell_flow(&EventKind::Shut);
     }
@@ -416,8 +418,10 @@ impl<T> State<T> {
     }
 
     fn has_opened(&mut self, wakes: &mut Wakes) {
-        self.meter.waits_for_budget(false);
-        self.line_moves();
+        if self.grant().is_some() {
+            self.meter.waits_for_budget(false);
+            self.line_moves();
+        }
         self.opened(wakes);
         self.tell_flow(&EventKind::Drained);
     }
