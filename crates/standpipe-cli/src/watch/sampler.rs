@@ -179,8 +179,11 @@ impl LinkSampler {
         if self.looks.is_multiple_of(COUNT_EVERY) {
             let moved: Option<Vec<(u64, u64)>> =
                 live.iter().map(|(pid, _)| process::moved_bytes(*pid)).collect();
-            self.moved_now =
+            let moved =
                 moved.map(|all| all.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1)));
+            // one that ends or begins at this very moment does not tell: what was seen before stays
+            self.moved_now = moved.or(self.moved_now);
+            self.moved_before = self.moved_before.or(self.moved_now);
         }
     }
 
@@ -264,4 +267,36 @@ impl LinkSampler {
 #[expect(clippy::cast_precision_loss, reason = "a share is shown in percent")]
 fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// A stage that was reaped between the look at it and the reading of what it had moved was said to have moved
+    /// nothing.
+    #[test]
+    fn what_a_stage_has_moved_stays_when_it_ends_at_the_moment_of_looking() {
+        let mut cat = Command::new("cat")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("cat starts");
+        let link = Link { pids: vec![cat.id()], label: String::new(), is_ours: false, input: None };
+        let mut sampler = LinkSampler::new(link);
+        let mut input = cat.stdin.take().expect("it is piped");
+        std::io::Write::write_all(&mut input, &[0; 1000]).expect("it reads");
+        let mut output = cat.stdout.take().expect("it is piped");
+        std::io::Read::read_exact(&mut output, &mut [0; 1000]).expect("it writes");
+        let live = sampler.live();
+        sampler.count(&live);
+        let moved = sampler.seen(Duration::ZERO).moved_bytes;
+        assert!(moved.is_some_and(|(read, _)| read >= 1000), "{moved:?}");
+        drop(input);
+        cat.wait().expect("it ends");
+        sampler.count(&live); // as it was found
+        assert_eq!(sampler.seen(Duration::ZERO).moved_bytes, moved);
+    }
 }
