@@ -27,6 +27,19 @@ fn fill(writable: &Writable<u32>) -> usize {
     writable.level()
 }
 
+/// The doors of a tank.
+type Doors = (Writable<u32>, Readable<u32>);
+
+/// One tank that has all of a budget, and one that has no more of it than the
+/// item that is its own.
+fn full_and_short(limit: usize) -> (Budget, Doors, Doors) {
+    let budget = Budget::items(limit);
+    let (hog, short) = (items(&budget, limit), items(&budget, limit));
+    assert_eq!(fill(&hog.0), limit);
+    assert_eq!(fill(&short.0), 1);
+    (budget, hog, short)
+}
+
 fn drain<T>(readable: &mut Readable<T>) -> usize {
     std::iter::from_fn(|| readable.try_next()).count()
 }
@@ -116,11 +129,7 @@ fn items_in_the_readers_hands_are_still_charged() {
 
 #[test]
 fn a_dropped_tank_gives_back_what_it_had_and_a_waiting_writer_is_woken() {
-    let budget = Budget::items(8);
-    let (hog, hogs_reader) = items(&budget, 8);
-    let (writable, readable) = items(&budget, 8);
-    assert_eq!(fill(&hog), 8);
-    assert_eq!(fill(&writable), 1);
+    let (_budget, (hog, hogs_reader), (writable, readable)) = full_and_short(8);
     let mut drained = Hand::new(writable.drained());
     drained.waits();
     assert_eq!(drained.wakes(), 0);
@@ -150,11 +159,7 @@ fn what_a_reader_takes_elsewhere_lets_a_writer_go_on_by_each_way_to_write() {
         }),
     ];
     for (name, way) in ways {
-        let budget = Budget::items(8);
-        let (hog, mut hogs_reader) = items(&budget, 8);
-        let (writable, readable) = items(&budget, 8);
-        assert_eq!(fill(&hog), 8);
-        assert_eq!(fill(&writable), 1);
+        let (_budget, (_hog, mut hogs_reader), (writable, readable)) = full_and_short(8);
         let mut waits = way(&writable);
         waits.waits();
         assert_eq!(part(&readable).waits, 1, "{name}");
@@ -188,12 +193,8 @@ fn a_waiter_that_is_dropped_leaves_its_turn_to_the_next_one() {
 
 #[test]
 fn of_several_writers_of_one_tank_the_oldest_is_called_and_lets_the_others_in() {
-    let budget = Budget::items(16);
-    let (hog, mut hogs_reader) = items(&budget, 16);
-    let (writable, readable) = items(&budget, 16);
+    let (_budget, (_hog, mut hogs_reader), (writable, readable)) = full_and_short(16);
     let other = writable.clone();
-    assert_eq!(fill(&hog), 16);
-    assert_eq!(fill(&writable), 1);
     let (mut one, mut two) = (Hand::new(writable.send(1)), Hand::new(other.send(2)));
     one.waits();
     two.waits();
@@ -208,12 +209,8 @@ fn of_several_writers_of_one_tank_the_oldest_is_called_and_lets_the_others_in() 
 
 #[test]
 fn the_oldest_writer_that_gives_up_is_replaced_by_the_next_of_its_tank() {
-    let budget = Budget::items(16);
-    let (hog, mut hogs_reader) = items(&budget, 16);
-    let (writable, _readable) = items(&budget, 16);
+    let (_budget, (_hog, mut hogs_reader), (writable, _readable)) = full_and_short(16);
     let other = writable.clone();
-    assert_eq!(fill(&hog), 16);
-    assert_eq!(fill(&writable), 1);
     let (mut one, mut two) = (Hand::new(writable.send(1)), Hand::new(other.send(2)));
     one.waits();
     two.waits();
@@ -545,4 +542,19 @@ fn a_budget_keeps_no_tank_alive_and_lives_as_long_as_its_tanks() {
     assert_eq!(fill(&writable), 8);
     drop(budget);
     assert_eq!(readable.level(), 8);
+}
+
+/// Who writes to a tank that takes nothing any more is told so, and asks for
+/// nothing on its behalf: the tank was granted twice what it held.
+#[test]
+fn a_tank_that_has_failed_is_granted_no_more() {
+    let (_budget, (hog, mut hogs_reader), (writable, readable)) = full_and_short(8);
+    let other = writable.clone();
+    writable.fail("gone");
+    assert_eq!(drain(&mut hogs_reader), 8);
+    assert_eq!(part(&readable).granted, 0);
+    assert!(Hand::new(other.send(1)).ready().is_err());
+    assert!(Hand::new(other.reserve(1)).ready().is_err());
+    assert_eq!(part(&readable).granted, 0);
+    drop(hog);
 }

@@ -96,8 +96,8 @@ impl<T> Core<T> {
         let (_seat, _wakers);
         let mut state = lock(&self.state);
         let flowing = state.is_flowing();
-        let mut shut = state.gate.is_shut() && !state.opens_by_grant();
-        if flowing && shut && self.overflow == Overflow::Wait {
+        let mut shut = flowing && state.gate.is_shut() && !state.opens_by_grant();
+        if shut && self.overflow == Overflow::Wait {
             let (opens, wakers) = state.sit(ticket, cx.waker());
             _wakers = wakers;
             if !opens {
@@ -464,7 +464,7 @@ impl<T> Core<T> {
     pub(crate) fn reserve(&self, weight: usize) -> Option<usize> {
         let mut wakes = Wakes::default();
         let mut state = lock(&self.state);
-        if (state.gate.is_shut() && !state.opens_by_grant()) || !state.is_flowing() {
+        if !state.is_flowing() || (state.gate.is_shut() && !state.opens_by_grant()) {
             return None;
         }
         let charged = state.charge(weight, None);

@@ -368,13 +368,19 @@ fn sharing(budget: &Budget) -> (Writable<u32>, Readable<u32>) {
     Tank::items(2).low(1).budget(budget).build()
 }
 
+/// A budget of two, and the tank that has all of it.
+fn spent_budget() -> (Budget, Writable<u32>, Readable<u32>) {
+    let budget = Budget::items(2);
+    let (hog, hogs_reader) = sharing(&budget);
+    assert_eq!(hog.write(0).ok(), Some(Flow::Ready));
+    assert_eq!(hog.write(0).ok(), Some(Flow::Wait));
+    (budget, hog, hogs_reader)
+}
+
 #[test]
 fn what_comes_back_to_a_budget_wakes_a_writer_that_is_about_to_park() {
     loom::model(|| {
-        let budget = Budget::items(2);
-        let (hog, mut hogs_reader) = sharing(&budget);
-        assert_eq!(hog.write(0).ok(), Some(Flow::Ready));
-        assert_eq!(hog.write(0).ok(), Some(Flow::Wait)); // all there is
+        let (budget, _hog, mut hogs_reader) = spent_budget();
         let (writable, readable) = sharing(&budget);
         let writer = thread::spawn(move || {
             assert!(block_on(writable.send(1)).is_ok()); // its own
@@ -391,10 +397,7 @@ fn what_comes_back_to_a_budget_wakes_a_writer_that_is_about_to_park() {
 #[test]
 fn a_tank_that_is_dropped_wakes_a_writer_that_is_about_to_park() {
     loom::model(|| {
-        let budget = Budget::items(2);
-        let (hog, hogs_reader) = sharing(&budget);
-        assert_eq!(hog.write(0).ok(), Some(Flow::Ready));
-        assert_eq!(hog.write(0).ok(), Some(Flow::Wait));
+        let (budget, hog, hogs_reader) = spent_budget();
         let (writable, readable) = sharing(&budget);
         assert_eq!(writable.write(1).ok(), Some(Flow::Wait));
         let writer = thread::spawn(move || {
@@ -411,10 +414,7 @@ fn a_tank_that_is_dropped_wakes_a_writer_that_is_about_to_park() {
 #[test]
 fn a_writer_that_gives_up_on_a_budget_leaves_it_to_the_next_tank() {
     loom::model(|| {
-        let budget = Budget::items(2);
-        let (hog, mut hogs_reader) = sharing(&budget);
-        assert_eq!(hog.write(0).ok(), Some(Flow::Ready));
-        assert_eq!(hog.write(0).ok(), Some(Flow::Wait));
+        let (budget, _hog, mut hogs_reader) = spent_budget();
         let (giving_up, one) = sharing(&budget);
         let (writable, _two) = sharing(&budget);
         assert_eq!(giving_up.write(1).ok(), Some(Flow::Wait));
